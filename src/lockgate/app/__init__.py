@@ -1,0 +1,1 @@
+"""What can be done? Every use case reads, decides, appends."""

@@ -1,0 +1,1 @@
+"""What are the rules of change control? No I/O, no clock, no randomness below this line."""

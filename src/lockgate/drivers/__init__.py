@@ -1,0 +1,1 @@
+"""How do we speak to each outside system? One module, one system."""

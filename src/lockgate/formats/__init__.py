@@ -1,0 +1,1 @@
+"""Which bytes stand for which values?"""

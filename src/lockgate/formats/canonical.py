@@ -1,0 +1,109 @@
+"""How is a value written so that everyone writes the same bytes?
+
+Canonical JSON: RFC 8785 (JCS) over an I-JSON subset without floats, where integers stay below 2^53 and member names
+are ASCII. On this subset the sorted, compact output of the standard library is JCS, so no other encoder is needed.
+What is parsed here came from somebody else: anything but one plain JSON value in UTF-8 raises `VerificationError`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import NoReturn, TypeAlias
+
+from lockgate.errors import VerificationError
+
+Json: TypeAlias = "None | bool | int | str | Sequence[Json] | Mapping[str, Json]"
+
+MAX_INTEGER = 2**53 - 1  # RFC 7493 §2.2: what every JSON implementation holds exactly
+MAX_DEPTH = 32
+MAX_BYTES = 1 << 20
+
+
+def encode(value: Json) -> bytes:
+    """Write `value` as canonical JSON (RFC 8785)."""
+    _check(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def parse(data: bytes, *, limit: int = MAX_BYTES) -> Json:
+    """Read one JSON value of at most `limit` bytes; raise `VerificationError` for anything else."""
+    if len(data) > limit:
+        raise VerificationError(f"JSON has {len(data)} bytes, more than the {limit} allowed")
+    try:
+        text = data.decode("utf-8")
+        value: Json = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_int=_integer,
+            parse_float=_refuse,
+            parse_constant=_refuse,
+        )
+    except UnicodeDecodeError as e:
+        raise VerificationError("JSON is not UTF-8") from e
+    except json.JSONDecodeError as e:
+        raise VerificationError(f"not JSON: {e.msg} at byte {e.pos}") from e
+    except RecursionError as e:
+        raise VerificationError(f"JSON is nested deeper than {MAX_DEPTH}") from e
+    _check(value)
+    return value
+
+
+def parse_object(data: bytes, *, limit: int = MAX_BYTES) -> dict[str, Json]:
+    """Read one JSON object; raise `VerificationError` for anything else."""
+    value = parse(data, limit=limit)
+    if not isinstance(value, dict):
+        raise VerificationError(f"JSON is {_kind(value)}, not an object")
+    return value
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise VerificationError(f"JSON member {twice[:64]!a} is given twice")
+    return members
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > len(str(-MAX_INTEGER)) or abs(int(digits)) > MAX_INTEGER:
+        raise VerificationError("JSON integer is 2^53 or larger")
+    return int(digits)
+
+
+def _refuse(token: str) -> NoReturn:
+    raise VerificationError(f"JSON number {token[:32]!a} is not an integer")
+
+
+def _check(value: Json, depth: int = 0) -> None:
+    if depth > MAX_DEPTH:
+        raise VerificationError(f"JSON is nested deeper than {MAX_DEPTH}")
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, int):
+        if abs(value) > MAX_INTEGER:
+            raise VerificationError("JSON integer is 2^53 or larger")
+    elif isinstance(value, Mapping):
+        for name, member in value.items():
+            if not (isinstance(name, str) and name.isascii()):
+                raise VerificationError("JSON member name is not ASCII text")
+            _check(member, depth + 1)
+    elif isinstance(value, list | tuple):
+        for member in value:
+            _check(member, depth + 1)
+    else:
+        raise VerificationError(f"JSON cannot hold {_kind(value)}")
+
+
+def _check_text(text: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as e:
+            raise VerificationError("JSON text holds a lone surrogate") from e
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "text", int: "an integer", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), type(value).__name__)

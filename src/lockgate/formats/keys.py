@@ -1,0 +1,174 @@
+"""How are keys written, and what does a signature prove?
+
+Three algorithms, each with one hash, so that nothing is negotiated: Ed25519 (RFC 8032), and ECDSA over P-256 with
+SHA-256 and P-384 with SHA-384 (FIPS 186-5). A key's id is the SHA-256 of its SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+Signing is deterministic (RFC 6979 for ECDSA), so this floor needs no randomness.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol, Self, TypeAlias
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from lockgate.errors import VerificationError
+from lockgate.formats.digest import Digest
+
+_Public: TypeAlias = "ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey"
+_Private: TypeAlias = "ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey"
+
+
+class Signer(Protocol):
+    """Something that signs with one key: a key in a file, an agent, a security module."""
+
+    @property
+    def public(self) -> "PublicKey":
+        """The key that verifies what this signs."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign `message`; raise `UnavailableError` when the key cannot be reached."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PublicKey:
+    """A public key: its SubjectPublicKeyInfo in DER. Written as the base64 of that."""
+
+    der: bytes
+
+    def __post_init__(self) -> None:
+        _load(self.der)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the base64 of a SubjectPublicKeyInfo."""
+        try:
+            return cls(base64.b64decode(text, validate=True))
+        except binascii.Error as e:
+            raise VerificationError("public key is not base64") from e
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> Self:
+        """Read a PEM `PUBLIC KEY`."""
+        try:
+            key = serialization.load_pem_public_key(pem)
+        except (ValueError, UnsupportedAlgorithm) as e:
+            raise VerificationError("not a public key in PEM") from e
+        return cls.from_loaded(key)
+
+    @classmethod
+    def from_loaded(cls, key: object) -> Self:
+        """Take a key of the `cryptography` library; raise `VerificationError` for an algorithm that is not ours."""
+        return cls(_supported(key).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+
+    def __str__(self) -> str:
+        """Write the base64 of the SubjectPublicKeyInfo."""
+        return base64.b64encode(self.der).decode()
+
+    @property
+    def pem(self) -> bytes:
+        """The key as a PEM `PUBLIC KEY`."""
+        return _load(self.der).public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    @property
+    def key_id(self) -> Digest:
+        """The SHA-256 of the SubjectPublicKeyInfo."""
+        return Digest.of(self.der)
+
+    @property
+    def raw(self) -> bytes:
+        """The key as its algorithm writes it: 32 bytes for Ed25519, the uncompressed point for ECDSA."""
+        key = _load(self.der)
+        if isinstance(key, ed25519.Ed25519PublicKey):
+            return key.public_bytes_raw()
+        return key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+
+    @property
+    def algorithm(self) -> str:
+        """`ed25519`, `secp256r1` or `secp384r1`."""
+        key = _load(self.der)
+        return "ed25519" if isinstance(key, ed25519.Ed25519PublicKey) else key.curve.name
+
+    def verify(self, signature: bytes, message: bytes) -> None:
+        """Return if this key signed `message`; else raise `VerificationError`."""
+        key = _load(self.der)
+        try:
+            if isinstance(key, ed25519.Ed25519PublicKey):
+                key.verify(signature, message)
+            else:
+                key.verify(signature, message, ec.ECDSA(_hash(key.curve)))
+        except InvalidSignature as e:
+            raise VerificationError(f"the signature is not by key {self.key_id.hex[:16]}…") from e
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKey:
+    """A private key held in memory. Never shown, never compared, never logged."""
+
+    _key: _Private
+
+    @classmethod
+    def from_pem(cls, pem: bytes, password: bytes | None = None) -> Self:
+        """Read a PEM `PRIVATE KEY` (PKCS#8) or `OPENSSH PRIVATE KEY`."""
+        try:
+            load = serialization.load_ssh_private_key if b"OPENSSH" in pem else serialization.load_pem_private_key
+            key = load(pem, password)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as e:
+            raise VerificationError("not a private key in PEM, or its password is wrong") from e
+        _supported(key.public_key())
+        assert isinstance(key, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey)
+        return cls(key)
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> Self:
+        """Make the Ed25519 key whose 32 secret bytes are `seed` (RFC 8032 §5.1.5)."""
+        return cls(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
+
+    def __repr__(self) -> str:
+        """Name the public half only."""
+        return f"PrivateKey({self.public.key_id})"
+
+    @property
+    def pem(self) -> bytes:
+        """The key as an unencrypted PEM `PRIVATE KEY` (PKCS#8): for a file that only its owner reads."""
+        return self._key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+    @property
+    def public(self) -> PublicKey:
+        """The key that verifies what this signs."""
+        return PublicKey.from_loaded(self._key.public_key())
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign `message`."""
+        if isinstance(self._key, ed25519.Ed25519PrivateKey):
+            return self._key.sign(message)
+        return self._key.sign(message, ec.ECDSA(_hash(self._key.curve), deterministic_signing=True))
+
+
+@cache
+def _load(der: bytes) -> _Public:
+    try:
+        key = serialization.load_der_public_key(der)
+    except (ValueError, UnsupportedAlgorithm) as e:
+        raise VerificationError("not a public key (SubjectPublicKeyInfo)") from e
+    supported = _supported(key)
+    if supported.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo) != der:
+        raise VerificationError("public key is not in its canonical encoding")
+    return supported
+
+
+def _supported(key: object) -> _Public:
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return key
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
+        return key
+    raise VerificationError("the key is not Ed25519, ECDSA P-256 or ECDSA P-384")
+
+
+def _hash(curve: ec.EllipticCurve) -> hashes.HashAlgorithm:
+    return hashes.SHA256() if isinstance(curve, ec.SECP256R1) else hashes.SHA384()

@@ -1,0 +1,179 @@
+"""How does a dataclass become JSON, and back? By its type hints, strictly.
+
+One definition per fact: the dataclass is the stored form and the API form. Unknown, missing and mistyped members are
+refused. A scalar is any class with `parse(text)` and `__str__`. A union of dataclasses is told apart by the member
+`type`, which is the class's own permanent `type`, never its Python name.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any, TypeVar
+
+from lockgate.errors import VerificationError
+from lockgate.formats import canonical
+from lockgate.formats.canonical import Json
+from lockgate.formats.instant import parse_instant, write_instant
+
+T = TypeVar("T")
+_Reader = Callable[[Json, str], Any]
+
+
+def to_plain(value: Any) -> Json:
+    """Turn a value made of dataclasses and scalars into JSON."""
+    if value is None or isinstance(value, bool | int) or type(value) is str:
+        return value  # type: ignore[no-any-return]  # bool, int, str or None: all of them JSON
+    if isinstance(value, datetime):
+        return write_instant(value)
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, tuple | list):
+        return [to_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if hasattr(type(value), "parse"):
+        return str(value)
+    members = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    tag = getattr(type(value), "type", None)
+    return {"type": tag, **members} if isinstance(tag, str) else members
+
+
+def from_plain(kind: type[T], value: Json, where: str = "") -> T:
+    """Turn JSON into a `kind`; raise `VerificationError` naming the member that is wrong."""
+    return typing.cast("T", _reader(kind)(value, where or kind.__name__.lower()))
+
+
+def encode(value: Any) -> bytes:
+    """Write a value as canonical JSON."""
+    return canonical.encode(to_plain(value))
+
+
+def decode(kind: type[T], data: bytes, *, limit: int = canonical.MAX_BYTES) -> T:
+    """Read a `kind` from JSON bytes; raise `VerificationError` for anything else."""
+    return from_plain(kind, canonical.parse(data, limit=limit))
+
+
+@cache
+def _reader(kind: Any) -> _Reader:  # noqa: PLR0911 - one way out for each kind of type hint
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _union(arguments)
+    if origin is tuple:
+        return _tuple(arguments[0])
+    if origin in (dict, Mapping):
+        return _mapping(arguments[1])
+    if origin is typing.Literal:
+        return _literal(arguments)
+    if kind in (str, int, bool):
+        return _exactly(kind)
+    if kind is datetime:
+        return _scalar(parse_instant)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return _literal(tuple(kind))
+    if hasattr(kind, "parse"):
+        return _scalar(kind.parse)
+    if dataclasses.is_dataclass(kind):
+        return _record(kind)
+    return _anything
+
+
+def _anything(value: Json, _where: str) -> Json:
+    return value
+
+
+def _exactly(kind: type) -> _Reader:
+    def read(value: Json, where: str) -> Json:
+        if type(value) is not kind:
+            raise VerificationError(f"{where}: found {type(value).__name__}, wanted {kind.__name__}")
+        return value
+
+    return read
+
+
+def _scalar(parse: Callable[[str], Any]) -> _Reader:
+    def read(value: Json, where: str) -> Any:
+        if not isinstance(value, str):
+            raise VerificationError(f"{where}: found {type(value).__name__}, wanted text")
+        try:
+            return parse(value)
+        except VerificationError as e:
+            raise VerificationError(f"{where}: {e}") from e
+
+    return read
+
+
+def _literal(allowed: tuple[Any, ...]) -> _Reader:
+    def read(value: Json, where: str) -> Any:
+        for choice in allowed:
+            if value == choice and type(value) in (type(choice), str):
+                return choice
+        wanted = ", ".join(map(str, allowed))
+        raise VerificationError(f"{where}: found {str(value)[:64]!a}, wanted one of {wanted}")
+
+    return read
+
+
+def _tuple(kind: Any) -> _Reader:
+    item = _reader(kind)
+
+    def read(value: Json, where: str) -> Any:
+        if not isinstance(value, list | tuple):
+            raise VerificationError(f"{where}: found {type(value).__name__}, wanted a list")
+        return tuple(item(member, f"{where}[{number}]") for number, member in enumerate(value))
+
+    return read
+
+
+def _mapping(kind: Any) -> _Reader:
+    item = _reader(kind)
+
+    def read(value: Json, where: str) -> Any:
+        if not isinstance(value, Mapping):
+            raise VerificationError(f"{where}: found {type(value).__name__}, wanted an object")
+        return {name: item(member, f"{where}.{name[:64]}") for name, member in value.items()}
+
+    return read
+
+
+def _union(kinds: tuple[Any, ...]) -> _Reader:
+    optional = type(None) in kinds
+    kinds = tuple(kind for kind in kinds if kind is not type(None))
+    only = _reader(kinds[0]) if len(kinds) == 1 else None
+    by_type = {} if only else {kind.type: _reader(kind) for kind in kinds}
+
+    def read(value: Json, where: str) -> Any:
+        if value is None and optional:
+            return None
+        if only:
+            return only(value, where)
+        tag = value.get("type") if isinstance(value, Mapping) else None
+        if not isinstance(tag, str) or tag not in by_type:
+            raise VerificationError(f"{where}: found type {str(tag)[:64]!a}, wanted one of {', '.join(by_type)}")
+        return by_type[tag](value, where)
+
+    return read
+
+
+def _record(kind: Any) -> _Reader:
+    hints = typing.get_type_hints(kind)
+    readers = {field.name: _reader(hints[field.name]) for field in dataclasses.fields(kind)}
+    optional = {field.name for field in dataclasses.fields(kind) if field.default is None}
+    tag = getattr(kind, "type", None)
+
+    def read(value: Json, where: str) -> Any:
+        if not isinstance(value, Mapping):
+            raise VerificationError(f"{where}: found {type(value).__name__}, wanted an object")
+        members = dict(value)
+        if isinstance(tag, str) and members.pop("type", None) != tag:
+            raise VerificationError(f"{where}: wanted type {tag}")
+        if unknown := sorted(members.keys() - readers.keys()):
+            raise VerificationError(f"{where}: unknown member {unknown[0][:64]!a}")
+        if missing := sorted(readers.keys() - members.keys() - optional):
+            raise VerificationError(f"{where}: member {missing[0]!r} is missing")
+        return kind(**{name: readers[name](member, f"{where}.{name}") for name, member in members.items()})
+
+    return read
