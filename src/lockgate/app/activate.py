@@ -1,0 +1,63 @@
+"""How is an approved change carried out? The gate decides on the log as it is, and the decision is part of the act."""
+
+from datetime import datetime
+
+from lockgate.app.decide_change import loaded_change, loaded_endpoint
+from lockgate.app.installation import Installation
+from lockgate.app.ports import Receipt, Transaction
+from lockgate.app.register import registered
+from lockgate.core.change import Authorized, Change, Closed, Content, check_open
+from lockgate.core.decision import decision_of, sign_decision
+from lockgate.core.endpoint import Activated, check_activation
+from lockgate.core.gate import Dossier, Permit, judge
+from lockgate.core.intent import SignedIntent, check_intent
+from lockgate.core.journal import change_subject
+from lockgate.formats import plain
+
+
+def activate(installation: Installation, number: int, signed: SignedIntent, now: datetime) -> Receipt:
+    """Carry out change `number`, if the gate lets it through: one transaction, or nothing."""
+    if done := installation.ledger.receipt(signed.intent.digest):
+        return done
+    with installation.ledger.transaction() as tx:
+        said = installation.hear(signed, "change.activate", now, tx)
+        change = loaded_change(tx, number)
+        check_intent(said, "change.activate", change_subject(number), before=None, after=change.content)
+        content, permit = _judged(installation, change, now, tx)
+        decision = tx.keep(sign_decision(decision_of(permit, number), installation.keys.vsa))
+        events = (
+            Authorized(number, decision, permit.policy, permit.trust),
+            Activated(content.endpoint, content.tag, content.release, content.before, number, decision),
+            Closed(number, "succeeded"),
+        )
+        return tx.append(events, actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def assess(installation: Installation, number: int, now: datetime) -> Permit:
+    """Ask the gate about a change without carrying it out; raise `DeniedError` with every reason against it."""
+    with installation.ledger.transaction() as tx:
+        return _judged(installation, loaded_change(tx, number), now, tx)[1]
+
+
+def _judged(installation: Installation, change: Change, now: datetime, tx: Transaction) -> tuple[Content, Permit]:
+    check_open(change)
+    content = plain.decode(Content, tx.document(change.content))
+    state = loaded_endpoint(tx, content.endpoint)
+    check_activation(state, change.number, content.before, resumes=content.resumes)
+    dossier = _dossier(change, content, tx)
+    return content, judge(dossier, content.endpoint, installation.trust(tx), installation.policy(tx), now)
+
+
+def _dossier(change: Change, content: Content, tx: Transaction) -> Dossier:
+    record = registered(tx, content.tag)
+    return Dossier(
+        tx.document(record.manifest),
+        {name: tx.document(digest) for name, digest in record.bundles.items()},
+        tuple(tx.document(digest) for digest in record.evidence),
+        plain.decode(SignedIntent, tx.document(record.registration)),
+        record.registered_at,
+        content,
+        change.number,
+        plain.decode(SignedIntent, tx.document(change.opening)),
+        tuple(plain.decode(SignedIntent, tx.document(approval.approval)) for approval in change.approvals),
+    )

@@ -1,0 +1,59 @@
+"""Which rules does the installation judge by? Those that a threshold of offline keys signed, one version after another."""
+
+from datetime import datetime
+
+from lockgate.app.installation import Installation
+from lockgate.app.ports import Receipt
+from lockgate.core.intent import SignedIntent, check_intent
+from lockgate.core.journal import Rulebook, rulebook_subject
+from lockgate.core.policy import PolicyAdopted, open_policy
+from lockgate.core.trust import Agreed, Root, Trust, TrustAdopted, open_trust
+from lockgate.errors import ConflictError, DeniedError
+from lockgate.formats.digest import Digest
+
+
+def found(installation: Installation, document: bytes, root: Root, now: datetime) -> Receipt:
+    """Adopt the first trust document of a new installation, signed by the root that its founder names."""
+    trust = open_trust(document, root, now)
+    _check_environment(installation, trust.document.environment, trust.document.version, 0)
+    with installation.ledger.transaction() as tx:
+        if tx.load(rulebook_subject(installation.environment)) is not None:
+            raise ConflictError(f"{installation.environment} has a trust document already")
+        return tx.append([_adopted(trust, tx.keep(document))], actor="founder", key=Digest.of(document), at=now)
+
+
+def adopt_trust(installation: Installation, document: bytes, signed: SignedIntent, now: datetime) -> Receipt:
+    """Adopt the next trust document, signed by the threshold of the one in force."""
+    with installation.ledger.transaction() as tx:
+        said = installation.hear(signed, "trust.adopt", now, tx)
+        held = installation.trust(tx)
+        trust = open_trust(document, held.document.root, now)
+        check_intent(said, "trust.adopt", installation.environment, before=held.digest, after=trust.digest)
+        _check_environment(installation, trust.document.environment, trust.document.version, held.document.version)
+        event = _adopted(trust, tx.keep(document))
+        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def adopt_policy(installation: Installation, document: bytes, signed: SignedIntent, now: datetime) -> Receipt:
+    """Adopt the next policy, signed by the threshold of the trust document in force."""
+    with installation.ledger.transaction() as tx:
+        said = installation.hear(signed, "policy.adopt", now, tx)
+        policy = open_policy(document, installation.trust(tx).document.root, now)
+        rulebook = tx.load(rulebook_subject(installation.environment))
+        assert isinstance(rulebook, Rulebook)
+        check_intent(said, "policy.adopt", installation.environment, before=rulebook.policy, after=policy.digest)
+        found = policy.document
+        _check_environment(installation, found.environment, found.version, rulebook.policy_version)
+        event = PolicyAdopted(found.environment, found.version, policy.digest, tx.keep(document))
+        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def _adopted(trust: Agreed[Trust], envelope: Digest) -> TrustAdopted:
+    return TrustAdopted(trust.document.environment, trust.document.version, trust.digest, envelope)
+
+
+def _check_environment(installation: Installation, environment: object, version: int, held: int) -> None:
+    if environment != installation.environment:
+        raise DeniedError(f"the document is for {environment}, this installation is {installation.environment}")
+    if version != held + 1:
+        raise DeniedError(f"the document is version {version}, the next one is {held + 1}")

@@ -1,0 +1,123 @@
+"""How is a change asked for and decided? Opened by an author, approved or rejected by others, or withdrawn."""
+
+from datetime import datetime
+
+from lockgate.app.installation import Installation
+from lockgate.app.ports import Receipt, Transaction
+from lockgate.app.register import registered
+from lockgate.core.change import (
+    Approved,
+    Change,
+    Content,
+    Opened,
+    Rejected,
+    Withdrawn,
+    check_approval,
+    check_open,
+    check_withdrawal,
+)
+from lockgate.core.endpoint import State, nothing_at
+from lockgate.core.gate import admit, authors_of
+from lockgate.core.intent import Said, SignedIntent, check_intent
+from lockgate.core.journal import change_subject, endpoint_subject
+from lockgate.core.release import Record
+from lockgate.errors import DeniedError
+from lockgate.formats import plain
+from lockgate.formats.names import Endpoint
+
+
+def open_change(installation: Installation, content: Content, signed: SignedIntent, now: datetime) -> Receipt:
+    """Open a change. Its number is the leaf index of the entry."""
+    if done := installation.ledger.receipt(signed.intent.digest):
+        return done
+    with installation.ledger.transaction() as tx:
+        said = installation.hear(signed, "change.open", now, tx)
+        check_intent(said, "change.open", content.endpoint, before=content.before, after=content.digest)
+        _check_content(installation, content, tx)
+        event = Opened(content.endpoint, tx.keep(plain.encode(content)), tx.keep(plain.encode(signed)), said.actor.name)
+        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def approve(installation: Installation, number: int, signed: SignedIntent, now: datetime) -> Receipt:
+    """Approve a change: its exact content, until the intent expires, by somebody who is no author of it."""
+    if done := installation.ledger.receipt(signed.intent.digest):
+        return done
+    with installation.ledger.transaction() as tx:
+        said, change = _heard(installation, "change.approve", number, signed, now, tx)
+        check_approval(change, said.actor.name)
+        _check_no_author(installation, change, said, tx)
+        event = Approved(number, tx.keep(plain.encode(signed)), said.actor.name, signed.intent.expires)
+        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def reject(installation: Installation, number: int, signed: SignedIntent, now: datetime) -> Receipt:
+    """Reject a change for good."""
+    if done := installation.ledger.receipt(signed.intent.digest):
+        return done
+    with installation.ledger.transaction() as tx:
+        said, change = _heard(installation, "change.reject", number, signed, now, tx)
+        check_open(change)
+        event = Rejected(number, said.actor.name)
+        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def withdraw(installation: Installation, number: int, signed: SignedIntent, now: datetime) -> Receipt:
+    """Take one's own change back."""
+    if done := installation.ledger.receipt(signed.intent.digest):
+        return done
+    with installation.ledger.transaction() as tx:
+        said, change = _heard(installation, "change.withdraw", number, signed, now, tx)
+        check_withdrawal(change, said.actor.name)
+        event = Withdrawn(number, said.actor.name)
+        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def loaded_change(tx: Transaction, number: int) -> Change:
+    """Return what the log says of change `number`; raise `DeniedError` if there is none."""
+    found = tx.load(change_subject(number))
+    if not isinstance(found, Change):
+        raise DeniedError(f"there is no change {number}")
+    return found
+
+
+def loaded_endpoint(tx: Transaction, endpoint: Endpoint) -> State:
+    """Return what the log says of an endpoint."""
+    found = tx.load(endpoint_subject(endpoint))
+    return found if isinstance(found, State) else nothing_at(endpoint)
+
+
+def _heard(
+    installation: Installation, act: str, number: int, signed: SignedIntent, now: datetime, tx: Transaction
+) -> tuple[Said, Change]:
+    said = installation.hear(signed, act, now, tx)
+    change = loaded_change(tx, number)
+    check_intent(said, act, change_subject(number), before=None, after=change.content)
+    return said, change
+
+
+def _check_content(installation: Installation, content: Content, tx: Transaction) -> None:
+    policy = installation.policy(tx)
+    policy.document.rules_for(content.endpoint)
+    record: Record = registered(tx, content.tag)
+    state = loaded_endpoint(tx, content.endpoint)
+    stable = state.stable.release if state.stable else None
+    differences = (
+        (content.release != record.release, f"{content.tag} is {record.release}, not {content.release}"),
+        (content.before != stable, f"{content.endpoint} serves {stable}, not {content.before}"),
+        (content.policy != policy.digest, f"the policy in force is {policy.digest}, not {content.policy}"),
+        (content.resumes and not state.suspended, f"{content.endpoint} is not suspended, so nothing is to be resumed"),
+    )
+    reasons = [reason for differs, reason in differences if differs]
+    if reasons:
+        raise DeniedError(*reasons)
+
+
+def _check_no_author(installation: Installation, change: Change, said: Said, tx: Transaction) -> None:
+    content = plain.decode(Content, tx.document(change.content))
+    record = registered(tx, content.tag)
+    trust = installation.trust(tx).document
+    bundles = {name: tx.document(digest) for name, digest in record.bundles.items()}
+    admitted = admit(tx.document(record.manifest), bundles, trust, record.registered_at)
+    authors = authors_of(admitted, trust) | {change.author, record.registrant}
+    if said.actor.name in authors:
+        raise DeniedError(f"{said.actor.name} is an author of change {change.number} and cannot approve it")

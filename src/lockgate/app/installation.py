@@ -1,0 +1,82 @@
+"""What is an installation made of, and by which rules does it judge now? One installation is one environment."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from lockgate.app.ports import Blobs, Catalog, Checkpoints, History, Ledger, Transaction
+from lockgate.core.intent import Said, SignedIntent, open_intent
+from lockgate.core.journal import Rulebook, rulebook_subject
+from lockgate.core.policy import POLICY, Policy
+from lockgate.core.rights import check_right
+from lockgate.core.trust import TRUST, Agreed, Trust, open_agreed
+from lockgate.errors import DeniedError, UnavailableError, VerificationError
+from lockgate.formats import dsse, plain
+from lockgate.formats.digest import Digest
+from lockgate.formats.keys import Signer
+from lockgate.formats.names import Name
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that an installation signs with. One purpose each."""
+
+    vsa: Signer
+    lease: Signer
+    checkpoint: Signer
+    export: Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One environment: its log, its stores, its keys."""
+
+    environment: Name
+    ledger: Ledger
+    catalog: Catalog
+    history: History
+    checkpoints: Checkpoints
+    blobs: Blobs
+    keys: Keys
+    _agreed: dict[Digest, Agreed[Trust] | Agreed[Policy]] = field(default_factory=dict)
+
+    def trust(self, tx: Transaction | None = None) -> Agreed[Trust]:
+        """Return the trust document in force; raise `UnavailableError` before the first one is adopted."""
+        rulebook = self._rulebook(tx)
+        found = self._agreed.get(rulebook.trust_envelope)
+        if found is None:
+            document = self.catalog.document(rulebook.trust_envelope)
+            claimed = plain.decode(Trust, dsse.parse(document).payload)
+            found = self._agreed[rulebook.trust_envelope] = open_agreed(Trust, document, TRUST, claimed.root)
+        assert isinstance(found.document, Trust)
+        return Agreed(found.document, found.digest)
+
+    def policy(self, tx: Transaction | None = None) -> Agreed[Policy]:
+        """Return the policy in force; raise `DeniedError` before the first one is adopted."""
+        rulebook = self._rulebook(tx)
+        if rulebook.policy_envelope is None:
+            raise DeniedError(f"{self.environment} has no policy yet, so nothing may serve there")
+        found = self._agreed.get(rulebook.policy_envelope)
+        if found is None:
+            document = self.catalog.document(rulebook.policy_envelope)
+            root = self.trust(tx).document.root
+            found = self._agreed[rulebook.policy_envelope] = open_agreed(Policy, document, POLICY, root)
+        assert isinstance(found.document, Policy)
+        return Agreed(found.document, found.digest)
+
+    def hear(self, signed: SignedIntent, act: str, now: datetime, tx: Transaction) -> Said:
+        """Verify who speaks, that they have the right to `act`, and that they saw our log; else raise."""
+        said = open_intent(signed, self.trust(tx).document, now)
+        if said.intent.act != act:
+            raise VerificationError(f"the intent says {said.intent.act[:64]!a}, this is {act}")
+        check_right(act, said.actor.roles, said.actor.name)
+        head = said.intent.head
+        if head is not None and head.size > 0 and self.checkpoints.root_of(head.size) != head.root.raw:
+            raise VerificationError(f"{said.actor.name} saw a log head of size {head.size} that this log never had")
+        return said
+
+    def _rulebook(self, tx: Transaction | None) -> Rulebook:
+        subject = rulebook_subject(self.environment)
+        found = tx.load(subject) if tx else self.catalog.find(subject)
+        if not isinstance(found, Rulebook):
+            raise UnavailableError(f"{self.environment} has no trust document yet: adopt one first")
+        return found

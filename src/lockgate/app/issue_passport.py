@@ -1,0 +1,93 @@
+"""What does an outsider need to judge a release? Its passport, put together from documents and log proofs."""
+
+from functools import partial
+
+from lockgate.app.installation import Installation
+from lockgate.app.publish_checkpoint import publish_checkpoint
+from lockgate.core.change import Change, Content
+from lockgate.core.endpoint import Slot, State, check_serving
+from lockgate.core.intent import SignedIntent
+from lockgate.core.journal import change_subject, endpoint_subject, release_subject
+from lockgate.core.passport import Case, Logged, Passport
+from lockgate.core.release import Record, open_manifest
+from lockgate.core.transfer import sign_export
+from lockgate.core.trust import MANIFESTS, Purpose
+from lockgate.errors import DeniedError
+from lockgate.formats import plain
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint, Tag
+from lockgate.tlog.proof import LogProof
+from lockgate.tlog.tiles import inclusion_proof
+
+
+def passport_for(installation: Installation, endpoint: Endpoint) -> Passport:
+    """Issue the passport of what should serve at `endpoint`; raise `DeniedError` if nothing may."""
+    state = installation.catalog.find(endpoint_subject(endpoint))
+    if not isinstance(state, State):
+        raise DeniedError(f"nothing was ever activated at {endpoint}")
+    slot = check_serving(state)
+    note = publish_checkpoint(installation)
+    return _passport(installation, _record(installation, slot.tag), note, (state, slot))
+
+
+def passport_of(installation: Installation, tag: Tag) -> Passport:
+    """Issue the passport of a release, for no endpoint."""
+    record = _record(installation, tag)
+    return _passport(installation, record, publish_checkpoint(installation), None)
+
+
+def export(installation: Installation, tag: Tag) -> Passport:
+    """Issue the passport with which a release crosses to another environment."""
+    record = _record(installation, tag)
+    if record.phase != "registered":
+        raise DeniedError(f"{tag} is {record.phase} and goes nowhere")
+    keys = installation.trust().document.keys_for(Purpose.COMPONENT, record.registered_at, MANIFESTS)
+    release = open_manifest(installation.catalog.document(record.manifest), keys)
+    return sign_export(passport_of(installation, tag), release, installation.environment, installation.keys.export)
+
+
+def _passport(installation: Installation, record: Record, note: str, serving: tuple[State, Slot] | None) -> Passport:
+    text = partial(_text, installation)
+    return Passport(
+        text(record.manifest),
+        {name: text(digest) for name, digest in record.bundles.items()},
+        tuple(text(digest) for digest in record.evidence),
+        plain.decode(SignedIntent, text(record.registration).encode()),
+        _logged(installation, record.index, note),
+        _case(installation, *serving, note) if serving else None,
+    )
+
+
+def _case(installation: Installation, state: State, slot: Slot, note: str) -> Case:
+    text = partial(_text, installation)
+    change = installation.catalog.find(change_subject(slot.change))
+    assert isinstance(change, Change)
+    order = state.rolled_back_by
+    return Case(
+        slot.change,
+        plain.decode(Content, text(change.content).encode()),
+        plain.decode(SignedIntent, text(change.opening).encode()),
+        tuple(plain.decode(SignedIntent, text(approval.approval).encode()) for approval in change.approvals),
+        text(slot.decision),
+        _logged(installation, slot.index, note),
+        plain.decode(SignedIntent, text(order).encode()) if order else None,
+        _logged(installation, state.epoch, note) if order else None,
+    )
+
+
+def _record(installation: Installation, tag: Tag) -> Record:
+    record = installation.catalog.find(release_subject(tag))
+    if not isinstance(record, Record):
+        raise DeniedError(f"{tag} is not registered here")
+    return record
+
+
+def _logged(installation: Installation, index: int, note: str) -> Logged:
+    size = int(note.split("\n")[1])
+    hashes = inclusion_proof(index, size, installation.history.tile)
+    (entry,) = installation.history.entries(index, index + 1)
+    return Logged(entry.decode(), LogProof(index, hashes, note).encode())
+
+
+def _text(installation: Installation, digest: Digest) -> str:
+    return installation.catalog.document(digest).decode()

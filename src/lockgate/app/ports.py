@@ -1,0 +1,104 @@
+"""What do the use cases need from the world? Each port in the words of its user, with what it must promise."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO, Protocol
+
+from lockgate.core.journal import Event, State, Subject
+from lockgate.formats.digest import Digest
+from lockgate.tlog.merkle import Hash
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where the log holds what was appended: leaf indexes `first` up to, not including, `stop`."""
+
+    first: int
+    stop: int
+
+
+class Transaction(Protocol):
+    """One act: what it read, and at most one append. Leaving it by an exception changes nothing."""
+
+    def load(self, subject: Subject) -> State | None:
+        """Return what is true of `subject`. `append` fails with `ConflictError` if it changed in the meantime."""
+
+    def document(self, digest: Digest) -> bytes:
+        """Return a kept document; raise `UnavailableError` if it is lost, `VerificationError` if it was altered."""
+
+    def keep(self, document: bytes) -> Digest:
+        """Keep a document for good, if this transaction appends. Keeping it twice is keeping it once."""
+
+    def append(self, events: Sequence[Event], *, actor: str, key: Digest, at: datetime) -> Receipt:
+        """Append events and what follows from them, durably, once for each `key`; all or nothing.
+
+        Entries get the time `at`, or that of the last entry if the clock went back. Raises `ConflictError` if anything
+        that was loaded has changed, and `UnavailableError` if the log cannot be written.
+        """
+
+
+class Ledger(Protocol):
+    """The log of changes and the state that follows from it. Serialisable: acts behave as if one ran at a time."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Begin an act."""
+
+    def receipt(self, key: Digest) -> Receipt | None:
+        """Return the receipt of the append with this `key`, if there was one."""
+
+
+class Catalog(Protocol):
+    """What is true now, read without the intention to change it. Never behind an acknowledged append."""
+
+    def find(self, subject: Subject) -> State | None:
+        """Return what is true of `subject`."""
+
+    def listing(self, kind: str, *, prefix: str = "", after: str = "", limit: int = 100) -> Sequence[State]:
+        """Return states of one kind whose key begins with `prefix`, in order of their first entry, after key `after`."""
+
+    def document(self, digest: Digest) -> bytes:
+        """Return a kept document; raise `UnavailableError` if it is lost, `VerificationError` if it was altered."""
+
+
+class History(Protocol):
+    """The entries of the log and its Merkle tiles."""
+
+    def size(self) -> int:
+        """Return how many entries the log has."""
+
+    def entries(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the entries from leaf index `start` up to, not including, `stop`."""
+
+    def tile(self, level: int, n: int, width: int) -> bytes:
+        """Return the first `width` hashes of a tile (C2SP tlog-tiles, height 8)."""
+
+    def root(self) -> tuple[int, Hash]:
+        """Return the size and the root hash of the log, read together."""
+
+
+class Checkpoints(Protocol):
+    """The signed heads of the log. Insert-only, durable."""
+
+    def newest(self) -> str | None:
+        """Return the note of the largest checkpoint."""
+
+    def publish(self, note: str, size: int, root: Hash) -> None:
+        """Keep a checkpoint. A second one of the same size and root changes nothing; another root is refused."""
+
+    def root_of(self, size: int) -> Hash | None:
+        """Return the root that was published for `size`."""
+
+
+class Blobs(Protocol):
+    """Files by their SHA-256. A blob is whole or absent, and never changes."""
+
+    def put(self, pieces: Iterable[bytes], digest: Digest) -> int:
+        """Store a file durably and return its size; raise `VerificationError` if it is not `digest`."""
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Open a blob for reading; raise `UnavailableError` if it is not there."""
+
+    def has(self, digest: Digest) -> bool:
+        """Tell whether the blob is stored whole."""

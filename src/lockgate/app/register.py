@@ -1,0 +1,120 @@
+"""How does a release come into the registry? Signed, complete, and with every byte compared to what was signed."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from lockgate.app.installation import Installation
+from lockgate.app.ports import Blobs, Receipt, Transaction
+from lockgate.core.gate import Admitted, admit
+from lockgate.core.intent import SignedIntent, check_intent
+from lockgate.core.journal import release_subject
+from lockgate.core.passport import Passport
+from lockgate.core.release import Manifest, Record, Registered
+from lockgate.core.transfer import open_export
+from lockgate.core.version import check_version, predecessor_of
+from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats import dsse, plain
+from lockgate.formats.digest import Digest
+from lockgate.formats.oms import FileDigest
+
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A signed manifest and the bundle of each component. `passport` is what it crossed with, if it did."""
+
+    manifest: str
+    bundles: Mapping[str, str]
+    passport: Passport | None = None
+
+
+def register(installation: Installation, submitted: Submission, signed: SignedIntent, now: datetime) -> Receipt:
+    """Register a release: signatures, version and bytes are checked, then the tag is bound for good.
+
+    Enforces: verified_admission
+    """
+    if done := installation.ledger.receipt(signed.intent.digest):
+        return done
+    bundles = {name: bundle.encode() for name, bundle in submitted.bundles.items()}
+    admitted = admit(submitted.manifest.encode(), bundles, installation.trust().document, now)
+    with installation.ledger.transaction() as tx:
+        said = installation.hear(signed, "release.register", now, tx)
+        tag = admitted.release.manifest.tag
+        check_intent(said, "release.register", tag, before=None, after=admitted.release.digest)
+        origin = _origin(installation, submitted, admitted, now)
+        if tx.load(release_subject(tag)) is not None:
+            raise DeniedError(f"{tag} is registered already: a version is bound once and never recycled")
+        check_version(_predecessor(installation, admitted.release.manifest), admitted.release.manifest)
+        check_bytes(installation.blobs, admitted)
+        event = Registered(
+            tag,
+            admitted.release.digest,
+            tx.keep(submitted.manifest.encode()),
+            {name: tx.keep(bundle) for name, bundle in bundles.items()},
+            tx.keep(plain.encode(signed)),
+            said.actor.name,
+            origin,
+        )
+        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def check_bytes(blobs: Blobs, admitted: Admitted) -> None:
+    """Read every file of the release from the store; its digest and chunk digests must be those that were signed."""
+    for name, component in admitted.components.items():
+        for file in component.files:
+            _check_file(blobs, f"{name}/{file.name}", file)
+
+
+def registered(tx: Transaction, record_subject: object) -> Record:
+    """Return what the log says of a release; raise `DeniedError` if there is none, or it was revoked."""
+    found = tx.load(release_subject(record_subject))  # type: ignore[arg-type]
+    if not isinstance(found, Record):
+        raise DeniedError(f"{record_subject} is not registered here")
+    if found.phase == "revoked":
+        raise DeniedError(f"{record_subject} is revoked and never serves again")
+    return found
+
+
+def _origin(installation: Installation, submitted: Submission, admitted: Admitted, now: datetime) -> str | None:
+    if submitted.passport is None:
+        return None
+    trust = installation.trust().document
+    return str(open_export(submitted.passport, admitted.release, trust, now))
+
+
+def _predecessor(installation: Installation, manifest: Manifest) -> Manifest | None:
+    prefix = f"{manifest.name}@"
+    records = {
+        record.tag.version: record
+        for record in installation.catalog.listing("release", prefix=prefix, limit=100_000)
+        if isinstance(record, Record)
+    }
+    before = predecessor_of(manifest.version, records)
+    if before is None:
+        return None
+    envelope = dsse.parse(installation.catalog.document(records[before].manifest))
+    return plain.decode(Manifest, envelope.payload)
+
+
+def _check_file(blobs: Blobs, name: str, file: FileDigest) -> None:
+    whole, size, chunks = hashlib.sha256(), 0, []
+    step = file.chunk_size or _PIECE
+    with blobs.open(file.sha256) as stream:
+        while True:
+            chunk, length = hashlib.sha256(), 0
+            while length < step and (piece := stream.read(min(_PIECE, step - length))):
+                whole.update(piece)
+                chunk.update(piece)
+                length += len(piece)
+            if length == 0:
+                break
+            size += length
+            chunks.append(chunk.digest())
+    found = (whole.digest(), size, tuple(chunks))
+    if found != (file.sha256.raw, file.size, file.chunks) and not (
+        size == 0 and found[:2] == (file.sha256.raw, file.size)
+    ):
+        raise VerificationError(f"{name}: the stored bytes are not those that were signed")

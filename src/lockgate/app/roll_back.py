@@ -1,0 +1,37 @@
+"""How does an endpoint get its former release back? By one authorised hand, whole, or not at all."""
+
+from datetime import datetime
+
+from lockgate.app.decide_change import loaded_endpoint
+from lockgate.app.installation import Installation
+from lockgate.app.ports import Receipt
+from lockgate.app.register import check_bytes, registered
+from lockgate.core.endpoint import RolledBack, check_rollback
+from lockgate.core.gate import admit
+from lockgate.core.intent import SignedIntent, check_intent
+from lockgate.formats import plain
+from lockgate.formats.names import Endpoint
+
+
+def roll_back(installation: Installation, endpoint: Endpoint, signed: SignedIntent, now: datetime) -> Receipt:
+    """Restore the release that the stable one replaced: integrity, no revocation, one hand; no fresh evidence.
+
+    Its signatures are judged at the instant that registered them, and every byte is read again before the switch.
+
+    Enforces: complete_rollback
+    """
+    if done := installation.ledger.receipt(signed.intent.digest):
+        return done
+    with installation.ledger.transaction() as tx:
+        said = installation.hear(signed, "endpoint.roll-back", now, tx)
+        state = loaded_endpoint(tx, endpoint)
+        target = check_rollback(state)
+        assert state.stable is not None
+        check_intent(said, "endpoint.roll-back", endpoint, before=state.stable.release, after=target.release)
+        record = registered(tx, target.tag)
+        bundles = {name: tx.document(digest) for name, digest in record.bundles.items()}
+        trust = installation.trust(tx).document
+        check_bytes(installation.blobs, admit(tx.document(record.manifest), bundles, trust, record.registered_at))
+        order = tx.keep(plain.encode(signed))
+        event = RolledBack(endpoint, target.tag, target.release, state.stable.release, said.actor.name, order)
+        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)

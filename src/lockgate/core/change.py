@@ -1,0 +1,169 @@
+"""What is a change, and how does it live?
+
+    opened ──▶ authorized ──▶ closed (succeeded)        authorized: the gate passed, in the act that carries it out
+       ├──▶ rejected
+       └──▶ withdrawn
+
+Approvals sign the digest of the content, so nobody can approve one thing and see another carried out. An approval
+expires; a change whose approvals expired waits for new ones.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import ClassVar, Literal, TypeAlias, assert_never
+
+from lockgate.errors import DeniedError
+from lockgate.formats import plain
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint, Name, Tag
+
+Phase: TypeAlias = Literal["opened", "authorized", "closed", "rejected", "withdrawn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a change would do: take `endpoint` from the release `before` to `release`. Approvals sign its digest."""
+
+    type: ClassVar[str] = "change/v1"
+    kind: Literal["normal"]
+    endpoint: Endpoint
+    tag: Tag
+    release: Digest
+    before: Digest | None
+    resumes: bool
+    policy: Digest
+    reason: str
+
+    @property
+    def digest(self) -> Digest:
+        """The SHA-256 of the canonical content."""
+        return Digest.of(plain.encode(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Somebody asks for a change. The index of this entry is the number of the change."""
+
+    type: ClassVar[str] = "change.opened/v1"
+    endpoint: Endpoint
+    content: Digest
+    opening: Digest
+    author: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """Somebody other than an author approves the content until `expires`."""
+
+    type: ClassVar[str] = "change.approved/v1"
+    change: int
+    approval: Digest
+    by: Name
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An approver says no. The change is over."""
+
+    type: ClassVar[str] = "change.rejected/v1"
+    change: int
+    by: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The author takes the change back."""
+
+    type: ClassVar[str] = "change.withdrawn/v1"
+    change: int
+    by: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """The gate let the change through; `decision` is its signed word."""
+
+    type: ClassVar[str] = "change.authorized/v1"
+    change: int
+    decision: Digest
+    policy: Digest
+    trust: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The change was carried out."""
+
+    type: ClassVar[str] = "change.closed/v1"
+    change: int
+    outcome: Literal["succeeded"]
+
+
+Event: TypeAlias = Opened | Approved | Rejected | Withdrawn | Authorized | Closed
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One approval as the log knows it."""
+
+    by: Name
+    approval: Digest
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the log says of a change."""
+
+    kind: ClassVar[str] = "change"
+    number: int
+    endpoint: Endpoint
+    content: Digest
+    opening: Digest
+    author: Name
+    opened_at: datetime
+    approvals: tuple[Approval, ...]
+    phase: Phase
+    decision: Digest | None = None
+
+
+def check_open(change: Change) -> None:
+    """Raise `DeniedError` unless the change can still be decided."""
+    if change.phase != "opened":
+        raise DeniedError(f"change {change.number} is {change.phase}, not opened")
+
+
+def check_approval(change: Change, by: Name) -> None:
+    """Raise `DeniedError` unless `by` can add an approval: still open, and not approved by them already."""
+    check_open(change)
+    if any(approval.by == by for approval in change.approvals):
+        raise DeniedError(f"{by} has approved change {change.number} already")
+
+
+def check_withdrawal(change: Change, by: Name) -> None:
+    """Raise `DeniedError` unless `by` opened the change and it is still open."""
+    check_open(change)
+    if change.author != by:
+        raise DeniedError(f"change {change.number} was opened by {change.author}, so {by} cannot withdraw it")
+
+
+def evolve(change: Change | None, event: Event, index: int, at: datetime) -> Change:
+    """Say what the log knows of a change after `event`."""
+    if isinstance(event, Opened):
+        return Change(index, event.endpoint, event.content, event.opening, event.author, at, (), "opened")
+    assert change is not None
+    match event:
+        case Approved():
+            approvals = tuple(a for a in change.approvals if a.by != event.by)
+            return replace(change, approvals=(*approvals, Approval(event.by, event.approval, event.expires)))
+        case Rejected():
+            return replace(change, phase="rejected")
+        case Withdrawn():
+            return replace(change, phase="withdrawn")
+        case Authorized():
+            return replace(change, phase="authorized", decision=event.decision)
+        case Closed():
+            return replace(change, phase="closed")
+        case _:
+            assert_never(event)

@@ -1,0 +1,173 @@
+"""What was proved about a release? Signed statements about its digest, name and version; nothing else counts."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from lockgate.core.release import Release
+from lockgate.core.trust import Purpose, Trust
+from lockgate.errors import VerificationError
+from lockgate.formats import dsse, plain
+from lockgate.formats.canonical import Json
+from lockgate.formats.digest import Digest
+from lockgate.formats.keys import PublicKey
+from lockgate.formats.statement import PROVENANCE, TEST_RESULT, Statement, Subject, parse_statement
+
+
+class Verdict(StrEnum):
+    """How a test ended (in-toto test-result v0.1)."""
+
+    PASSED = "PASSED"
+    WARNED = "WARNED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """A test result: which suite ran, by which harness, against which thresholds, and what it measured.
+
+    Numbers are decimal text, because canonical JSON has no floats.
+    """
+
+    __test__ = False  # pytest: this is no test class
+    result: Verdict
+    suite: str
+    suite_version: str
+    harness: str
+    harness_version: str
+    thresholds: Mapping[str, str]
+    metrics: Mapping[str, str]
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a release came from (SLSA provenance v1). Training data is listed by checksum, or said to be unknown."""
+
+    build_type: str
+    builder: str
+    authorized_by: str
+    training_data: Mapping[str, Digest] | None
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One verified statement about one release: the checked form."""
+
+    about: Provenance | TestRun
+    digest: Digest
+    signed_by: PublicKey
+
+
+def subject_of(release: Release) -> Subject:
+    """Name the release as the subject of a statement: tag and digest together."""
+    return Subject(str(release.manifest.tag), {"sha256": release.digest.hex})
+
+
+def open_evidence(document: bytes, release: Release, trust: Trust, at: datetime) -> Evidence:
+    """Verify one statement: by a signer trusted for its predicate, and about exactly this digest, name and version.
+
+    Enforces: signed_test_results
+    """
+    envelope = dsse.parse(document)
+    predicate_type = parse_statement(envelope.payload).predicate_type
+    opened = dsse.open_envelope(envelope, dsse.IN_TOTO, trust.keys_for(Purpose.RESULT, at, predicate_type))
+    statement = parse_statement(opened.payload)
+    if statement.subject != (subject_of(release),):
+        found = statement.subject[0]
+        digest = str(found.digest.get("sha256", "none"))[:16]
+        raise VerificationError(
+            f"the statement is about {found.name[:80]} sha256:{digest}…, "
+            f"not about {release.manifest.tag} {str(release.digest)[:23]}…"
+        )
+    return Evidence(_read(statement), Digest.of(document), opened.keys[0])
+
+
+def latest_runs(evidence: Iterable[Evidence]) -> Mapping[str, TestRun]:
+    """Choose for each suite the run that finished last; of two that finished together, the worse one."""
+    worst = [Verdict.PASSED, Verdict.WARNED, Verdict.FAILED]
+    latest: dict[str, TestRun] = {}
+    for run in (item.about for item in evidence if isinstance(item.about, TestRun)):
+        held = latest.get(run.suite)
+        if held is None or _rank(run, worst) > _rank(held, worst):
+            latest[run.suite] = run
+    return latest
+
+
+def test_result(run: TestRun) -> Mapping[str, Json]:
+    """Write a test run as a test-result predicate (in-toto test-result v0.1, with our extension `lockgate`)."""
+    extension = plain.to_plain(run)
+    assert isinstance(extension, dict)
+    return {
+        "result": run.result.value,
+        "configuration": [{"name": f"{run.suite}@{run.suite_version}"}],
+        "lockgate": {name: value for name, value in extension.items() if name != "result"},
+    }
+
+
+def provenance(made: Provenance) -> Mapping[str, Json]:
+    """Write a provenance predicate (SLSA provenance v1, build type by our own URI)."""
+    data: Json = (
+        "unknown"
+        if made.training_data is None
+        else [{"name": name, "digest": {"sha256": d.hex}} for name, d in sorted(made.training_data.items())]
+    )
+    return {
+        "buildDefinition": {
+            "buildType": made.build_type,
+            "externalParameters": {"authorizedBy": made.authorized_by, "trainingData": data},
+        },
+        "runDetails": {
+            "builder": {"id": made.builder},
+            "metadata": {"finishedOn": plain.to_plain(made.finished_at)},
+        },
+    }
+
+
+def _rank(run: TestRun, worst: list[Verdict]) -> tuple[datetime, int]:
+    return run.finished_at, worst.index(run.result)
+
+
+def _read(statement: Statement) -> Provenance | TestRun:
+    if statement.predicate_type == TEST_RESULT:
+        extension = _member(statement.predicate, "lockgate")
+        return plain.from_plain(TestRun, {**extension, "result": statement.predicate.get("result")}, "test result")
+    if statement.predicate_type == PROVENANCE:
+        return _provenance(statement.predicate)
+    raise VerificationError(f"predicate {statement.predicate_type[:80]!a} is not one that can be judged")
+
+
+def _provenance(predicate: Mapping[str, Json]) -> Provenance:
+    definition, details = _member(predicate, "buildDefinition"), _member(predicate, "runDetails")
+    parameters, builder = _member(definition, "externalParameters"), _member(details, "builder")
+    data = parameters.get("trainingData")
+    if data != "unknown" and not isinstance(data, list):
+        raise VerificationError("provenance: trainingData is neither a list nor the word unknown")
+    return plain.from_plain(
+        Provenance,
+        {
+            "build_type": definition.get("buildType"),
+            "builder": builder.get("id"),
+            "authorized_by": parameters.get("authorizedBy"),
+            "training_data": dict(_dataset(item) for item in data) if isinstance(data, list) else None,
+            "finished_at": _member(details, "metadata").get("finishedOn"),
+        },
+        "provenance",
+    )
+
+
+def _dataset(item: Json) -> tuple[str, Json]:
+    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        raise VerificationError("provenance: a dataset has no name")
+    digests = item.get("digest")
+    digest = digests.get("sha256") if isinstance(digests, dict) else None
+    return str(item["name"]), f"sha256:{digest}"
+
+
+def _member(value: Mapping[str, Json], name: str) -> Mapping[str, Json]:
+    found = value.get(name)
+    if not isinstance(found, dict):
+        raise VerificationError(f"the predicate has no object {name}")
+    return found

@@ -1,0 +1,233 @@
+"""May this release serve at this endpoint? Every reason against it, at once.
+
+The server asks before it activates, the loader asks again before it loads, with the trust and the policy that each
+holds itself. Both call `judge`: same facts, same answer. The way to a `Permit` leads through here and nowhere else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from lockgate.core.change import Content
+from lockgate.core.component import Component
+from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, latest_runs, open_evidence
+from lockgate.core.intent import Said, SignedIntent, attribute_intent, check_intent, open_intent
+from lockgate.core.policy import Evaluation, Policy, Rules, decimal
+from lockgate.core.release import Release, open_components, open_manifest
+from lockgate.core.trust import MANIFESTS, Agreed, Purpose, Trust
+from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint, Name
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """Everything that is to be judged, as it was received: nothing in it is checked.
+
+    `registered_at` is when the log took the release in: whoever asks has proved that (from the log itself, or by an
+    inclusion proof), because signatures on components are judged at that instant.
+    """
+
+    manifest: bytes
+    bundles: Mapping[str, bytes]
+    evidence: tuple[bytes, ...]
+    registration: SignedIntent
+    registered_at: datetime
+    content: Content
+    number: int
+    opening: SignedIntent
+    approvals: tuple[SignedIntent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """The gate's yes: what may serve where, and on whose word. The checked form of a dossier."""
+
+    endpoint: Endpoint
+    release: Release
+    components: Mapping[str, Component]
+    evidence: tuple[Evidence, ...]
+    authors: frozenset[Name]
+    approvers: tuple[Name, ...]
+    rules: Rules
+    policy: Digest
+    trust: Digest
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A release whose manifest and components verify: what a registry may hold, but no endpoint may serve yet."""
+
+    release: Release
+    components: Mapping[str, Component]
+
+
+def admit(manifest: bytes, bundles: Mapping[str, bytes], trust: Trust, at: datetime) -> Admitted:
+    """Verify the signatures of a release against `trust` as it stood at `at`.
+
+    Enforces: verified_admission
+    """
+    release = open_manifest(manifest, trust.keys_for(Purpose.COMPONENT, at, MANIFESTS))
+    return Admitted(release, open_components(release, bundles, trust.component_signers(at), at))
+
+
+def authors_of(admitted: Admitted, trust: Trust) -> frozenset[Name]:
+    """Name the people who made the release: those its manifest names, and the holders of the keys that signed it."""
+    signed = [component.signed_by for component in admitted.components.values()]
+    return trust.holders([*signed, *admitted.release.signed_by]) | set(admitted.release.manifest.authors)
+
+
+def judge(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Agreed[Policy], at: datetime) -> Permit:
+    """Return the permit for the release of `dossier` to serve at `endpoint`, or raise `DeniedError` with all reasons.
+
+    Enforces: failed_validation_blocks
+    """
+    rules = _rules(endpoint, trust.document, policy.document, at)
+    try:
+        admitted = admit(dossier.manifest, dossier.bundles, trust.document, dossier.registered_at)
+    except VerificationError as e:
+        raise DeniedError(f"the release does not verify: {e}") from e
+    case = _Case(dossier, endpoint, trust.document, rules, admitted, at)
+    evidence, unusable = case.evidence()
+    authors, odd = case.authors()
+    approvers, refused = case.approvers(authors)
+    reasons = [
+        *odd,
+        *case.about(),
+        *case.components(),
+        *_provenance(rules, evidence),
+        *_evaluations(rules, evidence, at),
+        *_approvals(rules, approvers),
+    ]
+    if reasons:
+        raise DeniedError(*reasons, *unusable, *refused)
+    return Permit(
+        endpoint, admitted.release, admitted.components, tuple(evidence), authors, approvers,
+        rules, policy.digest, trust.digest, at,
+    )  # fmt: skip
+
+
+def _rules(endpoint: Endpoint, trust: Trust, policy: Policy, at: datetime) -> Rules:
+    if not endpoint.environment == trust.environment == policy.environment:
+        raise DeniedError(f"{endpoint} is judged with trust of {trust.environment}, policy of {policy.environment}")
+    stale = [
+        f"the {name} document expired at {document.expires}"
+        for name, document in (("trust", trust), ("policy", policy))
+        if document.expires <= at
+    ]
+    if stale:
+        raise DeniedError(*stale)
+    return policy.rules_for(endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    dossier: Dossier
+    endpoint: Endpoint
+    trust: Trust
+    rules: Rules
+    admitted: Admitted
+    at: datetime
+
+    def about(self) -> Sequence[str]:
+        """Say what the change is about that this endpoint and release are not."""
+        content, release = self.dossier.content, self.admitted.release
+        differences = (
+            (content.endpoint != self.endpoint, f"the change is for {content.endpoint}, not for {self.endpoint}"),
+            (content.release != release.digest, f"the change is for {content.release}, not for {release.digest}"),
+            (content.tag != release.manifest.tag, f"the change is for {content.tag}, not for {release.manifest.tag}"),
+        )
+        return [reason for differs, reason in differences if differs]
+
+    def components(self) -> Sequence[str]:
+        """Say which kinds of component the policy wants that the release has not."""
+        have = {part.kind for part in self.admitted.release.manifest.components.values()}
+        return [f"the release has no {kind} component" for kind in self.rules.components if kind not in have]
+
+    def evidence(self) -> tuple[list[Evidence], list[str]]:
+        """Verify each statement; list why others do not count."""
+        release, trust, at = self.admitted.release, self.trust, self.at
+        return _each(self.dossier.evidence, lambda document: open_evidence(document, release, trust, at))
+
+    def authors(self) -> tuple[frozenset[Name], list[str]]:
+        """Name everyone who may not approve: opener, registrant, named authors, the people behind the signatures."""
+        _, reasons = _each((self._registration, self._opening), lambda check: check())
+        asked = {self.dossier.registration.intent.actor, self.dossier.opening.intent.actor}
+        return authors_of(self.admitted, self.trust) | asked, reasons
+
+    def approvers(self, authors: frozenset[Name]) -> tuple[tuple[Name, ...], list[str]]:
+        """Count the different people whose approval stands; list why others do not."""
+        said, reasons = _each(self.dossier.approvals, lambda approval: self._approval(approval, authors))
+        return tuple(sorted({one.actor.name for one in said})), reasons
+
+    def _registration(self) -> None:
+        said = attribute_intent(self.dossier.registration, self.trust, self.dossier.registered_at)
+        release = self.admitted.release
+        check_intent(said, "release.register", release.manifest.tag, before=None, after=release.digest)
+
+    def _opening(self) -> None:
+        said = attribute_intent(self.dossier.opening, self.trust, self.at)
+        check_intent(said, "change.open", self.endpoint, before=self.dossier.content.before, after=self._content)
+
+    def _approval(self, signed: SignedIntent, authors: frozenset[Name]) -> Said:
+        said = open_intent(signed, self.trust, self.at)
+        name = said.actor.name
+        check_intent(said, "change.approve", f"change/{self.dossier.number}", before=None, after=self._content)
+        if self.rules.approvals.role not in said.actor.roles:
+            raise DeniedError(f"{name} approved without the role {self.rules.approvals.role}")
+        if name in authors:
+            raise DeniedError(f"{name} is an author of this change and cannot approve it")
+        return said
+
+    @property
+    def _content(self) -> Digest:
+        return self.dossier.content.digest
+
+
+def _each(items: Sequence[T], check: Callable[[T], R]) -> tuple[list[R], list[str]]:
+    good, reasons = [], []
+    for item in items:
+        try:
+            good.append(check(item))
+        except (DeniedError, VerificationError) as e:
+            reasons.append(str(e))
+    return good, reasons
+
+
+def _provenance(rules: Rules, evidence: Sequence[Evidence]) -> Sequence[str]:
+    if rules.provenance and not any(isinstance(item.about, Provenance) for item in evidence):
+        return ["the release has no provenance by a trusted signer"]
+    return []
+
+
+def _evaluations(rules: Rules, evidence: Sequence[Evidence], at: datetime) -> Sequence[str]:
+    runs = latest_runs(evidence)
+    return [reason for wanted in rules.evaluations for reason in _evaluation(wanted, runs.get(wanted.suite), at)]
+
+
+def _evaluation(wanted: Evaluation, run: TestRun | None, at: datetime) -> Sequence[str]:
+    if run is None:
+        return [f"suite {wanted.suite} has no result by a trusted signer for this release"]
+    reasons = []
+    if run.result is not Verdict.PASSED:
+        reasons.append(f"suite {wanted.suite} {run.result}, it must have PASSED")
+    if not at - timedelta(days=wanted.max_age_days) <= run.finished_at <= at:
+        reasons.append(
+            f"suite {wanted.suite} finished at {run.finished_at}, not in the {wanted.max_age_days} days before"
+        )
+    for metric, threshold in sorted(wanted.metrics.items()):
+        found = run.metrics.get(metric)
+        if found is None or decimal(found) < decimal(threshold):
+            reasons.append(f"suite {wanted.suite}: {metric} is {found}, at least {threshold} is wanted")
+    return reasons
+
+
+def _approvals(rules: Rules, approvers: Sequence[Name]) -> Sequence[str]:
+    if len(approvers) >= rules.approvals.count:
+        return []
+    return [f"{len(approvers)} of {rules.approvals.count} approvals by a {rules.approvals.role} who is no author"]

@@ -1,0 +1,180 @@
+"""Which facts can the log hold, and what is true after each? All state is a fold over these events.
+
+An object is anything that events are about: a release, a change, an endpoint, the rules of the installation. Its
+`Subject` names it; `evolve` says what becomes of it. Nothing else changes state.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import ClassVar, TypeAlias, get_args
+
+from lockgate.core import change, endpoint, release
+from lockgate.core.policy import PolicyAdopted
+from lockgate.core.trust import TrustAdopted
+from lockgate.errors import VerificationError
+from lockgate.formats import plain
+from lockgate.formats.cloudevent import CloudEvent, decode_entry
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint, Name, Tag
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Somebody known asked for something and the rules said no."""
+
+    type: ClassVar[str] = "denied/v1"
+    act: str
+    object: str
+    reasons: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """Which trust and policy documents an installation judges by. `*_envelope` is the signed document itself."""
+
+    kind: ClassVar[str] = "rulebook"
+    environment: Name
+    trust: Digest
+    trust_version: int
+    trust_envelope: Digest
+    policy: Digest | None = None
+    policy_version: int = 0
+    policy_envelope: Digest | None = None
+
+
+Event: TypeAlias = (
+    release.Registered
+    | release.Attested
+    | release.Revoked
+    | change.Opened
+    | change.Approved
+    | change.Rejected
+    | change.Withdrawn
+    | change.Authorized
+    | change.Closed
+    | endpoint.Activated
+    | endpoint.RolledBack
+    | endpoint.Suspended
+    | TrustAdopted
+    | PolicyAdopted
+    | Denied
+)
+State: TypeAlias = release.Record | change.Change | endpoint.State | Rulebook
+Fact: TypeAlias = tuple[CloudEvent, Event]
+
+EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType({kind.type: kind for kind in get_args(Event)})
+STATES: Mapping[str, type[State]] = MappingProxyType({kind.kind: kind for kind in get_args(State)})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Subject:
+    """The object that an event is about, written `kind/key`."""
+
+    kind: str
+    key: str
+
+    def __str__(self) -> str:
+        """Write `kind/key`."""
+        return f"{self.kind}/{self.key}"
+
+
+def subject_of(event: Event, index: int) -> Subject:
+    """Name the object that `event`, at leaf `index`, is about."""
+    match event:
+        case release.Registered() | release.Attested() | release.Revoked():
+            return release_subject(event.tag)
+        case change.Opened():
+            return change_subject(index)
+        case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():
+            return endpoint_subject(event.endpoint)
+        case TrustAdopted() | PolicyAdopted():
+            return rulebook_subject(event.environment)
+        case Denied():
+            return Subject("denied", event.object)
+        case _:
+            return change_subject(event.change)
+
+
+def release_subject(tag: Tag) -> Subject:
+    """Name a release."""
+    return Subject("release", str(tag))
+
+
+def change_subject(number: int) -> Subject:
+    """Name a change."""
+    return Subject("change", str(number))
+
+
+def endpoint_subject(at: Endpoint) -> Subject:
+    """Name an endpoint."""
+    return Subject("endpoint", str(at))
+
+
+def rulebook_subject(environment: Name) -> Subject:
+    """Name the rules of an installation."""
+    return Subject("rulebook", str(environment))
+
+
+def write_fact(event: Event, envelope: CloudEvent) -> CloudEvent:
+    """Put `event` into its envelope."""
+    data = plain.to_plain(event)
+    assert isinstance(data, dict)
+    return replace(envelope, type=event.type, data={name: value for name, value in data.items() if name != "type"})
+
+
+def read_fact(entry: bytes) -> Fact:
+    """Read a log entry into its envelope and its event; raise `VerificationError` for a type we do not know."""
+    envelope = decode_entry(entry)
+    kind = EVENT_TYPES.get(envelope.type)
+    if kind is None:
+        raise VerificationError(f"log entry has the unknown type {envelope.type[:64]!a}")
+    return envelope, plain.from_plain(kind, {"type": envelope.type, **envelope.data}, envelope.type)
+
+
+def evolve(state: State | None, event: Event, index: int, at: datetime) -> State | None:
+    """Say what is true of the object of `event` after it; None if it has no state."""
+    match event:
+        case release.Registered() | release.Attested() | release.Revoked():
+            assert state is None or isinstance(state, release.Record)
+            return release.evolve(state, event, index, at)
+        case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():
+            assert state is None or isinstance(state, endpoint.State)
+            return endpoint.evolve(state, event, index, at)
+        case TrustAdopted() | PolicyAdopted():
+            assert state is None or isinstance(state, Rulebook)
+            return _adopt(state, event)
+        case Denied():
+            return None
+        case _:
+            assert state is None or isinstance(state, change.Change)
+            return change.evolve(state, event, index, at)
+
+
+def replay(entries: Iterable[bytes], *, until: datetime | None = None) -> dict[Subject, State]:
+    """Fold the log, from its first entry, into all state; with `until`, as it was at that instant.
+
+    Enforces: state_reconstruction
+    """
+    states: dict[Subject, State] = {}
+    for index, entry in enumerate(entries):
+        envelope, event = read_fact(entry)
+        if until is not None and envelope.time > until:
+            break
+        subject = subject_of(event, index)
+        if str(subject) != envelope.subject:
+            raise VerificationError(f"log entry {index} is about {subject}, but says {envelope.subject[:80]!a}")
+        state = evolve(states.get(subject), event, index, envelope.time)
+        if state is not None:
+            states[subject] = state
+    return states
+
+
+def _adopt(state: Rulebook | None, event: TrustAdopted | PolicyAdopted) -> Rulebook:
+    if isinstance(event, TrustAdopted):
+        if state is None:
+            return Rulebook(event.environment, event.digest, event.version, event.envelope)
+        return replace(state, trust=event.digest, trust_version=event.version, trust_envelope=event.envelope)
+    assert state is not None
+    return replace(state, policy=event.digest, policy_version=event.version, policy_envelope=event.envelope)

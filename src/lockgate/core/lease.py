@@ -1,0 +1,135 @@
+"""What may a serving host ask for, and what does the answer allow? Leases: short, signed, for one nonce.
+
+    host                                        server
+      │  sent_at = boot clock, nonce              │
+      ├──── Request{nonce, wants} signed ────────▶│ reads the endpoints from the primary, in one transaction
+      │◀─── Grant{nonce, granted, refused} ───────┤ signed by a key for leases
+      │  deadline = sent_at + seconds · 99 %       │
+
+The time counts from the moment of sending, on a clock that runs during suspend, so that neither a delayed answer nor a
+sleeping host can stretch it (spec/lease.md).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from lockgate.core.endpoint import State, check_serving
+from lockgate.core.intent import MIN_NONCE
+from lockgate.core.policy import Rules
+from lockgate.core.trust import Actor, Purpose, Trust
+from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats import dsse, plain
+from lockgate.formats.digest import Digest
+from lockgate.formats.keys import Signer
+from lockgate.formats.names import Endpoint, Name
+
+REQUEST = "application/vnd.lockgate.lease-request+json"
+GRANT = "application/vnd.lockgate.lease+json"
+MAX_WANTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A host wants to serve (or goes on serving) this release at this endpoint."""
+
+    endpoint: Endpoint
+    release: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a host asks: a fresh nonce and what it wants."""
+
+    type: ClassVar[str] = "lease-request/v1"
+    node: Name
+    nonce: str
+    wants: tuple[Want, ...]
+    hand_over: str
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Permission to serve for `seconds` from the moment the request was sent. `epoch` orders answers per endpoint."""
+
+    endpoint: Endpoint
+    release: Digest
+    seconds: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No permission, and why. Holders stop at once."""
+
+    endpoint: Endpoint
+    release: Digest
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The answer to one request; it means nothing for any other."""
+
+    type: ClassVar[str] = "lease/v1"
+    node: Name
+    nonce: str
+    granted: tuple[Granted, ...]
+    refused: tuple[Refused, ...]
+
+
+def sign_request(request: Request, signer: Signer) -> bytes:
+    """Sign a request with the key of the node."""
+    return dsse.sign(plain.encode(request), REQUEST, [signer]).encode()
+
+
+def open_request(document: bytes, asker: Actor) -> Request:
+    """Verify that the node `asker` sent this request."""
+    opened = dsse.open_envelope(dsse.parse(document), REQUEST, asker.keys)
+    request = plain.decode(Request, opened.payload)
+    if request.node != asker.name:
+        raise VerificationError(f"the request is of {request.node}, its signature of {asker.name}")
+    if not 1 <= len(request.wants) <= MAX_WANTS or not MIN_NONCE <= len(request.nonce) <= MAX_WANTS:
+        raise VerificationError(f"a lease request wants 1 to {MAX_WANTS} endpoints, and a nonce of {MIN_NONCE} or more")
+    return request
+
+
+def answer(request: Request, states: Mapping[Endpoint, State], rules: Mapping[Endpoint, Rules]) -> Grant:
+    """Grant what should serve, refuse the rest. An endpoint without state or rules gets nothing."""
+    granted, refused = [], []
+    for want in request.wants:
+        try:
+            granted.append(_grant(want, states.get(want.endpoint), rules.get(want.endpoint)))
+        except DeniedError as e:
+            refused.append(Refused(want.endpoint, want.release, str(e)))
+    return Grant(request.node, request.nonce, tuple(granted), tuple(refused))
+
+
+def sign_grant(grant: Grant, signer: Signer) -> bytes:
+    """Sign an answer with the key for leases."""
+    return dsse.sign(plain.encode(grant), GRANT, [signer]).encode()
+
+
+def open_grant(document: bytes, request: Request, trust: Trust, at: datetime) -> Grant:
+    """Verify that a trusted server answered exactly this `request`; an answer to any other is worth nothing.
+
+    Enforces: verified_loading
+    """
+    opened = dsse.open_envelope(dsse.parse(document), GRANT, trust.keys_for(Purpose.LEASE, at))
+    grant = plain.decode(Grant, opened.payload)
+    if (grant.node, grant.nonce) != (request.node, request.nonce):
+        raise VerificationError("the lease answers another request")
+    asked = {(want.endpoint, want.release) for want in request.wants}
+    if not {(one.endpoint, one.release) for one in grant.granted} <= asked:
+        raise VerificationError("the lease grants what was not asked for")
+    return grant
+
+
+def _grant(want: Want, state: State | None, rules: Rules | None) -> Granted:
+    if state is None or rules is None:
+        raise DeniedError(f"{want.endpoint} is unknown here")
+    stable = check_serving(state)
+    if stable.release != want.release:
+        raise DeniedError(f"{want.endpoint} serves {stable.tag}, not {want.release}")
+    return Granted(want.endpoint, want.release, rules.lease.seconds, state.epoch)

@@ -1,0 +1,132 @@
+"""What must be true before a release may serve at an endpoint? Typed requirements, agreed beforehand.
+
+The policy is signed by a threshold of root keys like the trust document (`trust.open_agreed`), and every decision names
+its digest. An endpoint that the policy does not name may serve nothing: there is no default.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import ClassVar, Literal
+
+from lockgate.core.release import Kind
+from lockgate.core.rights import Role
+from lockgate.core.trust import Agreed, Root, open_agreed
+from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint, Name
+
+POLICY = "application/vnd.lockgate.policy+json"
+LEASE_SECONDS = range(2, 3601)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A suite that must have passed: each metric at least its threshold (decimal text), not older than `max_age_days`."""
+
+    suite: str
+    metrics: Mapping[str, str]
+    max_age_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Approvals:
+    """How many different people of which role must approve; none of them may be an author."""
+
+    count: int
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """How long a permission to serve lasts without renewal, and what a holder does when nobody answers."""
+
+    seconds: int
+    on_silence: Literal["stop", "grace"]
+    grace_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What one endpoint demands."""
+
+    components: tuple[Kind, ...]
+    provenance: bool
+    evaluations: tuple[Evaluation, ...]
+    approvals: Approvals
+    lease: Lease
+    rollback_seconds: int
+    hand_over: Literal["sealed", "private"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The policy document (spec/policy.md)."""
+
+    type: ClassVar[str] = "policy/v1"
+    environment: Name
+    version: int
+    expires: datetime
+    endpoints: Mapping[str, Rules]
+
+    def rules_for(self, endpoint: Endpoint) -> Rules:
+        """Find the rules of `endpoint`; raise `DeniedError` if the policy does not name it."""
+        rules = self.endpoints.get(str(endpoint))
+        if rules is None:
+            raise DeniedError(f"the policy of {self.environment} does not name {endpoint}, so nothing may serve there")
+        return rules
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAdopted:
+    """The installation decides by this policy from now on."""
+
+    type: ClassVar[str] = "policy.adopted/v1"
+    environment: Name
+    version: int
+    digest: Digest
+    envelope: Digest
+
+
+def open_policy(document: bytes, root: Root, at: datetime) -> Agreed[Policy]:
+    """Verify a policy that a threshold of `root` signed; raise `VerificationError` when it is expired or absurd."""
+    agreed = open_agreed(Policy, document, POLICY, root)
+    policy = agreed.document
+    for text, rules in policy.endpoints.items():
+        if Endpoint.parse(text).environment != policy.environment:
+            raise VerificationError(f"the policy of {policy.environment} names {text}")
+        check_rules(text, rules)
+    if policy.expires <= at:
+        raise VerificationError(f"policy of {policy.environment} version {policy.version} expired at {policy.expires}")
+    return agreed
+
+
+def check_rules(endpoint: str, rules: Rules) -> None:
+    """Raise `VerificationError` for rules that could not mean what their author wanted."""
+    if not rules.components:
+        raise VerificationError(f"{endpoint}: no component is required")
+    if rules.approvals.count < 1:
+        raise VerificationError(f"{endpoint}: {rules.approvals.count} approvals would let a change through unseen")
+    if rules.lease.seconds not in LEASE_SECONDS:
+        raise VerificationError(f"{endpoint}: a lease lasts 2 to 3600 seconds, not {rules.lease.seconds}")
+    if (rules.lease.on_silence == "grace") != (rules.lease.grace_seconds is not None):
+        raise VerificationError(f"{endpoint}: grace_seconds goes with on_silence: grace")
+    if rules.rollback_seconds < 1 or (rules.lease.grace_seconds or 0) < 0:
+        raise VerificationError(f"{endpoint}: a span of time is not positive")
+    for evaluation in rules.evaluations:
+        if not evaluation.metrics or evaluation.max_age_days < 1:
+            raise VerificationError(f"{endpoint}: suite {evaluation.suite} demands no metric, or allows no age")
+        for text in evaluation.metrics.values():
+            decimal(text)
+
+
+def decimal(text: str) -> Decimal:
+    """Read a finite decimal number like `0.95`; raise `VerificationError` for anything else."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation as e:
+        raise VerificationError(f"not a decimal number: {text[:40]!a}") from e
+    if not value.is_finite() or len(text) > 40:
+        raise VerificationError(f"not a finite decimal number: {text[:40]!a}")
+    return value

@@ -1,0 +1,57 @@
+"""Who may do what? One table. What is not in it, nobody may do.
+
+The rights say who may ask; the gate, the life cycles and the separation of duties say whether the answer is yes.
+"""
+
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+from lockgate.errors import DeniedError
+
+
+class Role(StrEnum):
+    """What somebody is trusted to ask for."""
+
+    VIEWER = "viewer"
+    AUTHOR = "author"
+    APPROVER = "approver"
+    OPERATOR = "operator"
+    SECURITY_AUTHORITY = "security-authority"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+    AGENT = "agent"
+    CI = "ci"
+
+
+_EVERYONE = frozenset(Role)
+
+RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
+    {
+        "session.open": _EVERYONE,
+        "read": _EVERYONE,
+        "log.read": frozenset({Role.AUDITOR, Role.ADMIN}),
+        "blob.put": frozenset({Role.AUTHOR, Role.CI}),
+        "release.register": frozenset({Role.AUTHOR, Role.CI}),
+        "release.attest": frozenset({Role.AUTHOR, Role.CI}),
+        "release.revoke": frozenset({Role.SECURITY_AUTHORITY}),
+        "change.open": frozenset({Role.AUTHOR, Role.OPERATOR}),
+        "change.approve": frozenset({Role.APPROVER}),
+        "change.reject": frozenset({Role.APPROVER}),
+        "change.withdraw": frozenset({Role.AUTHOR, Role.OPERATOR}),
+        "change.activate": frozenset({Role.OPERATOR}),
+        "endpoint.roll-back": frozenset({Role.OPERATOR, Role.SECURITY_AUTHORITY}),
+        "endpoint.suspend": frozenset({Role.OPERATOR, Role.SECURITY_AUTHORITY, Role.ADMIN}),
+        "trust.adopt": frozenset({Role.ADMIN}),
+        "policy.adopt": frozenset({Role.ADMIN}),
+        "lease.ask": frozenset({Role.AGENT}),
+    }
+)
+
+
+def check_right(act: str, roles: Collection[Role], actor: object) -> None:
+    """Raise `DeniedError` unless one of `roles` may `act`."""
+    allowed = RIGHTS.get(act, frozenset())
+    if not allowed & set(roles):
+        wanted = ", ".join(sorted(allowed)) or "nobody"
+        raise DeniedError(f"{actor} has no right to {act}: that takes the role {wanted}")

@@ -1,0 +1,195 @@
+"""Whom does an environment trust, and for what? One document, signed by a threshold of offline keys.
+
+The trust document names everyone who may act and every key that may sign, with one purpose each. Nothing else confers
+trust: not the database, not the server, not a file beside the model. A key appears once in the whole document, so that
+nobody is counted twice and no key serves two purposes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Generic, TypeVar
+
+from lockgate.core.release import Kind, Trusted
+from lockgate.core.rights import Role
+from lockgate.errors import VerificationError
+from lockgate.formats import dsse, plain
+from lockgate.formats.digest import Digest
+from lockgate.formats.keys import PublicKey
+from lockgate.formats.names import Name
+
+TRUST = "application/vnd.lockgate.trust+json"
+MANIFESTS = "release"  # the scope of a component signer who may also sign release manifests
+
+T = TypeVar("T")
+
+
+class Purpose(StrEnum):
+    """What a key is for. One each."""
+
+    COMPONENT = "component"
+    RESULT = "result"
+    EXPORT = "export"
+    VSA = "vsa"
+    LEASE = "lease"
+    CHECKPOINT = "checkpoint"
+    NODE = "node"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person or a machine that may act, by the keys that sign its intents."""
+
+    name: Name
+    roles: tuple[Role, ...]
+    keys: tuple[PublicKey, ...]
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedSigner:
+    """A key, or a certificate root in PEM, that may sign for one purpose within a scope.
+
+    The scope lists component kinds (and `release` for manifests) for `component`, predicate types for `result`, and
+    is empty for the others. `person` names who holds the key where a person does, so that they count as an author.
+    """
+
+    name: Name
+    purpose: Purpose
+    scope: tuple[str, ...]
+    key: PublicKey | None = None
+    root: str | None = None
+    person: Name | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Who may sign the trust and policy of an environment: `threshold` of these keys."""
+
+    threshold: int
+    keys: tuple[PublicKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The trust document (spec/trust.md)."""
+
+    type: ClassVar[str] = "trust/v1"
+    environment: Name
+    version: int
+    expires: datetime
+    origin: str
+    root: Root
+    actors: tuple[Actor, ...]
+    signers: tuple[TrustedSigner, ...]
+
+    def actor(self, name: Name, at: datetime) -> Actor:
+        """Find who `name` is at `at`; raise `VerificationError` for nobody."""
+        for actor in self.actors:
+            if actor.name == name and _lasts(actor.until, at):
+                return actor
+        raise VerificationError(f"nobody called {name} may act in {self.environment}")
+
+    def keys_for(self, purpose: Purpose, at: datetime, scope: str | None = None) -> tuple[PublicKey, ...]:
+        """List the keys that may sign for `purpose` (and `scope`) at `at`."""
+        return tuple(signer.key for signer in self._signers(purpose, at, scope) if signer.key)
+
+    def component_signers(self, at: datetime) -> dict[Kind, Trusted]:
+        """Say for each kind of component who may sign it at `at`."""
+        return {
+            kind: Trusted(
+                self.keys_for(Purpose.COMPONENT, at, kind),
+                tuple(s.root.encode() for s in self._signers(Purpose.COMPONENT, at, kind) if s.root),
+            )
+            for kind in Kind
+        }
+
+    def holders(self, keys: Iterable[PublicKey]) -> frozenset[Name]:
+        """Name the persons and actors who hold any of `keys`, whenever their time ended."""
+        wanted = set(keys)
+        people = {signer.person for signer in self.signers if signer.key in wanted and signer.person}
+        return frozenset(people | {actor.name for actor in self.actors if wanted & set(actor.keys)})
+
+    def _signers(self, purpose: Purpose, at: datetime, scope: str | None) -> Sequence[TrustedSigner]:
+        return [
+            signer
+            for signer in self.signers
+            if signer.purpose is purpose and _lasts(signer.until, at) and (scope is None or scope in signer.scope)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed(Generic[T]):
+    """A document that a threshold of root keys signed: the checked form of trust and policy."""
+
+    document: T
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class TrustAdopted:
+    """The installation judges by this trust document from now on."""
+
+    type: ClassVar[str] = "trust.adopted/v1"
+    environment: Name
+    version: int
+    digest: Digest
+    envelope: Digest
+
+
+def open_trust(document: bytes, root: Root, at: datetime) -> Agreed[Trust]:
+    """Verify a trust document that a threshold of `root` signed, and the threshold of its own root too.
+
+    A changed root must be signed by the old and by the new threshold (as TUF v1.0.33 §5.3.4 asks of root metadata).
+    """
+    agreed = open_agreed(Trust, document, TRUST, root)
+    trust = agreed.document
+    check_trust(trust)
+    if trust.root != root:
+        open_agreed(Trust, document, TRUST, trust.root)
+    if trust.expires <= at:
+        raise VerificationError(f"trust of {trust.environment} version {trust.version} expired at {trust.expires}")
+    return agreed
+
+
+def open_agreed(kind: type[T], document: bytes, payload_type: str, root: Root) -> Agreed[T]:
+    """Verify that `root.threshold` different keys of `root` signed `document`, and read it."""
+    check_root(root)
+    opened = dsse.open_envelope(dsse.parse(document), payload_type, root.keys)
+    if len(opened.keys) < root.threshold:
+        raise VerificationError(f"signed by {len(opened.keys)} root keys, {root.threshold} are needed")
+    value = plain.decode(kind, opened.payload)
+    if plain.encode(value) != opened.payload:
+        raise VerificationError("the signed document is not canonical JSON")
+    return Agreed(value, Digest.of(opened.payload))
+
+
+def check_root(root: Root) -> None:
+    """Raise `VerificationError` for a root that anybody, or nobody, could satisfy."""
+    if len(set(root.keys)) != len(root.keys):
+        raise VerificationError("a root key is listed twice")
+    if not 1 <= root.threshold <= len(root.keys):
+        raise VerificationError(f"root threshold {root.threshold} does not fit {len(root.keys)} keys")
+
+
+def check_trust(trust: Trust) -> None:
+    """Raise `VerificationError` for a trust document in which somebody could be counted twice."""
+    check_root(trust.root)
+    names = [actor.name for actor in trust.actors]
+    if len(set(names)) != len(names):
+        raise VerificationError("an actor is named twice in the trust document")
+    keys = [key for actor in trust.actors for key in actor.keys]
+    keys += [signer.key for signer in trust.signers if signer.key]
+    if len(set(keys)) != len(keys):
+        raise VerificationError("a key is listed twice in the trust document")
+    for signer in trust.signers:
+        if (signer.key is None) == (signer.root is None):
+            raise VerificationError(f"signer {signer.name} needs either a key or a certificate root")
+        if signer.person is not None and signer.person not in names:
+            raise VerificationError(f"signer {signer.name} is held by {signer.person}, who is no actor")
+
+
+def _lasts(until: datetime | None, at: datetime) -> bool:
+    return until is None or at < until
