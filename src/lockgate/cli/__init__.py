@@ -1,0 +1,1 @@
+"""The command line: which words does it understand?"""
