@@ -34,8 +34,9 @@ def generated(curve):
 KEYS = [PrivateKey.from_seed(b"7" * 32), generated(ec.SECP256R1()), generated(ec.SECP384R1())]
 
 
-def read(record):
-    return base64.b64decode(record["signature"]), base64.b64decode(record["message"]), record["namespace"]
+def opened(record, armored=None):
+    armored = armored or base64.b64decode(record["signature"])
+    return open_sshsig(armored, base64.b64decode(record["message"]), record["namespace"], trusted(record))
 
 
 def trusted(record):
@@ -47,13 +48,13 @@ def trusted(record):
 
 @pytest.mark.parametrize("record", GOOD, ids=lambda record: record["case"])
 def test_good_signature_is_by_its_key(record):
-    assert [open_sshsig(*read(record), trusted(record))] == trusted(record)
+    assert [opened(record)] == trusted(record)
 
 
 @pytest.mark.parametrize("record", BAD, ids=lambda record: record["case"])
 def test_near_miss_is_refused_for_the_right_reason(record):
     with pytest.raises(VerificationError) as refused:
-        open_sshsig(*read(record), trusted(record))
+        opened(record)
 
     assert any(words in str(refused.value) for words in record["error"].split("|"))
 
@@ -91,7 +92,7 @@ def test_altered_byte_is_refused(record, data):
     lines = [BEGIN, *(body[at : at + 70] for at in range(0, len(body), 70)), END]
 
     with pytest.raises(VerificationError):
-        open_sshsig("\n".join(lines), *read(record)[1:], trusted(record))
+        opened(record, "\n".join(lines))
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300))

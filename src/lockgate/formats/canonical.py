@@ -6,12 +6,13 @@ What is parsed here came from somebody else: anything but one plain JSON value i
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NoReturn, TypeAlias
 
 from lockgate.errors import VerificationError
 
-Json: TypeAlias = "None | bool | int | str | Sequence[Json] | Mapping[str, Json]"
+Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None"
 
 MAX_INTEGER = 2**53 - 1  # RFC 7493 §2.2: what every JSON implementation holds exactly
 MAX_DEPTH = 32
@@ -21,7 +22,10 @@ MAX_BYTES = 1 << 20
 def encode(value: Json) -> bytes:
     """Write `value` as canonical JSON (RFC 8785)."""
     _check(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=dict
+    )  # `default` meets only what `_check` saw to be a mapping
+    return text.encode()
 
 
 def parse(data: bytes, *, limit: int = MAX_BYTES) -> Json:
@@ -40,7 +44,7 @@ def parse(data: bytes, *, limit: int = MAX_BYTES) -> Json:
     except UnicodeDecodeError as e:
         raise VerificationError("JSON is not UTF-8") from e
     except json.JSONDecodeError as e:
-        raise VerificationError(f"not JSON: {e.msg} at byte {e.pos}") from e
+        raise VerificationError(f"not JSON: {e.msg} at character {e.pos}") from e
     except RecursionError as e:
         raise VerificationError(f"JSON is nested deeper than {MAX_DEPTH}") from e
     _check(value)
@@ -58,8 +62,7 @@ def parse_object(data: bytes, *, limit: int = MAX_BYTES) -> dict[str, Json]:
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise VerificationError(f"JSON member {twice[:64]!a} is given twice")
     return members
 
@@ -75,33 +78,44 @@ def _refuse(token: str) -> NoReturn:
 
 
 def _check(value: Json, depth: int = 0) -> None:
-    if depth > MAX_DEPTH:
+    if isinstance(value, Mapping):
+        _check_depth(depth)
+        for name, member in value.items():
+            _check_name(name)
+            _check(member, depth + 1)
+    elif isinstance(value, list | tuple):
+        _check_depth(depth)
+        for member in value:
+            _check(member, depth + 1)
+    else:
+        _check_scalar(value)
+
+
+def _check_depth(depth: int) -> None:
+    if depth >= MAX_DEPTH:
         raise VerificationError(f"JSON is nested deeper than {MAX_DEPTH}")
-    if value is None or isinstance(value, bool):
-        return
+
+
+def _check_name(name: object) -> None:
+    if not (isinstance(name, str) and name.isascii()):
+        raise VerificationError("JSON member name is not ASCII text")
+
+
+def _check_scalar(value: object) -> None:
     if isinstance(value, str):
         _check_text(value)
     elif isinstance(value, int):
         if abs(value) > MAX_INTEGER:
             raise VerificationError("JSON integer is 2^53 or larger")
-    elif isinstance(value, Mapping):
-        for name, member in value.items():
-            if not (isinstance(name, str) and name.isascii()):
-                raise VerificationError("JSON member name is not ASCII text")
-            _check(member, depth + 1)
-    elif isinstance(value, list | tuple):
-        for member in value:
-            _check(member, depth + 1)
-    else:
+    elif value is not None:
         raise VerificationError(f"JSON cannot hold {_kind(value)}")
 
 
 def _check_text(text: str) -> None:
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as e:
-            raise VerificationError("JSON text holds a lone surrogate") from e
+    try:
+        text.encode()
+    except UnicodeEncodeError as e:
+        raise VerificationError("JSON text holds a lone surrogate") from e
 
 
 def _kind(value: object) -> str:

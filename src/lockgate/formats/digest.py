@@ -45,10 +45,20 @@ class Digest:
 
 
 def dir_hash(files: Iterable[tuple[str, str]]) -> Digest:
-    """Hash a directory, names included, given (relative name, SHA-256 hex) of each file.
+    r"""Hash a directory, names included, given (relative name, SHA-256 hex) of each file.
 
     The in-toto `dirHash` (in-toto attestation, digest_set.md; Go's dirhash.Hash1 before its base64):
-    the SHA-256 of the lines `<hex>  <name>\n`, sorted by name.
+    the SHA-256 of the lines `<hex>  <name>\n`, sorted by name. What could pass for two lines is refused, and so is a
+    name that is not UTF-8.
     """
-    lines = [f"{digits}  {name}\n" for name, digits in sorted(files, key=lambda file: file[0].encode())]
-    return Digest.of("".join(lines).encode())
+    listed = sorted((_line_part(name), _line_part(digits)) for name, digits in files)
+    return Digest.of(b"".join(b"%b  %b\n" % (digits, name) for name, digits in listed))
+
+
+def _line_part(text: str) -> bytes:
+    if "\n" in text:
+        raise VerificationError(f"file name holds a newline: {text[:80]!a}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as e:
+        raise VerificationError(f"file name is not UTF-8: {text[:80]!a}") from e

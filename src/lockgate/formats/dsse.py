@@ -6,7 +6,6 @@ with the keys that really signed it.
 """
 
 import base64
-import binascii
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -116,9 +115,12 @@ def _read(value: Json) -> bytes:
     if not isinstance(value, str):
         raise VerificationError("DSSE payload or signature is not text")
     try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as e:
+        data = base64.b64decode(value, validate=True)
+    except ValueError as e:
         raise VerificationError("DSSE payload or signature is not base64") from e
+    if _write(data) != value:
+        raise VerificationError("DSSE payload or signature is not in its canonical base64")
+    return data
 
 
 def _write(data: bytes) -> str:

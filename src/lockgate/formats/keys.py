@@ -6,9 +6,8 @@ Signing is deterministic (RFC 6979 for ECDSA), so this floor needs no randomness
 """
 
 import base64
-import binascii
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Protocol, Self, TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -17,6 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from lockgate.errors import VerificationError
 from lockgate.formats.digest import Digest
+
+_P = 2**255 - 19
+_ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826  # y of four of the eight points
+_SMALL_ORDER = frozenset({0, 1, _P - 1, _ORDER_8, _P - _ORDER_8})
 
 _Public: TypeAlias = "ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey"
 _Private: TypeAlias = "ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey"
@@ -46,9 +49,12 @@ class PublicKey:
     def parse(cls, text: str) -> Self:
         """Read the base64 of a SubjectPublicKeyInfo."""
         try:
-            return cls(base64.b64decode(text, validate=True))
-        except binascii.Error as e:
+            der = base64.b64decode(text, validate=True)
+        except ValueError as e:
             raise VerificationError("public key is not base64") from e
+        if base64.b64encode(der).decode() != text:
+            raise VerificationError("public key is not in its canonical base64")
+        return cls(der)
 
     @classmethod
     def from_pem(cls, pem: bytes) -> Self:
@@ -62,7 +68,7 @@ class PublicKey:
     @classmethod
     def from_loaded(cls, key: object) -> Self:
         """Take a key of the `cryptography` library; raise `VerificationError` for an algorithm that is not ours."""
-        return cls(_supported(key).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+        return cls(_der(_supported(key)))
 
     def __str__(self) -> str:
         """Write the base64 of the SubjectPublicKeyInfo."""
@@ -150,24 +156,36 @@ class PrivateKey:
         return self._key.sign(message, ec.ECDSA(_hash(self._key.curve), deterministic_signing=True))
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _load(der: bytes) -> _Public:
     try:
         key = serialization.load_der_public_key(der)
     except (ValueError, UnsupportedAlgorithm) as e:
         raise VerificationError("not a public key (SubjectPublicKeyInfo)") from e
     supported = _supported(key)
-    if supported.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo) != der:
+    if _der(supported) != der:
         raise VerificationError("public key is not in its canonical encoding")
     return supported
 
 
+def _der(key: _Public) -> bytes:
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
 def _supported(key: object) -> _Public:
     if isinstance(key, ed25519.Ed25519PublicKey):
+        _check_point(key.public_bytes_raw())
         return key
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
         return key
     raise VerificationError("the key is not Ed25519, ECDSA P-256 or ECDSA P-384")
+
+
+def _check_point(raw: bytes) -> None:
+    """Refuse a point of small order, for which anyone can sign, and a second spelling of a point (RFC 8032 §5.1.3)."""
+    y = int.from_bytes(raw, "little") & (1 << 255) - 1
+    if y >= _P or y in _SMALL_ORDER:
+        raise VerificationError("the Ed25519 key is of small order, or not in its canonical encoding")
 
 
 def _hash(curve: ec.EllipticCurve) -> hashes.HashAlgorithm:

@@ -26,7 +26,7 @@ _Reader = Callable[[Json, str], Any]
 def to_plain(value: Any) -> Json:
     """Turn a value made of dataclasses and scalars into JSON."""
     if value is None or isinstance(value, bool | int) or type(value) is str:
-        return value  # type: ignore[no-any-return]  # bool, int, str or None: all of them JSON
+        return value
     if isinstance(value, datetime):
         return write_instant(value)
     if isinstance(value, StrEnum):
@@ -44,7 +44,8 @@ def to_plain(value: Any) -> Json:
 
 def from_plain(kind: type[T], value: Json, where: str = "") -> T:
     """Turn JSON into a `kind`; raise `VerificationError` naming the member that is wrong."""
-    return typing.cast("T", _reader(kind)(value, where or kind.__name__.lower()))
+    read: _Reader = _reader(typing.cast("Any", kind))
+    return typing.cast("T", read(value, where or kind.__name__.lower()))
 
 
 def encode(value: Any) -> bytes:
@@ -58,16 +59,24 @@ def decode(kind: type[T], data: bytes, *, limit: int = canonical.MAX_BYTES) -> T
 
 
 @cache
-def _reader(kind: Any) -> _Reader:  # noqa: PLR0911 - one way out for each kind of type hint
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+def _reader(kind: Any) -> _Reader:
+    origin = typing.get_origin(kind)
+    return _class(kind) if origin is None else _form(origin, typing.get_args(kind))
+
+
+def _form(origin: Any, arguments: tuple[Any, ...]) -> _Reader:
     if origin in (typing.Union, types.UnionType):
         return _union(arguments)
     if origin is tuple:
-        return _tuple(arguments[0])
+        return _tuple(*arguments)
     if origin in (dict, Mapping):
-        return _mapping(arguments[1])
+        return _mapping(*arguments)
     if origin is typing.Literal:
         return _literal(arguments)
+    raise TypeError(f"no form in JSON is known for {origin}")
+
+
+def _class(kind: Any) -> _Reader:
     if kind in (str, int, bool):
         return _exactly(kind)
     if kind is datetime:
@@ -78,7 +87,9 @@ def _reader(kind: Any) -> _Reader:  # noqa: PLR0911 - one way out for each kind 
         return _scalar(kind.parse)
     if dataclasses.is_dataclass(kind):
         return _record(kind)
-    return _anything
+    if kind in (object, Any):
+        return _anything
+    raise TypeError(f"no form in JSON is known for {kind}")
 
 
 def _anything(value: Json, _where: str) -> Json:
@@ -117,7 +128,8 @@ def _literal(allowed: tuple[Any, ...]) -> _Reader:
     return read
 
 
-def _tuple(kind: Any) -> _Reader:
+def _tuple(kind: Any, more: Any) -> _Reader:
+    assert more is Ellipsis, "a tuple holds any number of one kind"
     item = _reader(kind)
 
     def read(value: Json, where: str) -> Any:
@@ -128,13 +140,13 @@ def _tuple(kind: Any) -> _Reader:
     return read
 
 
-def _mapping(kind: Any) -> _Reader:
-    item = _reader(kind)
+def _mapping(name_kind: Any, kind: Any) -> _Reader:
+    read_name, item = _reader(name_kind), _reader(kind)
 
     def read(value: Json, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise VerificationError(f"{where}: found {type(value).__name__}, wanted an object")
-        return {name: item(member, f"{where}.{name[:64]}") for name, member in value.items()}
+        return {read_name(name, where): item(member, f"{where}.{name[:64]}") for name, member in value.items()}
 
     return read
 
