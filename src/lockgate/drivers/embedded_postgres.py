@@ -8,7 +8,7 @@
 
 The lock is inherited by the server's processes. So whoever gets it knows that no process of an earlier run is left,
 not even an orphan after `kill -9`, and that a `postmaster.pid` found is stale. Whoever does not get it waits for an
-answer at the socket. No process id is ever trusted.
+answer at the socket. A process id means nothing without the lock.
 
 PostgreSQL refuses to be root. If we are, it runs in a user namespace that calls root by another name, and its files
 stay ours; where namespaces are refused, it runs as `nobody` and owns its folder. An embedded database protects nothing
@@ -92,7 +92,7 @@ class EmbeddedPostgres:
         """Stop the server, if it runs: sessions are cut, the data is checkpointed, no process is left."""
         with _naming(self.log_file):
             if self._folder.exists():
-                self._stop()
+                self._halt("fast")
 
     def conninfo(self, role: str) -> str:
         """Say how to connect to the running server as `role`, one of `OWNER` and `APP`."""
@@ -113,17 +113,23 @@ class EmbeddedPostgres:
         account = self._who()
         _make_private(self._folder, account)
         with self._open_lock() as lock:
-            if self._wait_for(lock, or_answer=True):
-                self._boot(lock, account)
+            complaint = None if self._is_answered(lock) else self._boot(lock, account)
+        if complaint is not None:
+            self._halt("immediate")  # it may only have been slow
+            raise UnavailableError(f"PostgreSQL did not start: {complaint} (see {self.log_file})")
         return self.conninfo(OWNER)
 
-    def _stop(self) -> None:
+    def _halt(self, mode: str) -> None:
+        """Ask until no process of the server is left: one that has only just begun does not hear the first time."""
+        seconds = max(self._patience, 10)
+        deadline = time.monotonic() + seconds
+        socket_dir = self.socket_dir
         with self._open_lock() as lock:
-            if not _is_taken(lock):
-                return
-            socket_dir = self.socket_dir
-            self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-t", str(int(self._patience)))
-            self._wait_for(lock, or_answer=False)
+            while _is_taken(lock):
+                self._run("pg_ctl", "stop", "-D", str(self.data), "-m", mode, "-t", str(int(seconds)))
+                if time.monotonic() > deadline:
+                    raise UnavailableError(f"PostgreSQL does not stop within {seconds:g} s (see {self.log_file})")
+                time.sleep(_PULSE)
             _forget_socket(socket_dir, self._folder)
 
     def _who(self) -> Account:
@@ -139,16 +145,16 @@ class EmbeddedPostgres:
         finally:
             os.close(lock)
 
-    def _wait_for(self, lock: int, *, or_answer: bool) -> bool:
-        """Wait until no process of the server is left: true. False if a server answered before that."""
+    def _is_answered(self, lock: int) -> bool:
+        """Wait until a server answers, or until we hold the lock and know that none will."""
         deadline = time.monotonic() + self._patience
         while _is_taken(lock):
-            if or_answer and self._answers():
-                return False
+            if self._answers():
+                return True
             if time.monotonic() > deadline:
-                raise UnavailableError(f"PostgreSQL neither answers nor stops in {self._patience:g} s: {self.log_file}")
+                raise UnavailableError(f"PostgreSQL does not answer within {self._patience:g} s (see {self.log_file})")
             time.sleep(_PULSE)
-        return True
+        return False
 
     def _answers(self) -> bool:
         try:
@@ -157,8 +163,8 @@ class EmbeddedPostgres:
             return False
         return True
 
-    def _boot(self, lock: int, account: Account) -> None:
-        """Start the server; we hold the lock, so no earlier one lives."""
+    def _boot(self, lock: int, account: Account) -> str | None:
+        """Start the server and return its complaint, if it has one. We hold the lock, so no earlier one lives."""
         _forget_socket(self.socket_dir, self._folder)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         if not self.data.exists():
@@ -171,10 +177,7 @@ class EmbeddedPostgres:
         _write(self.log_file, None, account)
         seconds = str(int(self._patience))
         done = self._run("pg_ctl", "start", "-D", str(self.data), "-l", str(self.log_file), "-t", seconds, keep=lock)
-        if done.returncode:
-            self._run("pg_ctl", "stop", "-D", str(self.data), "-m", "immediate", "-t", "10")
-            said = f"{_tail(done.stdout)} … {_tail(self.log_file.read_bytes())}"
-            raise UnavailableError(f"PostgreSQL did not start: {said} (see {self.log_file})")
+        return f"{_tail(done.stdout)} … {_tail(self.log_file.read_bytes())}" if done.returncode else None
 
     def _initdb(self, account: Account) -> None:
         growing = self._folder / "data.new"
