@@ -44,3 +44,13 @@ def _refuse_skip(report, name):
     if not reason.removeprefix("Skipped: ").startswith("elsewhere:"):
         report.outcome = "failed"
         report.longrepr = f"{name} was skipped, and LOCKGATE_REQUIRE_ALL is set: {reason}"
+
+
+@pytest.fixture
+def world():
+    """Give a whole installation in memory, and check all of it when the test is done."""
+    from tests.world import World  # noqa: PLC0415 - only tests that use it pay for it
+
+    world = World()
+    yield world
+    world.check()

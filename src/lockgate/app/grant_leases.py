@@ -4,10 +4,9 @@ from datetime import datetime
 
 from lockgate.app.installation import Installation
 from lockgate.core.endpoint import State
-from lockgate.core.journal import endpoint_subject, release_subject
+from lockgate.core.journal import endpoint_subject
 from lockgate.core.lease import REQUEST, Request, answer, open_request, sign_grant
 from lockgate.core.policy import Policy, Rules
-from lockgate.core.release import Record
 from lockgate.core.rights import check_right
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse, plain
@@ -32,16 +31,8 @@ def grant_leases(installation: Installation, document: bytes, now: datetime) -> 
 
 
 def _states(installation: Installation, request: Request) -> dict[Endpoint, State]:
-    """Read the endpoints whose stable release is not revoked."""
-    states = {}
-    for endpoint in {want.endpoint for want in request.wants}:
-        state = installation.catalog.find(endpoint_subject(endpoint))
-        if not isinstance(state, State) or state.stable is None:
-            continue
-        record = installation.catalog.find(release_subject(state.stable.tag))
-        if isinstance(record, Record) and record.phase == "registered":
-            states[endpoint] = state
-    return states
+    found = {want.endpoint: installation.catalog.find(endpoint_subject(want.endpoint)) for want in request.wants}
+    return {endpoint: state for endpoint, state in found.items() if isinstance(state, State)}
 
 
 def _rules(policy: Policy, request: Request) -> dict[Endpoint, Rules]:

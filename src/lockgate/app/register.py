@@ -17,6 +17,7 @@ from lockgate.core.version import check_version, predecessor_of
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse, plain
 from lockgate.formats.digest import Digest
+from lockgate.formats.names import Tag
 from lockgate.formats.oms import FileDigest
 
 _PIECE = 1 << 20
@@ -68,13 +69,11 @@ def check_bytes(blobs: Blobs, admitted: Admitted) -> None:
             _check_file(blobs, f"{name}/{file.name}", file)
 
 
-def registered(tx: Transaction, record_subject: object) -> Record:
-    """Return what the log says of a release; raise `DeniedError` if there is none, or it was revoked."""
-    found = tx.load(release_subject(record_subject))  # type: ignore[arg-type]
+def registered(tx: Transaction, tag: Tag) -> Record:
+    """Return what the log says of a release; raise `DeniedError` if there is none."""
+    found = tx.load(release_subject(tag))
     if not isinstance(found, Record):
-        raise DeniedError(f"{record_subject} is not registered here")
-    if found.phase == "revoked":
-        raise DeniedError(f"{record_subject} is revoked and never serves again")
+        raise DeniedError(f"{tag} is not registered here")
     return found
 
 

@@ -32,7 +32,7 @@ class SignedPart:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingData:
+class TrainedOn:
     """What is known of the training data: checksums, or nothing (`known` false)."""
 
     known: bool
@@ -54,7 +54,7 @@ class Decision:
     authorized_by: tuple[Name, ...]
     authors: tuple[Name, ...]
     components: Mapping[str, SignedPart]
-    training_data: TrainingData
+    training_data: TrainedOn
     test_results: tuple[TestRun, ...]
     evidence: tuple[Digest, ...]
 
@@ -79,7 +79,7 @@ def decision_of(permit: Permit, change: int) -> Decision:
         authorized_by=permit.approvers,
         authors=tuple(sorted(permit.authors)),
         components={name: SignedPart(c.dir_hash, c.signed_by.key_id, c.chain) for name, c in permit.components.items()},
-        training_data=TrainingData(bool(known), {name: d for data in known for name, d in data.items()}),
+        training_data=TrainedOn(bool(known), {name: d for data in known for name, d in data.items()}),
         test_results=tuple(item for item in about if isinstance(item, TestRun)),
         evidence=tuple(item.digest for item in permit.evidence),
     )

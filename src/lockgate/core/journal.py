@@ -47,7 +47,6 @@ class Rulebook:
 Event: TypeAlias = (
     release.Registered
     | release.Attested
-    | release.Revoked
     | change.Opened
     | change.Approved
     | change.Rejected
@@ -83,7 +82,7 @@ class Subject:
 def subject_of(event: Event, index: int) -> Subject:
     """Name the object that `event`, at leaf `index`, is about."""
     match event:
-        case release.Registered() | release.Attested() | release.Revoked():
+        case release.Registered() | release.Attested():
             return release_subject(event.tag)
         case change.Opened():
             return change_subject(index)
@@ -118,7 +117,10 @@ def rulebook_subject(environment: Name) -> Subject:
 
 
 def write_fact(event: Event, envelope: CloudEvent) -> CloudEvent:
-    """Put `event` into its envelope."""
+    """Put `event` into its envelope: who, when, what, on whose signed word.
+
+    Enforces: audit_record
+    """
     data = plain.to_plain(event)
     assert isinstance(data, dict)
     return replace(envelope, type=event.type, data={name: value for name, value in data.items() if name != "type"})
@@ -136,7 +138,7 @@ def read_fact(entry: bytes) -> Fact:
 def evolve(state: State | None, event: Event, index: int, at: datetime) -> State | None:
     """Say what is true of the object of `event` after it; None if it has no state."""
     match event:
-        case release.Registered() | release.Attested() | release.Revoked():
+        case release.Registered() | release.Attested():
             assert state is None or isinstance(state, release.Record)
             return release.evolve(state, event, index, at)
         case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():

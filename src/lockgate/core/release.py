@@ -124,16 +124,6 @@ class Attested:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoked:
-    """The release must never serve again."""
-
-    type: ClassVar[str] = "release.revoked/v1"
-    tag: Tag
-    release: Digest
-    reason: Digest
-
-
-@dataclass(frozen=True, slots=True)
 class Record:
     """What the log says of a release."""
 
@@ -147,7 +137,7 @@ class Record:
     registered_at: datetime
     index: int
     evidence: tuple[Digest, ...]
-    phase: Literal["registered", "revoked"]
+    phase: Literal["registered"]
     imported_from: str | None = None
 
 
@@ -214,7 +204,7 @@ def _open_part(name: str, part: Part, bundle: bytes, trusted: Trusted, at: datet
     return component
 
 
-def evolve(record: Record | None, event: Registered | Attested | Revoked, index: int, at: datetime) -> Record:
+def evolve(record: Record | None, event: Registered | Attested, index: int, at: datetime) -> Record:
     """Say what the log knows of a release after `event`."""
     match event:
         case Registered():
@@ -225,6 +215,3 @@ def evolve(record: Record | None, event: Registered | Attested | Revoked, index:
         case Attested():
             assert record is not None
             return replace(record, evidence=(*record.evidence, event.statement))
-        case Revoked():
-            assert record is not None
-            return replace(record, phase="revoked")

@@ -34,7 +34,6 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "blob.put": frozenset({Role.AUTHOR, Role.CI}),
         "release.register": frozenset({Role.AUTHOR, Role.CI}),
         "release.attest": frozenset({Role.AUTHOR, Role.CI}),
-        "release.revoke": frozenset({Role.SECURITY_AUTHORITY}),
         "change.open": frozenset({Role.AUTHOR, Role.OPERATOR}),
         "change.approve": frozenset({Role.APPROVER}),
         "change.reject": frozenset({Role.APPROVER}),

@@ -7,11 +7,10 @@ pseudonyms of the trust document; reasons, prompts and other free text stay outs
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from lockgate.errors import VerificationError
 from lockgate.formats import canonical, plain
-from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
 
 MAX_ENTRY = 16 * 1024
@@ -33,7 +32,7 @@ class CloudEvent:
     actor: str
     intent: Digest | None
     salt: str
-    data: Mapping[str, Json]
+    data: Mapping[str, Any]  # JSON: its meaning is the type's
     specversion: Literal["1.0"] = "1.0"
     datacontenttype: Literal["application/json"] = "application/json"
 

@@ -1,0 +1,193 @@
+"""How does an installation live in memory? The whole ledger in one object, for tests and for trying things out.
+
+It keeps the promises of the ports except durability: one act at a time, conditions checked before anything changes.
+"""
+
+import io
+import secrets
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from lockgate.app.ports import Receipt
+from lockgate.core.journal import Event, State, Subject, evolve, subject_of, write_fact
+from lockgate.errors import ConflictError, UnavailableError, VerificationError
+from lockgate.formats.cloudevent import CloudEvent, encode_entry
+from lockgate.formats.digest import Digest
+from lockgate.tlog.merkle import Hash, leaf_hash, tree_root
+
+_TILE = 256
+
+
+class Memory:
+    """A ledger, catalog, history and checkpoint book, all in memory."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.log: list[bytes] = []
+        self.hashes: list[Hash] = []
+        self.states: dict[Subject, tuple[State, int, int]] = {}  # state, first and last leaf index
+        self.documents: dict[Digest, bytes] = {}
+        self.receipts: dict[Digest, Receipt] = {}
+        self.notes: dict[int, tuple[str, Hash]] = {}
+        self.last = datetime.min.replace(tzinfo=UTC)
+        self.lock = threading.RLock()
+
+    def transaction(self) -> AbstractContextManager["_Act"]:
+        """Begin an act (port `Ledger`)."""
+        return self._begin()
+
+    def receipt(self, key: Digest) -> Receipt | None:
+        """Return the receipt of an earlier append (port `Ledger`)."""
+        return self.receipts.get(key)
+
+    def find(self, subject: Subject) -> State | None:
+        """Return what is true of `subject` (port `Catalog`)."""
+        held = self.states.get(subject)
+        return held[0] if held else None
+
+    def listing(self, kind: str, *, prefix: str = "", after: str = "", limit: int = 100) -> Sequence[State]:
+        """Return states of one kind (port `Catalog`)."""
+        past = self.states.get(Subject(kind, after))
+        found = [
+            (first, state)
+            for subject, (state, first, _) in self.states.items()
+            if subject.kind == kind and subject.key.startswith(prefix) and (past is None or first > past[1])
+        ]
+        return [state for _, state in sorted(found, key=lambda item: item[0])[:limit]]
+
+    def document(self, digest: Digest) -> bytes:
+        """Return a kept document (port `Catalog`)."""
+        found = self.documents.get(digest)
+        if found is None:
+            raise UnavailableError(f"document {digest} is not here")
+        if Digest.of(found) != digest:
+            raise VerificationError(f"document {digest} was altered")
+        return found
+
+    def size(self) -> int:
+        """Return how many entries there are (port `History`)."""
+        return len(self.log)
+
+    def entries(self, start: int, stop: int) -> Iterator[bytes]:
+        """Yield entries (port `History`)."""
+        return iter(self.log[start:stop])
+
+    def tile(self, level: int, n: int, width: int) -> bytes:
+        """Return the first hashes of a tile (port `History`)."""
+        span = _TILE**level
+        first = n * _TILE
+        roots = [tree_root(self.hashes[i * span : (i + 1) * span]) for i in range(first, first + width)]
+        if (first + width) * span > len(self.hashes):
+            raise UnavailableError(f"tile {level}/{n} has fewer than {width} hashes")
+        return b"".join(roots)
+
+    def root(self) -> tuple[int, Hash]:
+        """Return size and root of the log (port `History`)."""
+        return len(self.log), tree_root(self.hashes)
+
+    def newest(self) -> str | None:
+        """Return the largest checkpoint (port `Checkpoints`)."""
+        return self.notes[max(self.notes)][0] if self.notes else None
+
+    def publish(self, note: str, size: int, root: Hash) -> None:
+        """Keep a checkpoint (port `Checkpoints`)."""
+        held = self.notes.setdefault(size, (note, root))
+        if held[1] != root:
+            raise VerificationError(f"another root was published for size {size}")
+
+    def root_of(self, size: int) -> Hash | None:
+        """Return the root published for `size` (port `Checkpoints`)."""
+        held = self.notes.get(size)
+        return held[1] if held else None
+
+    @contextmanager
+    def _begin(self) -> Iterator["_Act"]:
+        yield _Act(self)
+
+
+class _Act:
+    """One transaction on a `Memory`."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.read: dict[Subject, int] = {}
+        self.kept: dict[Digest, bytes] = {}
+
+    def load(self, subject: Subject) -> State | None:
+        held = self.memory.states.get(subject)
+        self.read.setdefault(subject, held[2] if held else -1)
+        return held[0] if held else None
+
+    def document(self, digest: Digest) -> bytes:
+        kept = self.kept.get(digest)
+        return kept if kept is not None else self.memory.document(digest)
+
+    def keep(self, document: bytes) -> Digest:
+        digest = Digest.of(document)
+        self.kept[digest] = document
+        return digest
+
+    def append(self, events: Sequence[Event], *, actor: str, key: Digest, at: datetime) -> Receipt:
+        memory = self.memory
+        with memory.lock:
+            if held := memory.receipts.get(key):
+                return held
+            self._check_reads()
+            at, first = max(at, memory.last), len(memory.log)
+            drafts = [self._draft(event, first + number, actor, key, at) for number, event in enumerate(events)]
+            memory.documents.update(self.kept)
+            for number, (event, entry) in enumerate(zip(events, drafts, strict=True)):
+                memory.log.append(entry)
+                memory.hashes.append(leaf_hash(entry))
+                self._evolve(event, first + number, at)
+            memory.last = at
+            receipt = memory.receipts[key] = Receipt(first, len(memory.log))
+            return receipt
+
+    def _check_reads(self) -> None:
+        for subject, version in self.read.items():
+            held = self.memory.states.get(subject)
+            if (held[2] if held else -1) != version:
+                raise ConflictError(f"{subject} changed since it was read")
+
+    def _draft(self, event: Event, index: int, actor: str, key: Digest, at: datetime) -> bytes:
+        subject = str(subject_of(event, index))
+        salt = secrets.token_hex(16)
+        envelope = CloudEvent(str(uuid.uuid4()), self.memory.source, "", subject, at, actor, key, salt, {})
+        return encode_entry(write_fact(event, envelope))
+
+    def _evolve(self, event: Event, index: int, at: datetime) -> None:
+        subject = subject_of(event, index)
+        held = self.memory.states.get(subject)
+        state = evolve(held[0] if held else None, event, index, at)
+        if state is not None:
+            self.memory.states[subject] = (state, held[1] if held else index, index)
+
+
+class MemoryBlobs:
+    """Files by digest, in memory (port `Blobs`)."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[Digest, bytes] = {}
+
+    def put(self, pieces: Iterable[bytes], digest: Digest) -> int:
+        """Store a file."""
+        content = b"".join(pieces)
+        if Digest.of(content) != digest:
+            raise VerificationError(f"the bytes are {Digest.of(content)}, not {digest}")
+        self.blobs[digest] = content
+        return len(content)
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Open a blob."""
+        if digest not in self.blobs:
+            raise UnavailableError(f"blob {digest} is not here")
+        return io.BytesIO(self.blobs[digest])
+
+    def has(self, digest: Digest) -> bool:
+        """Tell whether a blob is there."""
+        return digest in self.blobs

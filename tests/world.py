@@ -1,0 +1,281 @@
+"""How does a whole installation behave? One in memory, spoken to like a person, that checks itself after each test.
+
+`World` has the people, the CI and the keys of a small company; `alice` writes, `bob` and `carol` approve, `dave`
+operates, `olivia` watches over security, `ann` audits, `root1..3` are offline keys. `check()` re-derives all state from
+the log, proves every entry under a signed checkpoint and compares it with the world.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from lockgate.app import adopt
+from lockgate.app.activate import activate
+from lockgate.app.attest import attest
+from lockgate.app.decide_change import approve, open_change
+from lockgate.app.installation import Installation, Keys
+from lockgate.app.issue_passport import passport_for
+from lockgate.app.ports import Receipt
+from lockgate.app.publish_checkpoint import note_signer, publish_checkpoint
+from lockgate.app.register import Submission, register
+from lockgate.app.roll_back import roll_back
+from lockgate.app.shut_down import shut_down
+from lockgate.core.change import Change, Content
+from lockgate.core.endpoint import State, nothing_at
+from lockgate.core.evidence import Provenance, TestRun, Verdict, provenance, subject_of, test_result
+from lockgate.core.intent import Intent, SignedIntent, sign_intent
+from lockgate.core.journal import Subject, change_subject, endpoint_subject, read_fact, release_subject, replay
+from lockgate.core.passport import Admission, Passport, admit_passport
+from lockgate.core.policy import POLICY, Approvals, Evaluation, Lease, Policy, Rules
+from lockgate.core.release import MANIFEST, Contract, Kind, Manifest, Part, Record, Release, Serve
+from lockgate.core.rights import Role
+from lockgate.core.trust import MANIFESTS, TRUST, Actor, Purpose, Root, Trust, TrustedSigner
+from lockgate.drivers.memory import Memory, MemoryBlobs
+from lockgate.formats import dsse, oms, plain
+from lockgate.formats.digest import Digest
+from lockgate.formats.keys import PrivateKey
+from lockgate.formats.names import Endpoint, Name, Tag, Version
+from lockgate.formats.statement import PROVENANCE, TEST_RESULT, Statement
+from lockgate.tlog.proof import LogProof
+from lockgate.tlog.tiles import inclusion_proof
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+PROD = Endpoint.parse("prod/magika")
+SUITE = "file-types"
+PEOPLE = {
+    "alice": (Role.AUTHOR,),
+    "bob": (Role.APPROVER,),
+    "carol": (Role.APPROVER,),
+    "dave": (Role.OPERATOR,),
+    "olivia": (Role.SECURITY_AUTHORITY,),
+    "ann": (Role.AUDITOR, Role.ADMIN),
+    "host-1": (Role.AGENT,),
+    "ci": (Role.CI,),
+}
+
+
+def key(name: str) -> PrivateKey:
+    """Make the key called `name`: always the same one."""
+    return PrivateKey.from_seed(hashlib.sha256(name.encode()).digest())
+
+
+def trust(environment: str = "prod") -> Trust:
+    """Write the trust document of an environment."""
+    actors = tuple(Actor(Name(name), roles, (key(name).public,)) for name, roles in PEOPLE.items())
+    kinds = (*(kind.value for kind in Kind), MANIFESTS)
+    signers = (
+        TrustedSigner(Name("ci-components"), Purpose.COMPONENT, kinds, key("components").public),
+        TrustedSigner(Name("ci-results"), Purpose.RESULT, (PROVENANCE, TEST_RESULT), key("results").public),
+        *(
+            TrustedSigner(Name(f"server-{purpose}"), purpose, (), key(f"{environment}-{purpose}").public)
+            for purpose in (Purpose.VSA, Purpose.LEASE, Purpose.CHECKPOINT)
+        ),
+        TrustedSigner(Name("dev-export"), Purpose.EXPORT, ("dev",), key("dev-export").public),
+    )
+    root = Root(2, tuple(key(f"root{number}").public for number in (1, 2, 3)))
+    origin = f"{environment}.example/changes"
+    return Trust(Name(environment), 1, NOW + timedelta(days=365), origin, root, actors, signers)
+
+
+def rules() -> Rules:
+    """Write what the endpoint of the tests demands."""
+    return Rules(
+        components=(Kind.WEIGHTS, Kind.CONFIG),
+        provenance=True,
+        evaluations=(Evaluation(SUITE, {"accuracy": "0.95"}, 30),),
+        approvals=Approvals(2, Role.APPROVER),
+        lease=Lease(30, "stop"),
+        rollback_seconds=60,
+        hand_over="sealed",
+    )
+
+
+def policy(environment: str = "prod") -> Policy:
+    """Write the policy of an environment."""
+    expires = NOW + timedelta(days=365)
+    return Policy(Name(environment), 1, expires, {f"{environment}/magika": rules()})
+
+
+def agreed(document: object, payload_type: str, *signers: str) -> bytes:
+    """Sign a trust or policy document with root keys."""
+    names = signers or ("root1", "root2")
+    return dsse.sign(plain.encode(document), payload_type, [key(name) for name in names]).encode()
+
+
+def file_digest(name: str, content: bytes) -> oms.FileDigest:
+    """Measure one small file as the tree walker does."""
+    chunks = (hashlib.sha256(content).digest(),) if content else ()
+    return oms.FileDigest(name, Digest.of(content), len(content), 64 << 20, chunks)
+
+
+class World:
+    """One installation in memory, and everybody who speaks to it."""
+
+    def __init__(self, environment: str = "prod") -> None:
+        self.now = NOW
+        self.nonces = 0
+        self.trust = trust(environment)
+        self.policy = policy(environment)
+        self.memory = Memory(self.trust.origin)
+        self.blobs = MemoryBlobs()
+        keys = Keys(*(key(f"{environment}-{purpose}") for purpose in ("vsa", "lease", "checkpoint", "export")))
+        self.installation = Installation(
+            Name(environment), self.memory, self.memory, self.memory, self.memory, self.blobs, keys
+        )
+        adopt.found(self.installation, agreed(self.trust, TRUST), self.trust.root, self.now)
+        document = agreed(self.policy, POLICY)
+        said = self.say("ann", "policy.adopt", environment, after=Digest.of(plain.encode(self.policy)))
+        adopt.adopt_policy(self.installation, document, said, self.now)
+
+    def say(  # noqa: PLR0913 - an intent has that many parts
+        self,
+        who: str,
+        act: str,
+        object_: object,
+        *,
+        before: Digest | None = None,
+        after: Digest | None = None,
+        lasts: timedelta = timedelta(hours=1),
+    ) -> SignedIntent:
+        """Sign an intent as `who`."""
+        self.nonces += 1
+        nonce = f"nonce-{self.nonces:012}"
+        return sign_intent(Intent(act, str(object_), before, after, Name(who), nonce, self.now + lasts), key(who))
+
+    def submission(
+        self, version: str = "1.0.0", weights: bytes = b"", **changes: object
+    ) -> tuple[Submission, Manifest]:
+        """Sign the components and the manifest of a small release."""
+        contents = {
+            "weights": {"model.onnx": weights or b"weights " + version.encode()},
+            "config": {"config.json": b"{}"},
+        }
+        parts, bundles = {}, {}
+        for name, files in contents.items():
+            for content in files.values():
+                self.blobs.put([content], Digest.of(content))
+            digests = [file_digest(file, content) for file, content in files.items()]
+            bundle = oms.seal(digests, key("components"))
+            bundles[name] = bundle.decode()
+            parts[name] = Part(Kind(name), oms.parse(bundle).dir_hash, Digest.of(bundle))
+        contract = Contract(("bytes",), ("label",), ("json", "python"), ())
+        serve = Serve(("python3", "serve.py", "{model}"), {})
+        manifest = Manifest(
+            Name("magika"), Version.parse(version), "Apache-2.0", NOW, (Name("alice"),), parts, contract, serve
+        )
+        manifest = replace(manifest, **changes)  # type: ignore[arg-type]
+        return Submission(sign_manifest(manifest), bundles), manifest
+
+    def register(self, version: str = "1.0.0", who: str = "alice", **changes: object) -> Release:
+        """Register a small release."""
+        submitted, manifest = self.submission(version, **changes)  # type: ignore[arg-type]
+        digest = Digest.of(plain.encode(manifest))
+        said = self.say(who, "release.register", manifest.tag, after=digest)
+        register(self.installation, submitted, said, self.now)
+        return Release(manifest, digest, (key("components").public,))
+
+    def statement(self, release: Release, run: TestRun | Provenance, signer: str = "results") -> bytes:
+        """Sign a statement about a release."""
+        kind, predicate = (TEST_RESULT, test_result(run)) if isinstance(run, TestRun) else (PROVENANCE, provenance(run))
+        statement = Statement((subject_of(release),), kind, predicate)
+        return dsse.sign(statement.encode(), dsse.IN_TOTO, [key(signer)]).encode()
+
+    def attest(self, release: Release, *runs: TestRun | Provenance) -> None:
+        """Attest what happened to a release; by default that it was built and passed its tests."""
+        for run in runs or (self.built(), self.ran()):
+            document = self.statement(release, run)
+            said = self.say("ci", "release.attest", release.manifest.tag, after=Digest.of(document))
+            attest(self.installation, release.manifest.tag, document, said, self.now)
+
+    def ran(self, result: Verdict = Verdict.PASSED, accuracy: str = "0.99") -> TestRun:
+        """Describe a run of the suite."""
+        thresholds = {"accuracy": "0.95"}
+        return TestRun(result, SUITE, "1.0.0", "harness", "2.0.0", thresholds, {"accuracy": accuracy}, self.now)
+
+    def built(self) -> Provenance:
+        """Describe where a release came from."""
+        return Provenance("https://example.com/train/v1", "https://example.com/ci", "alice", None, self.now)
+
+    def open(self, release: Release, who: str = "alice", *, resumes: bool = False) -> int:
+        """Open a change that brings `release` to the endpoint; return its number."""
+        stable = self.endpoint().stable
+        before = stable.release if stable else None
+        tag = release.manifest.tag
+        digest = Digest.of(plain.encode(self.policy))
+        content = Content("normal", PROD, tag, release.digest, before, resumes, digest, "because")
+        said = self.say(who, "change.open", PROD, before=before, after=content.digest)
+        return open_change(self.installation, content, said, self.now).first
+
+    def approve(self, number: int, *people: str, lasts: timedelta = timedelta(hours=1)) -> None:
+        """Approve a change as each of `people`."""
+        for who in people or ("bob", "carol"):
+            said = self.say(
+                who, "change.approve", change_subject(number), after=self.change(number).content, lasts=lasts
+            )
+            approve(self.installation, number, said, self.now)
+
+    def activate(self, number: int, who: str = "dave") -> Receipt:
+        """Carry a change out."""
+        said = self.say(who, "change.activate", change_subject(number), after=self.change(number).content)
+        return activate(self.installation, number, said, self.now)
+
+    def serve(self, version: str = "1.0.0", **changes: object) -> Release:
+        """Bring a release all the way to the endpoint."""
+        release = self.register(version, **changes)  # type: ignore[arg-type]
+        self.attest(release)
+        number = self.open(release)
+        self.approve(number)
+        self.activate(number)
+        return release
+
+    def roll_back(self, who: str = "dave") -> Receipt:
+        """Return the endpoint to its former release."""
+        state = self.endpoint()
+        before = state.stable.release if state.stable else None
+        after = state.former.release if state.former else None
+        said = self.say(who, "endpoint.roll-back", PROD, before=before, after=after)
+        return roll_back(self.installation, PROD, said, self.now)
+
+    def shut_down(self, who: str = "olivia") -> Receipt:
+        """Suspend the endpoint."""
+        return shut_down(self.installation, PROD, self.say(who, "endpoint.suspend", PROD), self.now)
+
+    def admit(self, passport: Passport | None = None) -> Admission:
+        """Judge a passport as a serving host does, with trust and policy of its own."""
+        found = passport or passport_for(self.installation, PROD)
+        return admit_passport(found, PROD, self.installation.trust(), self.installation.policy(), self.now)
+
+    def endpoint(self) -> State:
+        """Return what the world says of the endpoint."""
+        found = self.memory.find(endpoint_subject(PROD))
+        return found if isinstance(found, State) else nothing_at(PROD)
+
+    def change(self, number: int) -> Change:
+        """Return what the world says of a change."""
+        found = self.memory.find(change_subject(number))
+        assert isinstance(found, Change)
+        return found
+
+    def record(self, tag: str) -> Record:
+        """Return what the world says of a release."""
+        found = self.memory.find(release_subject(Tag.parse(tag)))
+        assert isinstance(found, Record)
+        return found
+
+    def check(self) -> None:
+        """Re-derive all state from the log, prove every entry, compare both with the world."""
+        entries = list(self.memory.entries(0, self.memory.size()))
+        derived: Mapping[Subject, object] = replay(entries)
+        assert derived == {subject: held[0] for subject, held in self.memory.states.items()}
+        note = publish_checkpoint(self.installation)
+        verifier = note_signer(self.trust, self.installation.keys.checkpoint).verifier
+        for index, entry in enumerate(entries):
+            read_fact(entry)
+            proof = LogProof(index, inclusion_proof(index, len(entries), self.memory.tile), note)
+            assert LogProof.parse(proof.encode()).verify(entry, [verifier]).size == len(entries)
+
+
+def sign_manifest(manifest: Manifest, signer: str = "components") -> str:
+    """Sign a release manifest."""
+    return dsse.sign(plain.encode(manifest), MANIFEST, [key(signer)]).encode().decode()
