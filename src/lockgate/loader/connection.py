@@ -1,0 +1,210 @@
+"""How is a Lockgate server spoken to? Over HTTP, with a session that a signed intent opened; its answers prove nothing.
+
+Whatever comes back is parsed strictly, and whatever matters in it carries a signature that the caller verifies.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+from urllib.parse import urlencode
+
+import urllib3
+
+from lockgate.core.intent import Head, Intent, SignedIntent
+from lockgate.errors import ConflictError, DeniedError, LockgateError, UnavailableError, VerificationError
+from lockgate.formats import canonical, plain
+from lockgate.formats.canonical import Json
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Name
+from lockgate.formats.oms import FileDigest
+from lockgate.loader.source import Reader
+
+Sign: TypeAlias = Callable[[Intent], SignedIntent]
+Body: TypeAlias = bytes | Iterable[bytes] | None
+
+MAX_ANSWER = 32 << 20
+_TIMEOUT = urllib3.Timeout(connect=5, read=60)
+_SESSION = timedelta(minutes=2)
+_ERRORS: Mapping[int, type[LockgateError]] = {
+    400: VerificationError, 404: DeniedError, 412: ConflictError, 413: VerificationError, 422: VerificationError,
+    429: UnavailableError, 502: UnavailableError, 503: UnavailableError, 504: UnavailableError,
+}  # fmt: skip
+
+
+@dataclass
+class Connection:
+    """A server, and who speaks to it. Opens a session when one is needed."""
+
+    url: str
+    actor: Name
+    sign: Sign
+    pool: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False, timeout=_TIMEOUT))
+    token: str | None = None
+    environment: str | None = None
+
+    def get(self, path: str, **query: object) -> Mapping[str, Json]:
+        """Read a JSON object."""
+        return canonical.parse_object(self.fetch(path, **query), limit=MAX_ANSWER)
+
+    def fetch(self, path: str, **query: object) -> bytes:
+        """Read the bytes of an answer."""
+        wanted = {name: value for name, value in query.items() if value is not None}
+        return self._ask("GET", f"{path}?{urlencode(wanted)}" if wanted else path)
+
+    def act(self, path: str, intent: Intent, **body: object) -> Mapping[str, Json]:
+        """Sign `intent` and ask the server to do it; asking twice does it once."""
+        signed = self.sign(intent)
+        content = canonical.encode(
+            {"intent": plain.to_plain(signed), **{k: plain.to_plain(v) for k, v in body.items()}}
+        )
+        answer = self._ask("POST", path, content, {"Idempotency-Key": intent.nonce})
+        return canonical.parse_object(answer, limit=MAX_ANSWER)
+
+    def intend(
+        self,
+        act: str,
+        object_: object,
+        *,
+        before: Digest | None = None,
+        after: Digest | None = None,
+        lasts: timedelta = timedelta(minutes=5),
+        head: Head | None = None,
+    ) -> Intent:
+        """Write an intent of this actor, with a fresh nonce."""
+        expires = datetime.now(UTC) + lasts
+        return Intent(act, str(object_), before, after, self.actor, secrets.token_hex(16), expires, head)
+
+    def post(self, path: str, content: bytes) -> bytes:
+        """Send a document that carries its own signature."""
+        return self._ask("POST", path, content)
+
+    def upload(self, path: str, pieces: Iterable[bytes], size: int) -> None:
+        """Send a file of `size` bytes."""
+        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        answer = self._send("PUT", path, iter(pieces), headers)
+        _check(answer.status, answer.data)
+
+    def has(self, path: str) -> bool:
+        """Ask whether something is there."""
+        answer = self._send("HEAD", path, None, {})
+        if answer.status not in (200, 204, 404):
+            _check(answer.status, answer.data)
+        return answer.status != 404
+
+    def stream(self, path: str) -> urllib3.BaseHTTPResponse:
+        """Open an answer for reading piece by piece."""
+        answer = self._send("GET", path, None, {}, preload=False)
+        if answer.status != 200:
+            _check(answer.status, answer.read(MAX_ANSWER))
+        return answer
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        kind = {"Content-Type": "application/json"} if body is not None else {}
+        answer = self._send(method, path, body, {**kind, **(headers or {})})
+        _check(answer.status, answer.data)
+        return answer.data
+
+    def _send(
+        self, method: str, path: str, body: Body, headers: Mapping[str, str], *, preload: bool = True
+    ) -> urllib3.BaseHTTPResponse:
+        if self.token is None and not path.startswith("/log/"):
+            self.token = self._open_session()
+        answer = self._request(method, path, body, headers, preload=preload)
+        if answer.status == 401 and isinstance(body, bytes | None):
+            self.token = self._open_session()
+            answer = self._request(method, path, body, headers, preload=preload)
+        return answer
+
+    def _open_session(self) -> str:
+        environment = self.environment or self._environment()
+        intent = self.intend("session.open", environment, lasts=_SESSION)
+        content = canonical.encode({"intent": plain.to_plain(self.sign(intent))})
+        headers = {"Content-Type": "application/json", "Idempotency-Key": intent.nonce}
+        answer = self._request("POST", "/api/v1/sessions", content, headers, preload=True)
+        _check(answer.status, answer.data)
+        token = canonical.parse_object(answer.data, limit=MAX_ANSWER).get("token")
+        if not isinstance(token, str):
+            raise VerificationError("the server opened a session without a token")
+        return token
+
+    def _environment(self) -> str:
+        answer = self._request("GET", "/healthz", None, {}, preload=True)
+        _check(answer.status, answer.data)
+        self.environment = str(canonical.parse_object(answer.data).get("environment"))
+        return self.environment
+
+    def _request(
+        self, method: str, path: str, body: Body, headers: Mapping[str, str], *, preload: bool
+    ) -> urllib3.BaseHTTPResponse:
+        sent = {**headers, **({"Authorization": f"Bearer {self.token}"} if self.token else {})}
+        try:
+            return self.pool.request(
+                method,
+                self.url + path,
+                body=body,
+                headers=sent,
+                redirect=False,
+                preload_content=preload,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as e:
+            raise UnavailableError(f"no answer from {self.url}: {type(e).__name__}; is the server up?") from e
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSource:
+    """The files of a release in the server's store. Not trusted: the loader hashes what it gets."""
+
+    connection: Connection
+
+    def open(self, component: str, file: FileDigest) -> Reader:
+        """Open one file by its digest (port `Source`)."""
+        del component
+        return _Stream(self.connection.stream(f"/api/v1/blobs/{file.sha256}"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    answer: urllib3.BaseHTTPResponse
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        try:
+            piece = self.answer.read(len(buffer))
+        except (urllib3.exceptions.HTTPError, OSError) as e:
+            raise UnavailableError(f"the download broke off: {type(e).__name__}") from e
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        self.answer.close()
+        self.answer.release_conn()
+
+
+def file_pieces(path: Path) -> Iterator[bytes]:
+    """Read a file in pieces of 1 MiB."""
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            yield piece
+
+
+def _check(status: int, content: bytes) -> None:
+    if 200 <= status < 300:
+        return
+    problem: Mapping[str, Json] = {}
+    with suppress(VerificationError):
+        problem = canonical.parse_object(content, limit=MAX_ANSWER)
+    _refuse(status, problem)
+
+
+def _refuse(status: int, problem: Mapping[str, Json]) -> NoReturn:
+    detail = str(problem.get("detail") or problem.get("title") or f"the server answered {status}")
+    reasons = problem.get("reasons")
+    if status in (401, 403, 409):
+        listed = [str(reason) for reason in reasons] if isinstance(reasons, list) and reasons else [detail]
+        raise DeniedError(*listed)
+    raise _ERRORS.get(status, UnavailableError)(detail)

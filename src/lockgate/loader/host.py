@@ -1,0 +1,106 @@
+"""What does a serving host hold of its own? A key, the trust and policy that it was given, and what it remembers.
+
+    $LOCKGATE_HOME/host.toml      node = "host-1", server = "http://127.0.0.1:8420"
+                   keys/node.pem  the node's own key
+                   root.json      who signs trust and policy: pinned when the host was installed
+                   trust.json, policy.json   the signed documents; later versions are put in their place
+                   seen.json      the largest log head this host has verified, and the versions it has judged by
+
+The server is not asked what to trust.
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from lockgate.core.policy import Policy, open_policy
+from lockgate.core.trust import Agreed, Root, Trust, open_trust
+from lockgate.errors import UnavailableError, VerificationError
+from lockgate.formats import plain
+from lockgate.formats.digest import Digest
+from lockgate.formats.keys import PrivateKey
+from lockgate.formats.names import Name
+from lockgate.loader.connection import Connection
+from lockgate.tlog.checkpoint import Checkpoint
+from lockgate.tlog.merkle import Hash, verify_consistency
+from lockgate.tlog.tiles import TilePath, consistency_proof
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a host remembers, so that nobody can take it back in time."""
+
+    size: int
+    root: Digest
+    trust: int
+    policy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A serving host: its own key, and the rules that it judges by."""
+
+    home: Path
+    node: Name
+    server: str
+    key: PrivateKey
+    trust: Agreed[Trust]
+    policy: Agreed[Policy]
+
+    def remember(self, checkpoint: Checkpoint, connection: Connection) -> None:
+        """Take note of a verified log head; raise `VerificationError` if it is not a later state of the one we saw."""
+        seen = _seen(self.home)
+        if seen is not None:
+            _check_grown(seen, checkpoint, connection)
+        trust, policy = self.trust.document.version, self.policy.document.version
+        _write(self.home / "seen.json", Seen(checkpoint.size, Digest(checkpoint.root.hex()), trust, policy))
+
+
+def open_host(home: Path, now: datetime) -> Host:
+    """Read what the host holds, and verify it from its pinned root down."""
+    try:
+        settings = tomllib.loads((home / "host.toml").read_text())
+        root = plain.decode(Root, (home / "root.json").read_bytes())
+        trust = open_trust((home / "trust.json").read_bytes(), root, now)
+        policy = open_policy((home / "policy.json").read_bytes(), trust.document.root, now)
+        key = PrivateKey.from_pem((home / "keys" / "node.pem").read_bytes())
+    except OSError as e:
+        raise UnavailableError(f"this is no serving host yet: {e.filename}: {e.strerror}") from e
+    except tomllib.TOMLDecodeError as e:
+        raise VerificationError(f"{home / 'host.toml'} is not TOML: {e}") from e
+    seen = _seen(home)
+    if seen and (trust.document.version < seen.trust or policy.document.version < seen.policy):
+        raise VerificationError("the trust or policy document is older than one that this host judged by before")
+    return Host(home, Name(str(settings.get("node"))), str(settings.get("server")), key, trust, policy)
+
+
+def _seen(home: Path) -> Seen | None:
+    try:
+        return plain.decode(Seen, (home / "seen.json").read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _check_grown(seen: Seen, checkpoint: Checkpoint, connection: Connection) -> None:
+    if checkpoint.size < seen.size:
+        raise VerificationError(
+            f"the log has {checkpoint.size} entries; this host has seen {seen.size}: it was set back"
+        )
+
+    def tile(level: int, n: int, width: int) -> bytes:
+        return connection.fetch("/log/" + TilePath(level, n, width).encode())
+
+    proof = consistency_proof(seen.size, checkpoint.size, tile)
+    verify_consistency(seen.size, checkpoint.size, proof, Hash(seen.root.raw), checkpoint.root)
+
+
+def _write(path: Path, value: object) -> None:
+    """Replace a file, so that a crash leaves the old one or the new one."""
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    with draft.open("wb") as stream:
+        stream.write(plain.encode(value))
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(path)

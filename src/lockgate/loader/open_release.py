@@ -1,0 +1,172 @@
+"""What may be loaded, and where does it lie? The way from an endpoint's name to verified, sealed files.
+
+    passport ──judge──▶ admission ──lease──▶ permission ──copy and hash──▶ files that nobody can change
+
+Each step needs what the one before it gave, so none can be left out.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from lockgate.core.intent import sign_intent
+from lockgate.core.lease import Request, Want, open_grant, sign_request
+from lockgate.core.passport import Admission, admit_passport, parse_passport
+from lockgate.core.release import Kind
+from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint
+from lockgate.loader.connection import Connection, ServerSource
+from lockgate.loader.hand_over import Handed, Progress, hand_over
+from lockgate.loader.host import Host
+from lockgate.loader.lease_clock import Held, held
+from lockgate.loader.namespace import PrivateMounts
+from lockgate.loader.source import DirectorySource, Source
+from lockgate.loader.tree import walk
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A release that this host has judged, may serve until `lease` is over, and whose files nobody can change."""
+
+    admission: Admission
+    files: Handed
+    lease: Held
+
+
+def connect(host: Host) -> Connection:
+    """Speak to the server of this host, as its node."""
+    return Connection(
+        host.server, host.node, lambda intent: sign_intent(intent, host.key), environment=_environment(host)
+    )
+
+
+def judge_endpoint(host: Host, endpoint: Endpoint, connection: Connection) -> Admission:
+    """Fetch the passport of what should serve at `endpoint`, and judge it with this host's own trust and policy.
+
+    Raises `DeniedError` or `VerificationError` with every reason; the server's word is not enough.
+
+    Enforces: verified_loading
+    """
+    passport = parse_passport(connection.fetch(f"/api/v1/endpoints/{endpoint}/passport"))
+    admission = admit_passport(passport, endpoint, host.trust, host.policy, datetime.now(UTC))
+    host.remember(admission.checkpoint, connection)
+    return admission
+
+
+def ask_lease(host: Host, endpoint: Endpoint, release: Digest, connection: Connection, how: str) -> Held:
+    """Ask for a fresh lease; raise `DeniedError` if it is refused, `UnavailableError` if nobody answers."""
+    request = Request(host.node, secrets.token_hex(16), (Want(endpoint, release),), how)
+    sent_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    answer = connection.post("/api/v1/leases", sign_request(request, host.key))
+    grant = open_grant(answer, request, host.trust.document, datetime.now(UTC))
+    if not grant.granted:
+        raise DeniedError(*[refused.reason for refused in grant.refused] or ["no lease was granted"])
+    return held(sent_at, grant.granted[0].seconds)
+
+
+def open_release(
+    host: Host,
+    endpoint: Endpoint,
+    *,
+    connection: Connection,
+    mounts: PrivateMounts | None,
+    directory: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Opened:
+    """Judge, lease, verify while copying, and compare the dependency lock: all of it, or an error and nothing.
+
+    The files come from the server's store, or from `directory` (COMPONENT/NAME below it); neither is trusted.
+
+    Enforces: verified_loading
+    """
+    admission = judge_endpoint(host, endpoint, connection)
+    lease = ask_lease(host, endpoint, admission.permit.release.digest, connection, "sealed")
+    source: Source = DirectorySource(directory) if directory else ServerSource(connection)
+    if directory:
+        _check_no_extra(directory, admission)
+    listed = {name: component.files for name, component in admission.permit.components.items()}
+    total = sum(file.size or 0 for files in listed.values() for file in files)
+    handed = hand_over(listed, source, mounts, _counted(progress, total))
+    try:
+        _check_lock(admission, handed)
+    except BaseException:
+        handed.close()
+        raise
+    return Opened(admission, handed, lease)
+
+
+def installed_distributions() -> Mapping[str, str]:
+    """List what is installed for this interpreter: name (as PEP 503 normalises it) and version."""
+    return {_normal(found.metadata["Name"]): found.version for found in metadata.distributions()}
+
+
+def check_lock(lock: bytes, installed: Mapping[str, str]) -> None:
+    """Raise `VerificationError` unless every `name==version` of the dependency lock is installed in that version."""
+    wanted = dict(_locked(lock))
+    odd = [
+        f"{name} is {installed.get(name, 'not installed')}, the lock says {version}"
+        for name, version in sorted(wanted.items())
+        if installed.get(name) != version
+    ]
+    if odd:
+        raise VerificationError(f"the installed distributions are not those of the dependency lock: {'; '.join(odd)}")
+
+
+def _check_no_extra(directory: Path, admission: Admission) -> None:
+    """Raise `VerificationError` for a file in a component's directory that nobody signed."""
+    for name, component in admission.permit.components.items():
+        signed = {file.name for file in component.files} | {component.signature_name}
+        with suppress(FileNotFoundError):
+            for found, _ in walk(directory / name):
+                if found not in signed:
+                    raise VerificationError(f"{name}/{found} is there, but nobody signed it")
+
+
+def _check_lock(admission: Admission, handed: Handed) -> None:
+    manifest = admission.permit.release.manifest
+    for name, part in manifest.components.items():
+        if part.kind is Kind.DEPENDENCY_LOCK:
+            for file in admission.permit.components[name].files:
+                lock = Path(handed.paths[f"{name}/{file.name}"]).read_bytes()
+                check_lock(lock, installed_distributions())
+
+
+def _locked(lock: bytes) -> list[tuple[str, str]]:
+    try:
+        lines = [line.strip() for line in lock.decode().splitlines()]
+    except UnicodeDecodeError as e:
+        raise VerificationError("the dependency lock is not UTF-8") from e
+    pinned = []
+    for line in lines:
+        name, equals, version = line.partition("==")
+        if line and not line.startswith("#"):
+            if not equals or not version or " " in line:
+                raise VerificationError(f"the dependency lock has a line that is not NAME==VERSION: {line[:80]!a}")
+            pinned.append((_normal(name), version))
+    return pinned
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def _environment(host: Host) -> str:
+    return str(host.trust.document.environment)
+
+
+def _counted(progress: Callable[[int, int], None] | None, total: int) -> Progress:
+    done = 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress:
+            progress(done, total)
+
+    return count
