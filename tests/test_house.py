@@ -208,7 +208,8 @@ def test_every_module_of_the_house(rule, patterns):
     found = modules(patterns)
 
     assert len(found) > 3
-    assert [complaint for module in found for complaint in rule(module)] == []
+    complaints = [complaint for module in found for complaint in rule(module)]
+    assert not complaints, "\n".join(complaints)
 
 
 @pytest.mark.parametrize(("rule", "planted"), [(rule, planted) for rule, _, planted in RULES])
@@ -227,7 +228,9 @@ def test_a_vague_name_of_a_module_is_found(path):
 
 
 def test_no_module_name_appears_twice():
-    assert modules_named_twice(modules([SOURCE])) == []
+    twice = modules_named_twice(modules([SOURCE]))
+
+    assert not twice, "\n".join(twice)
 
 
 def test_a_module_name_that_appears_twice_is_found():
@@ -251,7 +254,8 @@ def test_what_is_claimed_kept_is_enforced_and_tested_and_the_other_way_round():
     tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests/obligations").glob("test_*.py")}
 
     assert set(status.values()) <= {"kept", "gap", "planned"}
-    assert list(broken_promises(status, enforced_slugs(modules([SOURCE])), tested)) == []
+    broken = list(broken_promises(status, enforced_slugs(modules([SOURCE])), tested))
+    assert not broken, "\n".join(broken)
 
 
 def test_a_slug_that_is_kept_enforced_and_tested_is_left_alone():
