@@ -50,6 +50,14 @@ class Connection:
         """Read a JSON object."""
         return canonical.parse_object(self.fetch(path, **query), limit=MAX_ANSWER)
 
+    def find(self, path: str) -> Mapping[str, Json] | None:
+        """Read a JSON object, None if there is nothing."""
+        answer = self._send("GET", path, None, {})
+        if answer.status == 404:
+            return None
+        _check(answer.status, answer.data)
+        return canonical.parse_object(answer.data, limit=MAX_ANSWER)
+
     def fetch(self, path: str, **query: object) -> bytes:
         """Read the bytes of an answer."""
         wanted = {name: value for name, value in query.items() if value is not None}

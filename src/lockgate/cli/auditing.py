@@ -1,0 +1,191 @@
+"""Commands for auditors: the log, the state at an instant, passports, and what of the standard is kept."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from lockgate.cli.speaking import (
+    ENDPOINT,
+    EXISTING,
+    FILE,
+    FOLDER,
+    TAG,
+    as_json,
+    connect,
+    now,
+    read,
+    show,
+    speaking,
+    write_new,
+)
+from lockgate.errors import VerificationError
+from lockgate.formats.names import Endpoint, Name, Tag
+
+
+@click.group()
+def log() -> None:
+    """Show, export, prove and verify the log."""
+
+
+@log.command("show")
+@click.option("--start", type=click.IntRange(min=0), default=0)
+@click.option("--stop", type=click.IntRange(min=0))
+@speaking
+@as_json
+def show_log(start: int, stop: int | None, server: str, actor: Name, key: str, json_: bool) -> None:
+    """Show entries of the log, one a line."""
+    from lockgate.cli.following import entries_of
+
+    events = [json.loads(entry) for entry in entries_of(connect(server, actor, key), start, stop)]
+    lines = [
+        f"{start + n:>6}  {e['time'][:19]}  {e['actor']:<10} {e['type']:<26} {e['subject']}"
+        for n, e in enumerate(events)
+    ]
+    show(json_, {"items": events}, *lines)
+
+
+@log.command("export")
+@click.argument("directory", type=FOLDER)
+@speaking
+@as_json
+def export_log(directory: Path, server: str, actor: Name, key: str, json_: bool) -> None:
+    """Write the whole log into DIRECTORY: `checkpoint`, and entries and hashes as C2SP tlog-tiles."""
+    from lockgate.cli.following import export
+
+    size = export(connect(server, actor, key), directory)
+    show(json_, {"entries": size, "directory": str(directory)}, f"exported {size} entries to {directory}")
+
+
+@log.command("verify")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--trust", "trust_file", type=EXISTING, required=True, help="The signed trust document you hold.")
+@click.option("--root", type=EXISTING, required=True, help="The root that you pinned (JSON: threshold, keys).")
+@as_json
+def verify_log(directory: Path, trust_file: Path, root: Path, json_: bool) -> None:
+    """Verify an exported log offline: every entry, the tree, the checkpoint's signature, and what follows from it."""
+    from lockgate.cli.following import verified
+
+    found = verified(directory, _trust(trust_file, root))
+    line = f"verified {len(found.entries)} entries, {len(found.states)} objects, under {found.checkpoint.origin}"
+    show(
+        json_, {"entries": len(found.entries), "objects": len(found.states), "root": found.checkpoint.root.hex()}, line
+    )
+
+
+@log.command("prove")
+@click.argument("index", type=click.IntRange(min=0))
+@click.option("--output", type=FILE, required=True, help="The proof to write (c2sp.org/tlog-proof).")
+@speaking
+@as_json
+def prove_entry(index: int, output: Path, server: str, actor: Name, key: str, json_: bool) -> None:
+    """Write the proof that the log holds entry INDEX, for an outsider."""
+    write_new(output, connect(server, actor, key).fetch(f"/api/v1/log/proof/{index}"))
+    show(json_, {"index": index, "output": str(output)}, f"proof of entry {index} in {output}")
+
+
+@log.command("checkpoint")
+@speaking
+@as_json
+def show_checkpoint(server: str, actor: Name, key: str, json_: bool) -> None:
+    """Show the newest signed head of the log."""
+    note = connect(server, actor, key).fetch("/log/checkpoint").decode()
+    show(json_, {"checkpoint": note}, note)
+
+
+@click.command()
+@click.argument("where", metavar="ENDPOINT", type=ENDPOINT)
+@click.option("--at", "instant", help="An instant like 2026-11-21T12:00:00Z; now if left out.")
+@click.option("--log", "directory", type=click.Path(path_type=Path, file_okay=False, exists=True), required=True)
+@click.option("--trust", "trust_file", type=EXISTING, required=True, help="The signed trust document you hold.")
+@click.option("--root", type=EXISTING, required=True, help="The root that you pinned.")
+@as_json
+def state(  # noqa: PLR0913 - options of a command
+    where: Endpoint, instant: str | None, directory: Path, trust_file: Path, root: Path, json_: bool
+) -> None:
+    """Rebuild from an exported, verified log what was true of an endpoint at an instant. Offline."""
+    from lockgate.cli.following import verified
+    from lockgate.core.journal import endpoint_subject
+    from lockgate.formats import plain
+
+    at = _instant(instant)
+    found = verified(directory, _trust(trust_file, root), until=at)
+    held = found.states.get(endpoint_subject(where))
+    if held is None:
+        raise VerificationError(f"the log knows nothing of {where} at {at}")
+    show(json_, {"at": at, "state": held}, f"{where} at {at}:", json.dumps(plain.to_plain(held), indent=2))
+
+
+@click.group()
+def passport() -> None:
+    """Export and verify everything about a release, offline."""
+
+
+@passport.command("export")
+@click.argument("what", metavar="ENDPOINT|RELEASE")
+@click.option("--output", type=FILE, required=True)
+@speaking
+@as_json
+def export_passport(what: str, output: Path, server: str, actor: Name, key: str, json_: bool) -> None:
+    """Write the passport of what serves at an endpoint, or of a release, into one file."""
+    if "@" in what:
+        tag = Tag.parse(what)
+        path = f"/api/v1/releases/{tag.name}/{tag.version}/passport"
+    else:
+        path = f"/api/v1/endpoints/{Endpoint.parse(what)}/passport"
+    write_new(output, connect(server, actor, key).fetch(path))
+    show(json_, {"passport": str(output)}, f"passport of {what} in {output}")
+
+
+@passport.command("verify")
+@click.argument("document", type=EXISTING)
+@click.option("--endpoint", type=ENDPOINT, required=True)
+@click.option("--trust", "trust_file", type=EXISTING, required=True)
+@click.option("--policy", "policy_file", type=EXISTING, required=True)
+@click.option("--root", type=EXISTING, required=True)
+@as_json
+def verify_passport(  # noqa: PLR0913 - options of a command
+    document: Path, endpoint: Endpoint, trust_file: Path, policy_file: Path, root: Path, json_: bool
+) -> None:
+    """Judge a passport again with your own trust and policy. Exit 3 lists every reason against it; offline."""
+    from lockgate.core.passport import admit_passport, parse_passport
+    from lockgate.core.policy import open_policy
+
+    trust = _trust(trust_file, root)
+    policy = open_policy(read(policy_file), trust.document.root, now())
+    admission = admit_passport(parse_passport(read(document)), endpoint, trust, policy, now())
+    release = admission.permit.release
+    found = {"tag": str(release.manifest.tag), "release": str(release.digest), "decision": admission.decision}
+    people = ", ".join(str(name) for name in admission.decision.authorized_by)
+    show(json_, found, f"{release.manifest.tag} may serve at {endpoint}: approved by {people}")
+
+
+@click.command()
+@click.option("--log", "directory", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Exported log.")
+@as_json
+def compliance(directory: Path | None, json_: bool) -> None:
+    """Tell which obligations of AISVS C3 are kept, which have a gap, which are planned; with --log, the evidence."""
+    from lockgate.cli.complying import report
+
+    lines, found = report(directory)
+    show(json_, found, *lines)
+
+
+def _trust(path: Path, root: Path):  # type: ignore[no-untyped-def]
+    from lockgate.core.trust import Root, open_trust
+    from lockgate.formats import plain
+
+    return open_trust(read(path), plain.decode(Root, read(root)), now())
+
+
+def _instant(text: str | None) -> datetime:
+    if text is None:
+        return now()
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as e:
+        raise click.UsageError(f"not an instant like 2026-11-21T12:00:00Z: {text[:40]}") from e
+    if at.tzinfo is None:
+        raise click.UsageError("say the zone: an instant without one means nothing")
+    return at

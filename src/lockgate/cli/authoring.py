@@ -1,0 +1,80 @@
+"""How does an author describe a release? In `release.toml`, which is input for authors only and never trusted.
+
+name = "magika"
+version = "1.0.0"
+license = "Apache-2.0"
+authors = ["alice"]
+
+[components.weights]                 # the name; `kind` is the same unless given
+path = "weights"                     # beside this file
+signature = "weights.sig"            # made by `lockgate sign`
+
+[contract]
+inputs = ["bytes"]
+outputs = ["label"]
+labels = ["json", "python"]
+
+[serve]
+command = ["{python}", "-m", "my_server", "--model", "{model}", "--port", "{port}"]
+environment = { OMP_NUM_THREADS = "1" }
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from lockgate.core.release import Manifest
+from lockgate.errors import VerificationError
+from lockgate.formats import oms, plain
+from lockgate.formats.canonical import Json
+from lockgate.formats.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A release as its author wrote it down: the manifest, the bundle and the directory of each component."""
+
+    manifest: Manifest
+    bundles: Mapping[str, bytes]
+    directories: Mapping[str, Path]
+
+
+def read_draft(path: Path, at: datetime) -> Draft:
+    """Read a `release.toml`; raise `VerificationError` that names what is wrong in it."""
+    try:
+        written = tomllib.loads(path.read_text())
+        components = _table(written, "components")
+        bundles = {name: (path.parent / str(_table(components, name)["signature"])).read_bytes() for name in components}
+        folders = {name: path.parent / str(_table(components, name)["path"]) for name in components}
+    except tomllib.TOMLDecodeError as e:
+        raise VerificationError(f"{path} is not TOML: {e}") from e
+    except KeyError as e:
+        raise VerificationError(f"{path}: a component has no {e.args[0]}") from e
+    except OSError as e:
+        raise VerificationError(f"{path}: cannot read {e.filename}: {e.strerror}; sign the component first") from e
+    parts = {name: _part(name, _table(components, name), bundle) for name, bundle in bundles.items()}
+    contract = {"inputs": [], "outputs": [], "labels": [], "tools": [], **_table(written, "contract")}
+    serve = {"environment": {}, **_table(written, "serve")}
+    manifest = {
+        **written,
+        "type": "release/v1",
+        "created_at": plain.to_plain(at),
+        "components": parts,
+        "contract": {name: sorted(values) if isinstance(values, list) else values for name, values in contract.items()},
+        "serve": serve,
+    }
+    return Draft(plain.from_plain(Manifest, manifest, str(path)), bundles, folders)
+
+
+def _part(name: str, written: Mapping[str, Json], bundle: bytes) -> Json:
+    sealed = oms.parse(bundle)
+    return {"kind": written.get("kind", name), "digest": str(sealed.dir_hash), "bundle": str(Digest.of(bundle))}
+
+
+def _table(written: Mapping[str, Json], name: str) -> Mapping[str, Json]:
+    found = written.get(name)
+    if not isinstance(found, dict):
+        raise VerificationError(f"release.toml has no table [{name}]")
+    return found

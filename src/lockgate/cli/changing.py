@@ -1,0 +1,216 @@
+"""Commands about changes and endpoints: ask, decide, carry out, take back, stop."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+
+import click
+
+from lockgate.cli.speaking import ENDPOINT, TAG, Column, as_json, connect, show, speaking, table
+from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats.canonical import Json
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint, Name, Tag
+
+
+@click.group()
+def change() -> None:
+    """Open, show, assess, approve, reject, withdraw and activate changes."""
+
+
+@change.command("open")
+@click.argument("tag", type=TAG)
+@click.option("--endpoint", type=ENDPOINT, required=True)
+@click.option("--reason", required=True, help="Why, in writing.")
+@speaking
+@as_json
+def open_change(tag: Tag, endpoint: Endpoint, reason: str, server: str, actor: Name, key: str, json_: bool) -> None:
+    """Ask that the release TAG replaces what serves at an endpoint. Prints the number of the change."""
+    found = _open(connect(server, actor, key), tag, endpoint, reason, resumes=False)
+    show(json_, found, f"change {found['change']} opened: {tag} for {endpoint}; content {found['content']}")
+
+
+@click.command()
+@click.argument("endpoint", type=ENDPOINT)
+@click.option("--release", "tag", type=TAG, required=True, help="What the endpoint shall serve when it resumes.")
+@click.option("--reason", required=True)
+@speaking
+@as_json
+def resume(endpoint: Endpoint, tag: Tag, reason: str, server: str, actor: Name, key: str, json_: bool) -> None:
+    """Open the change that takes a suspended endpoint back into service; it needs approvals like any other."""
+    found = _open(connect(server, actor, key), tag, endpoint, reason, resumes=True)
+    show(json_, found, f"change {found['change']} opened: resume {endpoint} with {tag}")
+
+
+@change.command("list")
+@click.option("--endpoint", type=ENDPOINT)
+@speaking
+@as_json
+def list_changes(endpoint: Endpoint | None, server: str, actor: Name, key: str, json_: bool) -> None:
+    """List changes."""
+    answer = connect(server, actor, key).get("/api/v1/changes", endpoint=endpoint, limit=100)
+    items = answer["items"]
+    rows: list[Mapping[str, Json]] = [row for row in items if isinstance(row, dict)] if isinstance(items, list) else []
+    columns = (
+        Column("CHANGE", lambda row: row["number"]),
+        Column("ENDPOINT", lambda row: row["endpoint"]),
+        Column("PHASE", lambda row: row["phase"]),
+        Column("BY", lambda row: row["author"]),
+        Column("OPENED", lambda row: row["opened_at"]),
+    )
+    show(json_, {"items": rows}, *table(rows, *columns))
+
+
+@change.command("show")
+@click.argument("number", type=click.IntRange(min=0))
+@speaking
+@as_json
+def show_change(number: int, server: str, actor: Name, key: str, json_: bool) -> None:
+    """Show a change, its exact content and its approvals."""
+    found = connect(server, actor, key).get(f"/api/v1/changes/{number}")
+    show(json_, found, json.dumps(found, indent=2))
+
+
+@change.command("assess")
+@click.argument("number", type=click.IntRange(min=0))
+@speaking
+@as_json
+def assess_change(number: int, server: str, actor: Name, key: str, json_: bool) -> None:
+    """Ask the gate what it would say now, without carrying the change out. Exit 3 lists every reason against it."""
+    found = connect(server, actor, key).get(f"/api/v1/changes/{number}/assessment")
+    reasons = found.get("reasons")
+    if found.get("allowed") is not True:
+        raise DeniedError(*[str(reason) for reason in reasons] if isinstance(reasons, list) and reasons else ["denied"])
+    show(json_, found, f"the gate would let change {number} through")
+
+
+@change.command("approve")
+@click.argument("number", type=click.IntRange(min=0))
+@click.option(
+    "--hours", type=click.IntRange(1, 720), help="How long the approval lasts.", default=24, show_default=True
+)
+@click.option("--content", help="The content digest that you approve; else what the server shows is shown to you.")
+@click.option("--seconds", type=click.IntRange(1, 2_592_000), hidden=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@speaking
+@as_json
+def approve_change(  # noqa: PLR0913 - options of a command
+    number: int, hours: int, content: str | None, seconds: int | None, yes: bool,
+    server: str, actor: Name, key: str, json_: bool,
+) -> None:  # fmt: skip
+    """Approve exactly what a change contains. You sign the digest of its content; the approval expires."""
+    connection = connect(server, actor, key)
+    found = connection.get(f"/api/v1/changes/{number}")
+    digest = _content(found, content)
+    if not yes and not json_:
+        click.echo(json.dumps(found.get("content"), indent=2))
+        click.confirm(f"approve change {number} with content {digest}?", abort=True)
+    lasts = timedelta(seconds=seconds) if seconds else timedelta(hours=hours)
+    intent = connection.intend("change.approve", f"change/{number}", after=digest, lasts=lasts)
+    answer = connection.act(f"/api/v1/changes/{number}/approvals", intent)
+    said = {"change": number, "content": str(digest), "expires": intent.expires, "entry": answer["first"]}
+    show(json_, said, f"{actor} approved change {number} until {intent.expires} (entry {answer['first']})")
+
+
+def _decision(verb: str, act: str, path: str, done: str, help_: str) -> click.Command:
+    @click.argument("number", type=click.IntRange(min=0))
+    @speaking
+    @as_json
+    def command(number: int, server: str, actor: Name, key: str, json_: bool) -> None:
+        connection = connect(server, actor, key)
+        digest = _content(connection.get(f"/api/v1/changes/{number}"), None)
+        answer = connection.act(
+            f"/api/v1/changes/{number}/{path}", connection.intend(act, f"change/{number}", after=digest)
+        )
+        show(json_, {"change": number, "entry": answer["first"]}, f"change {number} {done} (entry {answer['first']})")
+
+    return click.command(verb, help=help_)(command)
+
+
+change.add_command(_decision("reject", "change.reject", "rejections", "rejected", "Reject a change for good."))
+change.add_command(_decision("withdraw", "change.withdraw", "withdrawals", "withdrawn", "Take your own change back."))
+change.add_command(
+    _decision("activate", "change.activate", "activation", "carried out", "Carry a change out, if the gate lets it.")
+)
+
+
+@click.group()
+def endpoint() -> None:
+    """What serves where."""
+
+
+@endpoint.command("show")
+@click.argument("where", type=ENDPOINT)
+@speaking
+@as_json
+def show_endpoint(where: Endpoint, server: str, actor: Name, key: str, json_: bool) -> None:
+    """Show what should serve at an endpoint, and what it replaced."""
+    found = connect(server, actor, key).get(f"/api/v1/endpoints/{where}")
+    show(json_, found, json.dumps(found, indent=2))
+
+
+@click.command()
+@click.argument("where", metavar="ENDPOINT", type=ENDPOINT)
+@speaking
+@as_json
+def rollback(where: Endpoint, server: str, actor: Name, key: str, json_: bool) -> None:
+    """Give an endpoint its whole former release back, in one act. One authorised hand is enough."""
+    connection = connect(server, actor, key)
+    stable, former = _slots(connection.get(f"/api/v1/endpoints/{where}"))
+    intent = connection.intend("endpoint.roll-back", where, before=stable, after=former)
+    answer = connection.act(f"/api/v1/endpoints/{where}/rollback", intent)
+    found = {"endpoint": str(where), "release": str(former), "entry": answer["first"]}
+    show(json_, found, f"{where} serves {former} again (entry {answer['first']})")
+
+
+@click.command()
+@click.argument("where", metavar="ENDPOINT", type=ENDPOINT)
+@speaking
+@as_json
+def shutdown(where: Endpoint, server: str, actor: Name, key: str, json_: bool) -> None:
+    """Suspend an endpoint at once. Nothing serves there later than the lease lifetime; only a new change resumes it."""
+    connection = connect(server, actor, key)
+    answer = connection.act(f"/api/v1/endpoints/{where}/shutdown", connection.intend("endpoint.suspend", where))
+    show(json_, {"endpoint": str(where), "entry": answer["first"]}, f"{where} is suspended (entry {answer['first']})")
+
+
+def _open(  # type: ignore[no-untyped-def]
+    connection, tag: Tag, endpoint: Endpoint, reason: str, *, resumes: bool
+) -> Mapping[str, Json]:
+    from lockgate.core.change import Content
+
+    record = connection.get(f"/api/v1/releases/{tag.name}/{tag.version}")
+    installation = connection.get("/api/v1/installation")
+    policy = installation.get("policy")
+    assert isinstance(policy, dict)
+    stable, _ = _slots(connection.find(f"/api/v1/endpoints/{endpoint}") or {})
+    content = Content(
+        "normal", endpoint, tag, Digest.parse(str(record["release"])), stable, resumes,
+        Digest.parse(str(policy["digest"])), reason,
+    )  # fmt: skip
+    intent = connection.intend("change.open", endpoint, before=stable, after=content.digest)
+    answer = connection.act("/api/v1/changes", intent, content=content)
+    return {"change": answer["first"], "content": str(content.digest), "endpoint": str(endpoint), "tag": str(tag)}
+
+
+def _content(found: Mapping[str, Json], wanted: str | None) -> Digest:
+    """Compute the digest of the content that the server shows; it must be the one in the log, and the one wanted."""
+    from lockgate.core.change import Content
+    from lockgate.formats import plain
+
+    content, state = found.get("content"), found.get("state")
+    digest = plain.from_plain(Content, content).digest
+    if not isinstance(state, dict) or state.get("content") != str(digest):
+        raise VerificationError(f"the server shows a content that is not the one of the change ({digest})")
+    if wanted is not None and Digest.parse(wanted) != digest:
+        raise DeniedError(f"the change contains {digest}, you approve {wanted}")
+    return digest
+
+
+def _slots(found: Mapping[str, Json]) -> tuple[Digest | None, Digest | None]:
+    slots = found.get("slots")
+    releases = (
+        [Digest.parse(str(s["release"])) for s in slots if isinstance(s, dict)] if isinstance(slots, list) else []
+    )
+    stable, former = ([None, None, *releases][:-3:-1]) if releases else (None, None)
+    return stable, former

@@ -1,0 +1,57 @@
+"""Which obligations are kept, and what shows it? Never more than the obligations page claims."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from lockgate.cli.following import read_events
+from lockgate.formats.canonical import Json
+from lockgate.obligations import OBLIGATIONS, Obligation, Status
+
+# Which events of the log show that an obligation was at work.
+EVIDENCE: Mapping[str, tuple[str, ...]] = {
+    "signed_artifacts": ("release.registered/v1",),
+    "verified_admission": ("release.registered/v1", "denied/v1"),
+    "verified_loading": ("endpoint.activated/v1",),
+    "provenance_record": ("change.authorized/v1",),
+    "semantic_versioning": ("release.registered/v1",),
+    "failed_validation_blocks": ("change.authorized/v1", "denied/v1"),
+    "signed_test_results": ("release.attested/v1",),
+    "complete_rollback": ("endpoint.rolled_back/v1",),
+    "emergency_shutdown": ("endpoint.suspended/v1",),
+}
+_EVERY = ("audit_record", "state_reconstruction")  # every entry shows these
+_MARK = {Status.KEPT: "✔ kept   ", Status.GAP: "◐ gap    ", Status.PLANNED: "· planned"}
+
+
+def report(directory: Path | None) -> tuple[list[str], Mapping[str, Json]]:
+    """Tell of each obligation its status, what is missing, and how many log entries show it."""
+    counted = Counter(str(event["type"]) for event in read_events(directory)) if directory else Counter[str]()
+    lines, rows = [], []
+    for obligation in OBLIGATIONS.values():
+        shown = _shown(obligation.slug, counted)
+        lines.append(_line(obligation, shown))
+        rows.append(_row(obligation, shown))
+    totals = Counter(str(obligation.status) for obligation in OBLIGATIONS.values())
+    lines.append(f"{totals['kept']} kept, {totals['gap']} with a gap, {totals['planned']} planned")
+    return lines, {"obligations": rows, "totals": dict(totals)}
+
+
+def _shown(slug: str, counted: Counter[str]) -> int:
+    if slug in _EVERY:
+        return counted.total()
+    return sum(counted[kind] for kind in EVIDENCE.get(slug, ()))
+
+
+def _line(obligation: Obligation, shown: int) -> str:
+    numbers = obligation.v1 or obligation.ja or obligation.en
+    evidence = f"  [{shown} log entries]" if shown else ""
+    missing = f"\n             missing: {obligation.missing}" if obligation.missing else ""
+    return f"{_MARK[obligation.status]}  {obligation.slug:<30} {numbers:<12} {obligation.asks}{evidence}{missing}"
+
+
+def _row(obligation: Obligation, shown: int) -> Mapping[str, Json]:
+    return {
+        "slug": obligation.slug, "en": obligation.en, "ja": obligation.ja, "v1": obligation.v1,
+        "asks": obligation.asks, "status": obligation.status.value, "missing": obligation.missing, "entries": shown,
+    }  # fmt: skip

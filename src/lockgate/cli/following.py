@@ -1,0 +1,92 @@
+"""How is the log taken away and verified by somebody who trusts neither the server nor its database?
+
+DIRECTORY/checkpoint                the signed head
+          tile/entries/000.p/7 …    the entries, in bundles of 256
+          tile/0/000.p/7 …          the hashes above them
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from lockgate.core.journal import State, Subject, replay
+from lockgate.core.trust import Agreed, Purpose, Trust
+from lockgate.errors import UnavailableError, VerificationError
+from lockgate.loader.connection import Connection
+from lockgate.tlog.checkpoint import Checkpoint, open_checkpoint
+from lockgate.tlog.merkle import leaf_hashes, tree_root
+from lockgate.tlog.note import NoteVerifier
+from lockgate.tlog.tiles import TILE_WIDTH, TilePath, decode_bundle, encode_bundle, tile_paths
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A log whose tree matches its signed head, and the state that follows from it."""
+
+    entries: tuple[bytes, ...]
+    checkpoint: Checkpoint
+    states: Mapping[Subject, State]
+
+
+def entries_of(connection: Connection, start: int, stop: int | None) -> Iterator[bytes]:
+    """Read entries of the log, page by page."""
+    while stop is None or start < stop:
+        answer = connection.get("/api/v1/log/entries", start=start, stop=stop)
+        items = answer["items"]
+        if not isinstance(items, list) or not items:
+            return
+        yield from (str(item).encode() for item in items)
+        start += len(items)
+
+
+def export(connection: Connection, directory: Path) -> int:
+    """Write the log under its newest checkpoint into `directory`; return how many entries it has."""
+    connection.get("/api/v1/installation")  # has a checkpoint signed that covers everything until now
+    note = connection.fetch("/log/checkpoint")
+    size = int(note.split(b"\n")[1])
+    entries = list(entries_of(connection, 0, size))
+    for path in tile_paths(size):
+        if path.level is None:
+            first = path.n * TILE_WIDTH
+            content = encode_bundle(entries[first : first + path.width])
+        else:
+            content = connection.fetch("/log/" + path.encode())
+        _write(directory / path.encode(), content)
+    _write(directory / "checkpoint", note)
+    return len(entries)
+
+
+def verified(directory: Path, trust: Agreed[Trust], *, until: datetime | None = None) -> Verified:
+    """Verify an exported log: the signature of its head, every leaf, the tree, and that a state follows from it."""
+    try:
+        note = (directory / "checkpoint").read_bytes()
+        keys = [signer.key for signer in trust.document.signers if signer.purpose is Purpose.CHECKPOINT and signer.key]
+        checkpoint = open_checkpoint(note, [NoteVerifier(trust.document.origin, key.raw) for key in keys])
+        entries = tuple(_entries(directory, checkpoint.size))
+    except FileNotFoundError as e:
+        raise UnavailableError(f"the export is not whole: {e.filename} is missing") from e
+    if tree_root(leaf_hashes(entries)) != checkpoint.root:
+        raise VerificationError(f"the entries are not those of the checkpoint: the root of {len(entries)} differs")
+    return Verified(entries, checkpoint, replay(entries, until=until))
+
+
+def read_events(directory: Path) -> list[Mapping[str, object]]:
+    """Read the events of an export without verifying it."""
+    size = int((directory / "checkpoint").read_bytes().split(b"\n")[1])
+    return [json.loads(entry) for entry in _entries(directory, size)]
+
+
+def _entries(directory: Path, size: int) -> Iterator[bytes]:
+    for first in range(0, size, TILE_WIDTH):
+        width = min(TILE_WIDTH, size - first)
+        bundle = (directory / TilePath(None, first // TILE_WIDTH, width).encode()).read_bytes()
+        yield from decode_bundle(bundle, width)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

@@ -1,0 +1,112 @@
+"""Which commands are there, and what does the shell learn of how they ended?
+
+Exit codes: 0 done, 2 usage, 3 denied (all reasons listed), 4 verification failed, 5 conflict, 6 unavailable; `run`
+exits with the code of the model server, or 10 when it was stopped.
+"""
+
+import importlib
+import json
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
+
+import click
+
+from lockgate import __version__
+from lockgate.errors import ConflictError, DeniedError, LockgateError, UnavailableError, VerificationError
+
+EXIT_CODES: Mapping[type[LockgateError], int] = {
+    DeniedError: 3,
+    VerificationError: 4,
+    ConflictError: 5,
+    UnavailableError: 6,
+}
+
+# Command, the module that has it, and the line that --help shows. Modules are imported when their command is called.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("demonstrating", "The whole story on a real model, with two installations on this machine."),
+    "sign": ("sealing", "Sign a directory: an OpenSSF model-signing bundle beside it."),
+    "verify": ("sealing", "Verify a directory against its bundle, offline."),
+    "key": ("sealing", "Create keys."),
+    "init": ("hosting", "Make the folders and server keys of an installation, or of a serving host."),
+    "up": ("hosting", "Start an installation on this machine: PostgreSQL, log, gate, API."),
+    "trust": ("ruling", "Whom an environment trusts: draft, sign, show, adopt."),
+    "policy": ("ruling", "What an endpoint demands: check, sign, show, adopt."),
+    "release": ("releasing", "Create, list, show, diff, export and import releases."),
+    "attest": ("releasing", "Attach provenance or a test result to a release."),
+    "evidence": ("releasing", "Show the evidence of a release."),
+    "change": ("changing", "Open, show, assess, approve, reject, withdraw, activate changes."),
+    "endpoint": ("changing", "What serves where."),
+    "rollback": ("changing", "Give an endpoint its whole former release back."),
+    "shutdown": ("changing", "Suspend an endpoint at once."),
+    "resume": ("changing", "Open the change that takes a suspended endpoint back into service."),
+    "run": ("serving", "Verify, load, start the manifest's command, obey."),
+    "passport": ("auditing", "Export and verify everything about a release, offline."),
+    "log": ("auditing", "Show, export, prove and verify the log."),
+    "state": ("auditing", "Rebuild what was true at an instant, from the log."),
+    "compliance": ("auditing", "Every obligation of AISVS C3: kept, gap or planned, with evidence."),
+}
+
+
+class Commands(click.Group):
+    """The commands, each imported when it is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order of the story."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, line = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f"lockgate.cli.{module}"), cmd_name)
+        command.short_help = line
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="lockgate")
+def cli() -> None:
+    """Change control for AI models: only authorised, validated, unaltered releases reach a serving host.
+
+    Start with `lockgate demo`. Who speaks, and to which installation, is said by LOCKGATE_SERVER, LOCKGATE_ACTOR and
+    LOCKGATE_KEY, or by --server, --as and --key.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except LockgateError as e:
+        sys.exit(_explain(e))
+    except click.ClickException as e:
+        e.show()
+        sys.exit(2)
+    except click.Abort:
+        click.echo("stopped by hand; nothing was half done", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _explain(error: LockgateError) -> int:
+    reasons = error.reasons if isinstance(error, DeniedError) else (str(error),)
+    code = EXIT_CODES[type(error)]
+    word = {3: "denied", 4: "not verified", 5: "conflict", 6: "unavailable"}[code]
+    if "--json" in sys.argv:
+        click.echo(json.dumps({"error": word, "reasons": list(reasons), "exit": code}))
+    else:
+        for reason in reasons:
+            click.secho(f"{word}: {reason}", fg="red", err=True)
+    return code

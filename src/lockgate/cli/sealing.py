@@ -1,0 +1,100 @@
+"""Commands that need nobody: sign a directory, verify one, make keys. Offline."""
+
+from pathlib import Path
+
+import click
+
+from lockgate.cli.speaking import (
+    EXISTING,
+    FILE,
+    FOLDER,
+    as_json,
+    now,
+    private_key,
+    progress,
+    public_key,
+    show,
+    write_new,
+)
+from lockgate.errors import ConflictError
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--key", type=EXISTING, required=True, help="Private key, PEM (ECDSA P-256, P-384 or Ed25519).")
+@click.option("--signature", type=FILE, required=True, help="Where the bundle goes.")
+@click.option("--certificate", type=EXISTING, multiple=True, help="Certificate chain, PEM, the signer's own first.")
+@as_json
+def sign(directory: Path, key: Path, signature: Path, certificate: tuple[Path, ...], json_: bool) -> None:
+    """Sign every file of DIRECTORY, names included, into one OpenSSF model-signing (OMS v1.0) bundle.
+
+    The stock `model_signing verify key` accepts what this writes.
+    """
+    from lockgate.formats.certificates import read_certificates
+    from lockgate.loader.directory import sign_directory
+
+    chain = [der for path in certificate for der in read_certificates(path.read_bytes())]
+    with progress(f"signing {directory}", _bytes_below(directory)) as advance:
+        sealed = sign_directory(directory, private_key(key), signature, certificates=chain, progress=advance)
+    found = {"digest": str(sealed.dir_hash), "files": len(sealed.files), "signature": str(signature)}
+    show(json_, found, f"signed {len(sealed.files)} files of {directory} as {sealed.dir_hash}")
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--signature", type=EXISTING, required=True, help="The bundle.")
+@click.option("--public-key", "keys", type=EXISTING, multiple=True, help="Trusted public key, PEM. May be given again.")
+@click.option(
+    "--root", "roots", type=EXISTING, multiple=True, help="Trusted certificate root, PEM. May be given again."
+)
+@click.option("--deep", is_flag=True, help="Check whole-file digests besides chunk digests.")
+@as_json
+def verify(
+    directory: Path, signature: Path, keys: tuple[Path, ...], roots: tuple[Path, ...], deep: bool, json_: bool
+) -> None:
+    """Verify that DIRECTORY holds exactly the files that a trusted signer signed. Exit 4 names the file that differs."""
+    from lockgate.core.release import Trusted
+    from lockgate.loader.directory import verify_directory
+
+    if not keys and not roots:
+        raise click.UsageError("say whom you trust: --public-key or --root")
+    trusted = Trusted(tuple(public_key(path) for path in keys), tuple(path.read_bytes() for path in roots))
+    with progress(f"verifying {directory}", _bytes_below(directory)) as advance:
+        component = verify_directory(directory, signature, trusted, at=now(), deep=deep, progress=advance)
+    found = {
+        "digest": str(component.dir_hash),
+        "files": len(component.files),
+        "signed_by": str(component.signed_by.key_id),
+    }
+    show(json_, found, f"verified {len(component.files)} files of {directory}: {component.dir_hash}")
+
+
+@click.group()
+def key() -> None:
+    """Create keys. A key serves one purpose; which one, the trust document says."""
+
+
+@key.command("create")
+@click.argument("path", type=FILE)
+@click.option("--algorithm", type=click.Choice(["ed25519", "p256", "p384"]), default="ed25519", show_default=True)
+@as_json
+def create_key(path: Path, algorithm: str, json_: bool) -> None:
+    """Create a private key at PATH (mode 0600) and its public half at PATH.pub."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    from lockgate.formats.keys import PrivateKey
+
+    if path.exists():
+        raise ConflictError(f"{path} exists; a key is never overwritten")
+    curve: ec.EllipticCurve = ec.SECP256R1() if algorithm == "p256" else ec.SECP384R1()
+    made = ed25519.Ed25519PrivateKey.generate() if algorithm == "ed25519" else ec.generate_private_key(curve)
+    pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = PrivateKey.from_pem(pem).public
+    write_new(path, pem, 0o600)
+    write_new(path.with_name(path.name + ".pub"), public.pem)
+    show(json_, {"key_id": str(public.key_id), "public_key": str(public)}, f"created {path}: {public.key_id}")
+
+
+def _bytes_below(directory: Path) -> int:
+    return sum(path.lstat().st_size for path in directory.rglob("*") if path.is_file())

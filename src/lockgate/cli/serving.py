@@ -1,0 +1,72 @@
+"""The command of serving hosts: verify, load, start, obey."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from lockgate.cli.hosting import HOME
+from lockgate.cli.speaking import ENDPOINT, FOLDER, now, progress
+from lockgate.errors import UnavailableError
+from lockgate.formats.names import Endpoint
+
+
+@click.command()
+@HOME
+@click.option("--endpoint", type=ENDPOINT, required=True, help="The endpoint that this host serves.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="For {port} in the command."
+)
+@click.option("--follow", is_flag=True, help="Stay: start again when another release, or a resumed endpoint, may serve.")
+@click.option("--from", "source", type=FOLDER, help="Take the files from COMPONENT/NAME below this directory.")
+def run(home: Path, endpoint: Endpoint, port: int, follow: bool, source: Path | None) -> int:
+    """Serve an endpoint: fetch its passport, judge it, take a lease, verify while copying, start the command, obey.
+
+    HOME holds host.toml, root.json, trust.json, policy.json and keys/node.pem: this host's own key, and the rules it
+    was given. The exit code is the model server's; 3, 4 or 6 before the start; 10 when the permission to serve ended.
+    """
+    if follow:
+        from lockgate.cli.staying import stay
+
+        return stay(home, endpoint, port, source)
+    return _run_once(home, endpoint, port, source)
+
+
+def _run_once(home: Path, endpoint: Endpoint, port: int, source: Path | None) -> int:
+    from lockgate.loader.namespace import enter_private_mounts
+
+    try:
+        mounts = enter_private_mounts()
+    except UnavailableError as e:
+        _tell(f"{e}; sealed memfds are used instead")
+        mounts = None
+    from lockgate.loader.host import open_host
+    from lockgate.loader.open_release import connect, open_release
+    from lockgate.loader.run import serve_release
+
+    host = open_host(home, now())
+    connection = connect(host)
+    with progress("loading") as advance:
+        opened = open_release(
+            host,
+            endpoint,
+            connection=connection,
+            mounts=mounts,
+            directory=source,
+            progress=lambda done, _: advance(done),
+        )
+    permit = opened.admission.permit
+    people = ", ".join(str(name) for name in opened.admission.decision.authorized_by)
+    _tell(f"admitted {permit.release.manifest.tag} {permit.release.digest} for {endpoint}, approved by {people}")
+    _tell(f"handed over as {opened.files.how}: {len(opened.files.paths)} files that nobody can change")
+    try:
+        ended = serve_release(host, endpoint, opened, connection, port, _tell)
+    finally:
+        opened.files.close()
+    _tell(f"ended: {ended.why}")
+    return ended.code
+
+
+def _tell(line: str) -> None:
+    click.echo(f"lockgate run: {line}", err=True)
+    sys.stderr.flush()

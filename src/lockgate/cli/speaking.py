@@ -1,0 +1,173 @@
+"""Who speaks, to which installation, and how is the answer shown?"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+from lockgate.core.intent import Intent, SignedIntent, SshProof, sign_intent
+from lockgate.errors import UnavailableError
+from lockgate.formats import plain
+from lockgate.formats.canonical import Json
+from lockgate.formats.keys import PrivateKey, PublicKey
+from lockgate.formats.names import Endpoint, Name, Tag
+
+if TYPE_CHECKING:
+    from lockgate.loader.connection import Connection
+
+P = ParamSpec("P")
+R = TypeVar("R")
+AGENT = "agent:"
+
+
+class Text(click.ParamType):  # type: ignore[type-arg]  # click 8.5 makes it generic, 8.3 does not
+    """A command-line value that one of our scalars reads: `Tag`, `Endpoint`, `Name`."""
+
+    def __init__(self, kind: type[Tag] | type[Endpoint] | type[Name], name: str) -> None:
+        self.kind, self.name = kind, name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the value; a bad one is an error of usage."""
+        from lockgate.errors import VerificationError
+
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.kind.parse(value)
+        except VerificationError as e:
+            self.fail(str(e), param, ctx)
+
+
+TAG, ENDPOINT, NAME = Text(Tag, "NAME@X.Y.Z"), Text(Endpoint, "ENV/NAME"), Text(Name, "NAME")
+FILE = click.Path(path_type=Path, dir_okay=False)
+EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+def as_json(command: Callable[P, R]) -> Callable[P, R]:
+    """Give a command the option --json."""
+    return click.option("--json", "json_", is_flag=True, help="Print one JSON object instead of text.")(command)
+
+
+def speaking(command: Callable[P, R]) -> Callable[P, R]:
+    """Give a command the options that say who speaks to which server."""
+    options = (
+        click.option("--server", envvar="LOCKGATE_SERVER", default="http://127.0.0.1:8420", show_default=True),
+        click.option(
+            "--as", "actor", envvar="LOCKGATE_ACTOR", type=NAME, required=True, help="Your name in the trust."
+        ),
+        click.option(
+            "--key", envvar="LOCKGATE_KEY", required=True, help="Your key: a PEM file, or agent:PUBLIC-KEY-FILE."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def connect(server: str, actor: Name, key: str) -> "Connection":
+    """Speak to `server` as `actor`."""
+    from lockgate.loader.connection import Connection
+
+    return Connection(server.rstrip("/"), actor, signing(key))
+
+
+def signing(key: str) -> Callable[[Intent], SignedIntent]:
+    """Make intents be signed by a key file, or by the SSH agent for `agent:FILE` (an OpenSSH public key)."""
+    if key.startswith(AGENT):
+        return _agent_signing(Path(key.removeprefix(AGENT)))
+    private = private_key(Path(key))
+    return lambda intent: sign_intent(intent, private)
+
+
+def private_key(path: Path) -> PrivateKey:
+    """Read a private key from a PEM file; an encrypted one asks for LOCKGATE_KEY_PASSWORD."""
+    password = os.environ.get("LOCKGATE_KEY_PASSWORD")
+    return PrivateKey.from_pem(read(path), password.encode() if password else None)
+
+
+def public_key(path: Path) -> PublicKey:
+    """Read a public key from a PEM file."""
+    return PublicKey.from_pem(read(path))
+
+
+def read(path: Path) -> bytes:
+    """Read a file that the user named."""
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
+
+
+def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file that the user named, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    except OSError as e:
+        raise UnavailableError(f"cannot write {path}: {e.strerror}") from e
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def now() -> datetime:
+    """Read the clock: doors do, so that nothing below has to."""
+    return datetime.now(UTC)
+
+
+def show(json_: bool, value: object, *lines: str) -> None:  # noqa: FBT001 - the flag of every command
+    """Print `value` as JSON, or the lines for people."""
+    if json_:
+        click.echo(json.dumps(plain.to_plain(value)))
+    else:
+        for line in lines:
+            click.echo(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: its head, and where its cells come from."""
+
+    head: str
+    cell: Callable[[Mapping[str, Json]], object]
+
+
+def table(rows: list[Mapping[str, Json]], *columns: Column) -> list[str]:
+    """Lay rows out as lines of text."""
+    cells = [[column.head for column in columns], *([str(column.cell(row)) for column in columns] for row in rows)]
+    widths = [max(len(line[number]) for line in cells) for number in range(len(columns))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def progress(label: str, length: int | None = None) -> AbstractContextManager[Callable[[int], None]]:
+    """Show a bar on long work, where a person looks."""
+    from lockgate.cli.bar import bar
+
+    return bar(label, length, shown=sys.stderr.isatty())
+
+
+def _agent_signing(public: Path) -> Callable[[Intent], SignedIntent]:
+    from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+
+    from lockgate.core.intent import NAMESPACE
+    from lockgate.drivers.ssh_agent import SshAgent
+
+    key = PublicKey.from_loaded(load_ssh_public_key(read(public)))
+    agent = SshAgent(Path(os.environ.get("SSH_AUTH_SOCK", "/nowhere")))
+
+    def sign(intent: Intent) -> SignedIntent:
+        return SignedIntent(intent, SshProof(agent.sign(key, plain.encode(intent), NAMESPACE)))
+
+    return sign
