@@ -26,16 +26,6 @@ from tests.stock import model_signing
 
 COMMAND = "python -m bench.verify"
 ROUNDS = 5
-WITHOUT_CLI = """
-import datetime, pathlib, sys
-from lockgate.core.release import Trusted
-from lockgate.formats.keys import PublicKey
-from lockgate.loader.directory import verify_directory
-root, signature, key = map(pathlib.Path, sys.argv[1:])
-verify_directory(
-    root, signature, Trusted((PublicKey.from_pem(key.read_bytes()),), ()), at=datetime.datetime.now(datetime.UTC)
-)
-"""
 
 
 @dataclass(frozen=True)
@@ -105,12 +95,8 @@ def _signer() -> PrivateKey:
 
 
 def _ours(root: Path, signature: Path, key: Path) -> list[str]:
-    program = Path(sys.executable).with_name("lockgate")
-    if program.exists():
-        shown = subprocess.run([program, "verify", "--help"], capture_output=True, text=True, check=False).stdout
-        if "--signature" in shown and "--key" in shown:
-            return [str(program), "verify", str(root), "--signature", str(signature), "--key", str(key)]
-    return [sys.executable, "-c", WITHOUT_CLI, str(root), str(signature), str(key)]
+    program = str(Path(sys.executable).with_name("lockgate"))
+    return [program, "verify", str(root), "--signature", str(signature), "--public-key", str(key)]
 
 
 def _stock(root: Path, signature: Path, key: Path) -> list[str]:
