@@ -1,0 +1,133 @@
+"""How does an installation become a server? Doors, behind the layer that denies by default, on a loopback address."""
+
+import ipaddress
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import anyio
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+import lockgate
+from lockgate.app.installation import Installation
+from lockgate.app.publish_checkpoint import publish_checkpoint
+from lockgate.errors import LockgateError, VerificationError
+from lockgate.server.blob_routes import UPLOADS
+from lockgate.server.default_deny import DefaultDeny, Limits
+from lockgate.server.doors import Gatehouse, hang
+from lockgate.server.metrics import Meters
+from lockgate.server.problems import answer_errors
+from lockgate.server.session import Sessions
+from lockgate.server.visit import Desk
+from lockgate.wiring import Settings, running, settings
+
+_log = logging.getLogger(__name__)
+_PULSE = 0.5  # seconds between looks at the log: it is signed within a second of a commit
+_PARTING = 5  # seconds that open requests get when the server stops
+
+
+def utc_now() -> datetime:
+    """Read the clock."""
+    return datetime.now(UTC)
+
+
+def build(installation: Installation, chosen: Settings, *, clock: Callable[[], datetime] = utc_now) -> ASGIApp:
+    """Make the ASGI application of an installation."""
+    desk = Desk(installation, Sessions(installation, chosen.session_key), Meters(), clock)
+    app = Gatehouse(
+        title="Lockgate",
+        version=lockgate.__version__,
+        openapi_url="/openapi.json",
+        docs_url=None,  # its page loads programs from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_signing(installation),
+    )
+    app.state.desk = desk
+    app.state.uploads = anyio.CapacityLimiter(UPLOADS)
+    answer_errors(app)
+    hang(app)
+    return DefaultDeny(
+        app,
+        lambda token: desk.sessions.find(token, clock()),
+        desk.meters.request,
+        hosts=chosen.hosts,
+        limits=Limits(blob=chosen.blob_limit),
+    )
+
+
+def serve(home: Path) -> None:
+    """Serve the installation in `home` until a signal ends it."""
+    chosen = settings(home)
+    host, port = loopback(chosen.listen)
+    signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when it is done
+    with suppress(KeyboardInterrupt), running(chosen) as installation:
+        config = uvicorn.Config(
+            build(installation, chosen),
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            ws="none",
+            timeout_graceful_shutdown=_PARTING,
+        )
+        uvicorn.Server(config).run()
+
+
+def loopback(listen: str) -> tuple[str, int]:
+    """Read `ADDRESS:PORT`; raise `VerificationError` for an address that others can reach."""
+    host, _, port = listen.rpartition(":")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise VerificationError(f"listen is written ADDRESS:PORT, not {listen[:80]!a}")
+    bare = host.removeprefix("[").removesuffix("]")
+    try:
+        local = bare == "localhost" or ipaddress.ip_address(bare).is_loopback
+    except ValueError as e:
+        raise VerificationError(f"not an IP address to listen at: {bare[:80]!a}") from e
+    if not local:
+        raise VerificationError(
+            f"{bare} is no loopback address: the server speaks no TLS yet, so it listens at no other"
+        )
+    return bare, int(port)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _signing(installation: Installation) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        ended = threading.Event()
+        thread = threading.Thread(target=sign_heads, args=(installation, ended), name="checkpoints", daemon=True)
+        thread.start()
+        yield
+        ended.set()
+        thread.join(timeout=_PARTING)
+
+    return lifespan
+
+
+def sign_heads(installation: Installation, ended: threading.Event) -> None:
+    """Publish a checkpoint whenever the log has grown, until `ended`."""
+    signed, complaint = -1, ""
+    while not ended.wait(_PULSE):
+        try:
+            size = installation.history.size()
+            if size != signed:
+                publish_checkpoint(installation)
+                signed, complaint = size, ""
+        except LockgateError as e:
+            if str(e) != complaint:
+                _log.warning("no checkpoint: %s", e)
+            complaint = str(e)

@@ -1,0 +1,129 @@
+"""How is a change asked for, decided and carried out over HTTP?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Path, Query
+from starlette.responses import Response
+
+from lockgate.app.activate import activate, assess
+from lockgate.app.decide_change import approve, open_change, reject, withdraw
+from lockgate.app.installation import Installation
+from lockgate.app.ports import Receipt
+from lockgate.core.change import Change, Content
+from lockgate.core.intent import SignedIntent
+from lockgate.core.journal import State, change_subject
+from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats import plain
+from lockgate.formats.canonical import MAX_INTEGER
+from lockgate.server.json_schema import NAME
+from lockgate.server.release_routes import After, Limit
+from lockgate.server.visit import Body, Here, Said, Visit, answer
+
+Number = Annotated[int, Path(ge=0, le=MAX_INTEGER)]
+_SCANNED = 1000  # changes that one request looks at, to find those of an endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A change, and who asks for it."""
+
+    content: Content
+    intent: SignedIntent
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the log says of a change, and what it would do."""
+
+    state: Change
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """Whether the gate would let a change through now, and every reason against it."""
+
+    allowed: bool
+    reasons: tuple[str, ...]
+
+
+def post_change(visit: Here, body: Body) -> Response:
+    """Open a change; its number is the `first` of the answer."""
+    order = visit.order(Asked, body)
+    receipt = open_change(visit.installation, order.content, order.intent, visit.now)
+    return visit.receipt(receipt, change_subject(receipt.first))
+
+
+def list_changes(
+    visit: Here,
+    after: After = "",
+    limit: Limit = 100,
+    endpoint: Annotated[str | None, Query(pattern=f"^{NAME}/{NAME}$")] = None,
+) -> Response:
+    """List changes, all or those of one endpoint, oldest first. A page may be short of `limit` and not the last."""
+    listing = visit.installation.catalog.listing
+    if endpoint is None:
+        return visit.page(list(listing("change", after=after, limit=limit)), _key, limit)
+    seen = list(listing("change", after=after, limit=_SCANNED))
+    found = [state for state in seen if isinstance(state, Change) and str(state.endpoint) == endpoint]
+    if len(found) > limit:
+        return answer({"items": found[:limit], "next": _key(found[limit - 1])})
+    return answer({"items": found, "next": _key(seen[-1]) if len(seen) == _SCANNED else None})
+
+
+def get_change(visit: Here, number: Number) -> Response:
+    """Say what the log says of a change, and what it would do."""
+    change = visit.find(Change, change_subject(number))
+    content = plain.decode(Content, visit.installation.catalog.document(change.content))
+    return answer(Described(change, content))
+
+
+def get_assessment(visit: Here, number: Number) -> Response:
+    """Ask the gate about a change without carrying it out."""
+    visit.find(Change, change_subject(number))
+    try:
+        assess(visit.installation, number, visit.now)
+    except DeniedError as e:
+        return answer(Assessment(allowed=False, reasons=e.reasons))
+    except VerificationError as e:
+        return answer(Assessment(allowed=False, reasons=(str(e),)))
+    return answer(Assessment(allowed=True, reasons=()))
+
+
+def post_approval(visit: Here, body: Body, number: Number) -> Response:
+    """Approve a change."""
+    return _decided(visit, body, number, approve)
+
+
+def post_rejection(visit: Here, body: Body, number: Number) -> Response:
+    """Reject a change for good."""
+    return _decided(visit, body, number, reject)
+
+
+def post_withdrawal(visit: Here, body: Body, number: Number) -> Response:
+    """Take one's own change back."""
+    return _decided(visit, body, number, withdraw)
+
+
+def post_activation(visit: Here, body: Body, number: Number) -> Response:
+    """Carry a change out, if the gate lets it through."""
+    return _decided(visit, body, number, activate)
+
+
+def _decided(
+    visit: Visit,
+    body: bytes,
+    number: int,
+    decide: Callable[[Installation, int, SignedIntent, datetime], Receipt],
+) -> Response:
+    order = visit.order(Said, body)
+    receipt = decide(visit.installation, number, order.intent, visit.now)
+    return visit.receipt(receipt, change_subject(number))
+
+
+def _key(state: State) -> str:
+    assert isinstance(state, Change)
+    return str(state.number)

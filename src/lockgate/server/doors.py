@@ -1,0 +1,208 @@
+"""Which doors are there, and what does each one take? All of them, in one table: method, path, act, use, body, answer.
+
+The act is looked up in the table of rights (`core.rights`) before anything else happens. A door without an act is open
+to everyone, and `default_deny` must list it too: two places have to agree before a stranger gets in.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from fastapi import Depends, FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.params import Depends as Dependency
+from starlette.responses import Response
+
+from lockgate.core import endpoint as at_endpoint
+from lockgate.core.passport import Passport
+from lockgate.core.release import Record
+from lockgate.server import blob_routes as blobs
+from lockgate.server import change_routes as changes
+from lockgate.server import endpoint_routes as endpoints
+from lockgate.server import front_routes as front
+from lockgate.server import log_routes as log
+from lockgate.server import release_routes as releases
+from lockgate.server import rule_routes as rules
+from lockgate.server.json_schema import Schema, schema_of
+from lockgate.server.session import Opened
+from lockgate.server.visit import API, Said, enter, require_key
+
+_Route = Callable[..., object]
+_TELLS = {400: "malformed", 401: "no session", 403: "no right", 404: "not there", 409: "the rules say no"}
+_TELLS |= {412: "the log moved: read again", 413: "too large", 415: "not JSON", 422: "not what it claims"}
+_TELLS |= {500: "our fault", 503: "nothing was decided: try again"}
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One method of one path. `takes` is the kind of its body; one with an intent needs an `Idempotency-Key`."""
+
+    method: str
+    path: str
+    act: str | None
+    route: _Route
+    takes: object | None = None
+    gives: object | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where the log holds what was done, and what is true now: only for the description."""
+
+    first: int
+    stop: int
+    object: Mapping[str, object]
+
+
+DOORS = (
+    Door("GET", "/healthz", None, front.get_health),
+    Door("GET", "/readyz", None, front.get_ready),
+    Door("GET", "/log/checkpoint", None, log.get_checkpoint, gives=str),
+    Door("GET", "/log/tile/{path:path}", None, log.get_tile, gives=bytes),
+    Door("GET", "/metrics", "read", front.get_metrics, gives=str),
+    Door("POST", f"{API}/sessions", None, front.post_session, Said, Opened),
+    Door("GET", f"{API}/installation", "read", rules.get_installation, gives=rules.Overview),
+    Door("GET", f"{API}/trust", "read", rules.get_trust),
+    Door("GET", f"{API}/policy", "read", rules.get_policy),
+    Door("POST", f"{API}/trust", "trust.adopt", rules.post_trust, rules.Signed, Receipt),
+    Door("POST", f"{API}/policy", "policy.adopt", rules.post_policy, rules.Signed, Receipt),
+    Door("PUT", f"{API}/blobs/{{digest}}", "blob.put", blobs.put_blob, bytes),
+    Door("GET", f"{API}/blobs/{{digest}}", "read", blobs.get_blob, gives=bytes),
+    Door("HEAD", f"{API}/blobs/{{digest}}", "read", blobs.head_blob),
+    Door("GET", f"{API}/documents/{{digest}}", "read", blobs.get_document, gives=bytes),
+    Door("POST", f"{API}/releases", "release.register", releases.post_release, releases.Registration, Receipt),
+    Door("GET", f"{API}/releases", "read", releases.list_releases),
+    Door("GET", f"{API}/releases/{{name}}/{{version}}", "read", releases.get_release, gives=Record),
+    Door("GET", f"{API}/releases/{{name}}/{{version}}/passport", "read", releases.get_release_passport, gives=Passport),
+    Door("GET", f"{API}/releases/{{name}}/{{version}}/export", "read", releases.get_export, gives=Passport),
+    Door(
+        "POST",
+        f"{API}/releases/{{name}}/{{version}}/evidence",
+        "release.attest",
+        releases.post_evidence,
+        releases.Evidence,
+        Receipt,
+    ),
+    Door("POST", f"{API}/changes", "change.open", changes.post_change, changes.Asked, Receipt),
+    Door("GET", f"{API}/changes", "read", changes.list_changes),
+    Door("GET", f"{API}/changes/{{number}}", "read", changes.get_change, gives=changes.Described),
+    Door("GET", f"{API}/changes/{{number}}/assessment", "read", changes.get_assessment, gives=changes.Assessment),
+    Door("POST", f"{API}/changes/{{number}}/approvals", "change.approve", changes.post_approval, Said, Receipt),
+    Door("POST", f"{API}/changes/{{number}}/rejections", "change.reject", changes.post_rejection, Said, Receipt),
+    Door("POST", f"{API}/changes/{{number}}/withdrawals", "change.withdraw", changes.post_withdrawal, Said, Receipt),
+    Door("POST", f"{API}/changes/{{number}}/activation", "change.activate", changes.post_activation, Said, Receipt),
+    Door("GET", f"{API}/endpoints", "read", endpoints.list_endpoints),
+    Door("GET", f"{API}/endpoints/{{environment}}/{{name}}", "read", endpoints.get_endpoint, gives=at_endpoint.State),
+    Door(
+        "GET",
+        f"{API}/endpoints/{{environment}}/{{name}}/passport",
+        "read",
+        endpoints.get_endpoint_passport,
+        gives=Passport,
+    ),
+    Door(
+        "POST",
+        f"{API}/endpoints/{{environment}}/{{name}}/rollback",
+        "endpoint.roll-back",
+        endpoints.post_rollback,
+        Said,
+        Receipt,
+    ),
+    Door(
+        "POST",
+        f"{API}/endpoints/{{environment}}/{{name}}/shutdown",
+        "endpoint.suspend",
+        endpoints.post_shutdown,
+        Said,
+        Receipt,
+    ),
+    Door("POST", f"{API}/leases", "lease.ask", endpoints.post_lease, Mapping[str, object]),
+    Door("GET", f"{API}/log/entries", "log.read", log.get_entries),
+    Door("GET", f"{API}/log/proof/{{index}}", "read", log.get_proof, gives=str),
+)
+
+
+class Gatehouse(FastAPI):
+    """An application with all doors, which it describes in OpenAPI 3.1 when it is asked."""
+
+    kinds: dict[str, object]
+
+    def openapi(self) -> dict[str, object]:
+        """Describe all doors."""
+        if self.openapi_schema is None:
+            self.openapi_schema = _describe(self)
+        return self.openapi_schema
+
+
+def hang(app: Gatehouse) -> None:
+    """Hang every door into `app`."""
+    kinds: dict[str, object] = {}
+    app.kinds = kinds
+    for door in DOORS:
+        app.add_api_route(
+            door.path,
+            door.route,
+            methods=[door.method],
+            dependencies=_dependencies(door),
+            operation_id=door.route.__name__,
+            response_class=Response,
+            response_model=None,
+            responses=_answers(door, kinds),
+            openapi_extra=_extra(door, kinds),
+        )
+
+
+def needs_key(door: Door) -> bool:
+    """Tell whether requests must carry an `Idempotency-Key`: those with an intent that goes into the log."""
+    return door.act is not None and "intent" in getattr(door.takes, "__dataclass_fields__", ())
+
+
+def _dependencies(door: Door) -> list[Dependency]:
+    if door.act is None:
+        return []
+    key: list[Dependency] = [Depends(require_key)] if needs_key(door) else []
+    return [Depends(enter(door.act)), *key]
+
+
+def _answers(door: Door, kinds: dict[str, object]) -> dict[int | str, dict[str, object]]:
+    answers: dict[int | str, dict[str, object]] = {200: {"description": "done", "content": _content(door.gives, kinds)}}
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/problem"}}}
+    for status, text in _TELLS.items():
+        answers[status] = {"description": text, "content": problem}
+    return answers
+
+
+def _extra(door: Door, kinds: dict[str, object]) -> dict[str, object]:
+    extra: dict[str, object] = {} if door.act is None else {"security": [{"session": []}], "x-act": door.act}
+    if door.takes is not None:
+        extra["requestBody"] = {"required": True, "content": _content(door.takes, kinds)}
+    if needs_key(door):
+        schema = {"type": "string", "minLength": 16, "maxLength": 256}
+        extra["parameters"] = [{"name": "Idempotency-Key", "in": "header", "required": True, "schema": schema}]
+    return extra
+
+
+def _content(kind: object | None, kinds: dict[str, object]) -> dict[str, object]:
+    if kind is bytes:
+        return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    if kind is str:
+        return {"text/plain": {"schema": {"type": "string"}}}
+    return {"application/json": {"schema": {} if kind is None else schema_of(kind, kinds)}}
+
+
+def _describe(app: Gatehouse) -> dict[str, object]:
+    problem: Schema = {
+        "type": "object",
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "reasons": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["type", "title", "status", "reasons"],
+    }
+    document = get_openapi(title=app.title, version=app.version, openapi_version="3.1.0", routes=app.routes)
+    components = document.setdefault("components", {})
+    components["schemas"] = {**app.kinds, "problem": problem}
+    components["securitySchemes"] = {"session": {"type": "http", "scheme": "bearer"}}
+    return document

@@ -1,0 +1,72 @@
+"""What should serve where, and how is it stopped, restored and leased over HTTP?"""
+
+from typing import Annotated
+
+from fastapi import Depends, Path
+from starlette.responses import Response
+
+from lockgate.app.grant_leases import grant_leases
+from lockgate.app.issue_passport import passport_for
+from lockgate.app.roll_back import roll_back
+from lockgate.app.shut_down import shut_down
+from lockgate.core import endpoint as at_endpoint
+from lockgate.core.journal import State, endpoint_subject
+from lockgate.core.lease import Grant
+from lockgate.formats import dsse, plain
+from lockgate.formats.names import Endpoint, Name
+from lockgate.server.json_schema import NAME
+from lockgate.server.release_routes import After, Limit
+from lockgate.server.visit import Body, Here, Said, answer
+
+
+async def _endpoint(
+    environment: Annotated[str, Path(pattern=f"^{NAME}$")], name: Annotated[str, Path(pattern=f"^{NAME}$")]
+) -> Endpoint:
+    return Endpoint(Name(environment), Name(name))
+
+
+Where = Annotated[Endpoint, Depends(_endpoint)]
+
+
+def list_endpoints(visit: Here, after: After = "", limit: Limit = 100) -> Response:
+    """List endpoints in the order of their first activation."""
+    found = list(visit.installation.catalog.listing("endpoint", after=after, limit=limit))
+    return visit.page(found, _key, limit)
+
+
+def get_endpoint(visit: Here, at: Where) -> Response:
+    """Say what the log says of an endpoint."""
+    return answer(visit.find(at_endpoint.State, endpoint_subject(at)))
+
+
+def get_endpoint_passport(visit: Here, at: Where) -> Response:
+    """Issue the passport of what should serve at an endpoint."""
+    visit.find(at_endpoint.State, endpoint_subject(at))
+    return answer(passport_for(visit.installation, at))
+
+
+def post_rollback(visit: Here, body: Body, at: Where) -> Response:
+    """Restore the former release."""
+    order = visit.order(Said, body)
+    receipt = roll_back(visit.installation, at, order.intent, visit.now)
+    return visit.receipt(receipt, endpoint_subject(at))
+
+
+def post_shutdown(visit: Here, body: Body, at: Where) -> Response:
+    """Suspend an endpoint."""
+    order = visit.order(Said, body)
+    receipt = shut_down(visit.installation, at, order.intent, visit.now)
+    return visit.receipt(receipt, endpoint_subject(at))
+
+
+def post_lease(visit: Here, body: Body) -> Response:
+    """Answer the signed lease request of a node with a signed grant."""
+    document = grant_leases(visit.installation, body, visit.now)
+    grant = plain.decode(Grant, dsse.parse(document).payload)
+    visit.desk.meters.leases(len(grant.granted), len(grant.refused))
+    return Response(document, media_type="application/json")
+
+
+def _key(state: State) -> str:
+    assert isinstance(state, at_endpoint.State)
+    return str(state.endpoint)

@@ -1,0 +1,34 @@
+"""Who comes in, and is the server well?"""
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from lockgate.errors import VerificationError
+from lockgate.server.metrics import MEDIA_TYPE
+from lockgate.server.visit import Body, Here, Open, Said, answer, read
+
+
+def post_session(desk: Open, body: Body) -> Response:
+    """Open a session with a signed intent: act `session.open`, object the environment, expiry within five minutes."""
+    order = read(Said, body)
+    try:
+        opened = desk.sessions.open(order.intent, desk.clock())
+    except VerificationError as e:  # who it is not is nobody's business
+        raise HTTPException(401, headers={"www-authenticate": "Bearer"}) from e
+    return answer(opened)
+
+
+def get_health(desk: Open) -> Response:
+    """Say that the server runs, and for which environment."""
+    return answer({"status": "ok", "environment": str(desk.installation.environment)})
+
+
+def get_ready(desk: Open) -> Response:
+    """Say that the database answers and the head of the log can be read."""
+    desk.installation.history.root()
+    return answer({"status": "ready"})
+
+
+def get_metrics(visit: Here) -> Response:
+    """Give the counters to Prometheus."""
+    return Response(visit.desk.meters.render(visit.installation.history.size()), media_type=MEDIA_TYPE)

@@ -1,0 +1,99 @@
+"""Which rules does this installation judge by, and how do they change over HTTP?"""
+
+from dataclasses import dataclass
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from lockgate.app.adopt import adopt_policy, adopt_trust
+from lockgate.app.ports import Receipt
+from lockgate.app.publish_checkpoint import publish_checkpoint
+from lockgate.core.intent import Head, SignedIntent
+from lockgate.core.journal import Rulebook, rulebook_subject
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Name
+from lockgate.server.visit import Body, Here, Visit, answer
+from lockgate.tlog.checkpoint import parse_decimal, parse_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A document that a threshold of root keys signed, and who brings it."""
+
+    document: str
+    intent: SignedIntent
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """Which document is in force."""
+
+    digest: Digest
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What an installation is, by which rules it judges, and how far its log has come."""
+
+    environment: Name
+    origin: str
+    trust: Adopted
+    policy: Adopted | None
+    checkpoint: Head
+
+
+def get_installation(visit: Here) -> Response:
+    """Say what this installation is, under a checkpoint of now."""
+    rules = _rulebook(visit)
+    policy = Adopted(rules.policy, rules.policy_version) if rules.policy else None
+    origin = visit.installation.trust().document.origin
+    head = head_of(publish_checkpoint(visit.installation))
+    return answer(Overview(rules.environment, origin, Adopted(rules.trust, rules.trust_version), policy, head))
+
+
+def get_trust(visit: Here) -> Response:
+    """Give the signed trust document in force."""
+    return _kept(visit, _rulebook(visit).trust_envelope)
+
+
+def get_policy(visit: Here) -> Response:
+    """Give the signed policy in force."""
+    envelope = _rulebook(visit).policy_envelope
+    if envelope is None:
+        raise HTTPException(404, "no policy was adopted yet")
+    return _kept(visit, envelope)
+
+
+def post_trust(visit: Here, body: Body) -> Response:
+    """Adopt the next trust document."""
+    order = visit.order(Signed, body)
+    done = _receipt(visit, order.intent)
+    done = done or adopt_trust(visit.installation, order.document.encode(), order.intent, visit.now)
+    return visit.receipt(done, rulebook_subject(visit.installation.environment))
+
+
+def post_policy(visit: Here, body: Body) -> Response:
+    """Adopt the next policy."""
+    order = visit.order(Signed, body)
+    done = _receipt(visit, order.intent)
+    done = done or adopt_policy(visit.installation, order.document.encode(), order.intent, visit.now)
+    return visit.receipt(done, rulebook_subject(visit.installation.environment))
+
+
+def head_of(note: str) -> Head:
+    """Read size and root out of a checkpoint that we have just signed, or kept."""
+    _, size, root, *_ = note.split("\n")
+    return Head(parse_decimal(size), Digest(parse_hash(root).hex()))
+
+
+def _receipt(visit: Visit, signed: SignedIntent) -> Receipt | None:
+    return visit.installation.ledger.receipt(signed.intent.digest)
+
+
+def _rulebook(visit: Visit) -> Rulebook:
+    return visit.find(Rulebook, rulebook_subject(visit.installation.environment))
+
+
+def _kept(visit: Visit, envelope: Digest) -> Response:
+    return Response(visit.installation.catalog.document(envelope), media_type="application/json")

@@ -1,0 +1,186 @@
+"""What is this installation made of on this machine? The only place that names concrete drivers.
+
+    HOME/                0700
+    ├── lockgate.toml    environment, origin, listen, hosts, database_url, database_owner_url, blob_limit
+    ├── trust.json       the first trust document, adopted at the first start
+    ├── keys/            0700: vsa.pem lease.pem checkpoint.pem export.pem session (0600)
+    ├── blobs/           files by their digest
+    └── postgres/        a database of our own, unless database_url names another
+
+Every setting can be overridden by `LOCKGATE_` and its name. Nothing in a model directory configures anything.
+"""
+
+import json
+import os
+import secrets
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lockgate.app import adopt
+from lockgate.app.installation import Installation, Keys
+from lockgate.core.journal import rulebook_subject
+from lockgate.core.trust import Trust
+from lockgate.errors import ConflictError, UnavailableError, VerificationError
+from lockgate.formats import dsse, plain
+from lockgate.formats.keys import PrivateKey, PublicKey
+from lockgate.formats.names import Name
+from lockgate.tlog.note import NoteVerifier
+
+KEYS = ("vsa", "lease", "checkpoint", "export")
+LISTEN = "127.0.0.1:8420"
+
+_BLOB_LIMIT = 64 << 30
+_SESSION_KEY = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What was chosen for one installation. Without `database_url` it runs a database of its own."""
+
+    home: Path
+    environment: Name
+    origin: str
+    listen: str = LISTEN
+    hosts: tuple[str, ...] = ()
+    database_url: str | None = field(default=None, repr=False)
+    database_owner_url: str | None = field(default=None, repr=False)
+    blob_limit: int = _BLOB_LIMIT
+    session_key: bytes = field(default=b"", repr=False)
+
+
+def create(home: Path, environment: Name, origin: str | None = None) -> dict[str, PublicKey]:
+    """Make the folders, settings and keys of an installation where they are missing; return its public keys."""
+    for folder in (home, home / "keys", home / "blobs"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    for name in KEYS:
+        _write_once(home / "keys" / f"{name}.pem", PrivateKey.from_seed(secrets.token_bytes(32)).pem)
+    _write_once(home / "keys" / "session", secrets.token_bytes(_SESSION_KEY))
+    named = origin or f"lockgate.invalid/{environment}/changes"
+    NoteVerifier(named, bytes(32))  # an origin is the name of the key that signs checkpoints
+    _write_once(home / "lockgate.toml", f'environment = "{environment}"\norigin = {json.dumps(named)}\n'.encode())
+    found = settings(home, {})
+    if found.environment != environment or origin not in (None, found.origin):
+        raise ConflictError(f"{home} is {found.environment} ({found.origin}) already, not {environment} ({origin})")
+    return {name: _key(home, name).public for name in KEYS}
+
+
+def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings of the installation in `home`: its file, then `LOCKGATE_*`."""
+    try:
+        chosen = tomllib.loads((home / "lockgate.toml").read_text())
+        session_key = (home / "keys" / "session").read_bytes()
+    except FileNotFoundError as e:
+        raise UnavailableError(f"there is no installation in {home}: {Path(e.filename).name} is missing") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise VerificationError(f"{home / 'lockgate.toml'}: {e}") from e
+    names = ("environment", "origin", "listen", "hosts", "database_url", "database_owner_url", "blob_limit")
+    if unknown := sorted(chosen.keys() - set(names)):
+        raise VerificationError(f"{home / 'lockgate.toml'}: unknown setting {unknown[0][:64]!a}")
+    chosen |= {name: environ[f"LOCKGATE_{name.upper()}"] for name in names if f"LOCKGATE_{name.upper()}" in environ}
+    if isinstance(hosts := chosen.get("hosts", []), str):
+        hosts = hosts.split(",")
+    if len(session_key) != _SESSION_KEY:
+        raise VerificationError(f"keys/session has {len(session_key)} bytes, not {_SESSION_KEY}")
+    return Settings(
+        home,
+        Name(_text(chosen, "environment")),
+        _text(chosen, "origin"),
+        _text(chosen, "listen", LISTEN),
+        tuple(str(host).strip() for host in hosts),
+        chosen.get("database_url"),
+        chosen.get("database_owner_url"),
+        _count(chosen.get("blob_limit", _BLOB_LIMIT)),
+        session_key,
+    )
+
+
+def open_installation(chosen: Settings) -> Installation:
+    """Open an installation: its database is started and migrated, its first trust document adopted."""
+    from lockgate.drivers.local_store import LocalStore
+    from lockgate.drivers.postgres import Postgres, migrate
+
+    app_url, owner_url = _database(chosen)
+    migrate(owner_url)
+    database = Postgres(app_url, chosen.origin)
+    keys = Keys(*(_key(chosen.home, name) for name in KEYS))
+    installation = Installation(
+        chosen.environment, database, database, database, database, LocalStore(chosen.home / "blobs"), keys
+    )
+    _found(installation, chosen.home / "trust.json")
+    return installation
+
+
+@contextmanager
+def running(chosen: Settings) -> Iterator[Installation]:
+    """Open an installation, and stop the database that it runs when it is left."""
+    from lockgate.drivers.embedded_postgres import EmbeddedPostgres
+
+    try:
+        yield open_installation(chosen)
+    finally:
+        if chosen.database_url is None:
+            EmbeddedPostgres(chosen.home).stop()
+
+
+def _database(chosen: Settings) -> tuple[str, str]:
+    """Return how the server and who migrates reach the database; start our own if no other was named."""
+    if chosen.database_url is not None:
+        return chosen.database_url, chosen.database_owner_url or chosen.database_url
+    from lockgate.drivers.embedded_postgres import APP, EmbeddedPostgres
+
+    embedded = EmbeddedPostgres(chosen.home)
+    owner_url = embedded.start()
+    return embedded.conninfo(APP), owner_url
+
+
+def _found(installation: Installation, path: Path) -> None:
+    """Adopt the trust document that the founder put there, signed by the root that it names."""
+    if installation.catalog.find(rulebook_subject(installation.environment)) is not None or not path.exists():
+        return
+    document = path.read_bytes()
+    root = plain.decode(Trust, dsse.parse(document).payload).root
+    with suppress(ConflictError):  # another process has founded it
+        adopt.found(installation, document, root, datetime.now(UTC))
+
+
+def _key(home: Path, name: str) -> PrivateKey:
+    path = home / "keys" / f"{name}.pem"
+    try:
+        return PrivateKey.from_pem(path.read_bytes())
+    except FileNotFoundError as e:
+        raise UnavailableError(f"the key {path} is missing") from e
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Write a private file whole, unless it is there."""
+    if path.exists():
+        return
+    growing = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    file = os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(file, "wb") as stream:  # noqa: PTH123 - a Path cannot be opened with a mode
+            stream.write(content)
+            stream.flush()
+            os.fsync(file)
+        with suppress(FileExistsError):  # another process was first
+            os.link(growing, path)
+    finally:
+        growing.unlink()
+
+
+def _text(chosen: Mapping[str, object], name: str, default: str | None = None) -> str:
+    found = chosen.get(name, default)
+    if not isinstance(found, str):
+        raise VerificationError(f"setting {name} is {'missing' if found is None else 'not text'}")
+    return found
+
+
+def _count(found: object) -> int:
+    if not str(found).isdecimal():
+        raise VerificationError(f"setting blob_limit is a number of bytes, not {str(found)[:40]!a}")
+    return int(str(found))

@@ -1,0 +1,24 @@
+import pytest
+
+from tests.server.served import Served
+
+
+@pytest.fixture
+def served():
+    """An installation in memory behind its server; whatever a test did to it, its log proves its state."""
+    found = Served()
+    yield found
+    _check(found)
+
+
+@pytest.fixture(scope="module")
+def shut():
+    """One installation for a whole module that only knocks."""
+    found = Served()
+    yield found
+    _check(found)
+
+
+def _check(found):
+    found.database.down = found.database.full = False
+    found.world.check()
