@@ -6,7 +6,7 @@ from lockgate.app.decide_change import loaded_change, loaded_endpoint
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
 from lockgate.app.register import registered
-from lockgate.core.change import Authorized, Change, Closed, Content, check_open
+from lockgate.core.change import Authorized, Change, Closed, Content, check_open, check_policy
 from lockgate.core.decision import decision_of, sign_decision
 from lockgate.core.endpoint import Activated, check_activation
 from lockgate.core.gate import Dossier, Permit, judge
@@ -44,8 +44,10 @@ def _judged(installation: Installation, change: Change, now: datetime, tx: Trans
     content = plain.decode(Content, tx.document(change.content))
     state = loaded_endpoint(tx, content.endpoint)
     check_activation(state, change.number, content.before, resumes=content.resumes)
+    policy = installation.policy(tx)
+    check_policy(content, policy.digest)
     dossier = _dossier(change, content, tx)
-    return content, judge(dossier, content.endpoint, installation.trust(tx), installation.policy(tx), now)
+    return content, judge(dossier, content.endpoint, installation.trust(tx), policy, now)
 
 
 def _dossier(change: Change, content: Content, tx: Transaction) -> Dossier:

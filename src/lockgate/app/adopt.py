@@ -1,14 +1,14 @@
-"""Which rules does the installation judge by? Those that a threshold of offline keys signed, one version after another."""
+"""Which rules does the installation judge by? Those that a threshold of offline keys signed, version after version."""
 
 from datetime import datetime
 
 from lockgate.app.installation import Installation
-from lockgate.app.ports import Receipt
+from lockgate.app.ports import Receipt, Transaction
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.core.journal import Rulebook, rulebook_subject
-from lockgate.core.policy import PolicyAdopted, open_policy
-from lockgate.core.trust import Agreed, Root, Trust, TrustAdopted, open_trust
-from lockgate.errors import ConflictError, DeniedError
+from lockgate.core.policy import POLICY, Policy, PolicyAdopted, open_policy
+from lockgate.core.trust import Agreed, Root, Trust, TrustAdopted, open_agreed, open_trust
+from lockgate.errors import ConflictError, DeniedError, VerificationError
 from lockgate.formats.digest import Digest
 
 
@@ -30,6 +30,7 @@ def adopt_trust(installation: Installation, document: bytes, signed: SignedInten
         trust = open_trust(document, held.document.root, now)
         check_intent(said, "trust.adopt", installation.environment, before=held.digest, after=trust.digest)
         _check_environment(installation, trust.document.environment, trust.document.version, held.document.version)
+        _check_continuity(installation, held.document, trust.document, tx)
         event = _adopted(trust, tx.keep(document))
         return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
 
@@ -50,6 +51,18 @@ def adopt_policy(installation: Installation, document: bytes, signed: SignedInte
 
 def _adopted(trust: Agreed[Trust], envelope: Digest) -> TrustAdopted:
     return TrustAdopted(trust.document.environment, trust.document.version, trust.digest, envelope)
+
+
+def _check_continuity(installation: Installation, held: Trust, trust: Trust, tx: Transaction) -> None:
+    """Raise `DeniedError` if the new document would be of another log, or leave its policy unsigned."""
+    if trust.origin != held.origin:
+        raise DeniedError(f"the document is for log {trust.origin[:80]!a}; this log is {held.origin}, for good")
+    rulebook = tx.load(rulebook_subject(installation.environment))
+    if isinstance(rulebook, Rulebook) and rulebook.policy_envelope is not None:
+        try:
+            open_agreed(Policy, tx.document(rulebook.policy_envelope), POLICY, trust.root)
+        except VerificationError as e:
+            raise DeniedError(f"the policy in force is not signed by the new root, adopt one that is: {e}") from e
 
 
 def _check_environment(installation: Installation, environment: object, version: int, held: int) -> None:

@@ -44,7 +44,7 @@ def approve(installation: Installation, number: int, signed: SignedIntent, now: 
         return done
     with installation.ledger.transaction() as tx:
         said, change = _heard(installation, "change.approve", number, signed, now, tx)
-        check_approval(change, said.actor.name)
+        check_approval(change, said.actor.name, now)
         _check_no_author(installation, change, said, tx)
         event = Approved(number, tx.keep(plain.encode(signed)), said.actor.name, signed.intent.expires)
         return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)

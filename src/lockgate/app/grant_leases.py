@@ -43,6 +43,6 @@ def _rules(policy: Policy, request: Request) -> dict[Endpoint, Rules]:
             found = policy.rules_for(endpoint)
         except DeniedError:
             continue
-        if request.hand_over == "sealed" or found.hand_over == request.hand_over:
+        if request.hand_over in ("sealed", found.hand_over):
             rules[endpoint] = found
     return rules

@@ -37,16 +37,17 @@ class Installation:
     checkpoints: Checkpoints
     blobs: Blobs
     keys: Keys
-    _agreed: dict[Digest, Agreed[Trust] | Agreed[Policy]] = field(default_factory=dict)
+    _agreed: dict[tuple[Digest, ...], Agreed[Trust] | Agreed[Policy]] = field(default_factory=dict)
 
     def trust(self, tx: Transaction | None = None) -> Agreed[Trust]:
         """Return the trust document in force; raise `UnavailableError` before the first one is adopted."""
         rulebook = self._rulebook(tx)
-        found = self._agreed.get(rulebook.trust_envelope)
+        place = (rulebook.trust_envelope,)
+        found = self._agreed.get(place)
         if found is None:
             document = self.catalog.document(rulebook.trust_envelope)
             claimed = plain.decode(Trust, dsse.parse(document).payload)
-            found = self._agreed[rulebook.trust_envelope] = open_agreed(Trust, document, TRUST, claimed.root)
+            found = self._agreed[place] = open_agreed(Trust, document, TRUST, claimed.root)
         assert isinstance(found.document, Trust)
         return Agreed(found.document, found.digest)
 
@@ -55,11 +56,12 @@ class Installation:
         rulebook = self._rulebook(tx)
         if rulebook.policy_envelope is None:
             raise DeniedError(f"{self.environment} has no policy yet, so nothing may serve there")
-        found = self._agreed.get(rulebook.policy_envelope)
+        place = (rulebook.policy_envelope, rulebook.trust_envelope)
+        found = self._agreed.get(place)
         if found is None:
             document = self.catalog.document(rulebook.policy_envelope)
             root = self.trust(tx).document.root
-            found = self._agreed[rulebook.policy_envelope] = open_agreed(Policy, document, POLICY, root)
+            found = self._agreed[place] = open_agreed(Policy, document, POLICY, root)
         assert isinstance(found.document, Policy)
         return Agreed(found.document, found.digest)
 

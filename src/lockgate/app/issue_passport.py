@@ -5,6 +5,7 @@ from functools import partial
 from lockgate.app.installation import Installation
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.core.change import Change, Content
+from lockgate.core.decision import decided_on
 from lockgate.core.endpoint import Slot, State, check_serving
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import change_subject, endpoint_subject, release_subject
@@ -46,10 +47,11 @@ def export(installation: Installation, tag: Tag) -> Passport:
 
 def _passport(installation: Installation, record: Record, note: str, serving: tuple[State, Slot] | None) -> Passport:
     text = partial(_text, installation)
+    evidence = decided_on(text(serving[1].decision).encode()) if serving else record.evidence
     return Passport(
         text(record.manifest),
         {name: text(digest) for name, digest in record.bundles.items()},
-        tuple(text(digest) for digest in record.evidence),
+        tuple(text(digest) for digest in evidence),
         plain.decode(SignedIntent, text(record.registration).encode()),
         _logged(installation, record.index, note),
         _case(installation, *serving, note) if serving else None,

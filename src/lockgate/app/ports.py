@@ -56,7 +56,7 @@ class Catalog(Protocol):
         """Return what is true of `subject`."""
 
     def listing(self, kind: str, *, prefix: str = "", after: str = "", limit: int = 100) -> Sequence[State]:
-        """Return states of one kind whose key begins with `prefix`, in order of their first entry, after key `after`."""
+        """Return states of one kind whose key begins with `prefix`, in order of their first entry, past key `after`."""
 
     def document(self, digest: Digest) -> bytes:
         """Return a kept document; raise `UnavailableError` if it is lost, `VerificationError` if it was altered."""

@@ -13,10 +13,9 @@ from lockgate.core.journal import release_subject
 from lockgate.core.passport import Passport
 from lockgate.core.release import Manifest, Record, Registered
 from lockgate.core.transfer import open_export
-from lockgate.core.version import check_version, predecessor_of
+from lockgate.core.version import check_version, predecessor_of, successor_of
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse, plain
-from lockgate.formats.digest import Digest
 from lockgate.formats.names import Tag
 from lockgate.formats.oms import FileDigest
 
@@ -48,7 +47,7 @@ def register(installation: Installation, submitted: Submission, signed: SignedIn
         origin = _origin(installation, submitted, admitted, now)
         if tx.load(release_subject(tag)) is not None:
             raise DeniedError(f"{tag} is registered already: a version is bound once and never recycled")
-        check_version(_predecessor(installation, admitted.release.manifest), admitted.release.manifest)
+        _check_step(installation, admitted.release.manifest)
         check_bytes(installation.blobs, admitted)
         event = Registered(
             tag,
@@ -84,18 +83,23 @@ def _origin(installation: Installation, submitted: Submission, admitted: Admitte
     return str(open_export(submitted.passport, admitted.release, trust, now))
 
 
-def _predecessor(installation: Installation, manifest: Manifest) -> Manifest | None:
+def _check_step(installation: Installation, manifest: Manifest) -> None:
+    """Compare a release with its neighbours on both sides, so that none can slip in between two of them."""
     prefix = f"{manifest.name}@"
     records = {
         record.tag.version: record
         for record in installation.catalog.listing("release", prefix=prefix, limit=100_000)
         if isinstance(record, Record)
     }
-    before = predecessor_of(manifest.version, records)
-    if before is None:
-        return None
-    envelope = dsse.parse(installation.catalog.document(records[before].manifest))
-    return plain.decode(Manifest, envelope.payload)
+    before, after = predecessor_of(manifest.version, records), successor_of(manifest.version, records)
+    if before:
+        check_version(_manifest(installation, records[before]), manifest)
+    if after:
+        check_version(manifest, _manifest(installation, records[after]))
+
+
+def _manifest(installation: Installation, record: Record) -> Manifest:
+    return plain.decode(Manifest, dsse.parse(installation.catalog.document(record.manifest)).payload)
 
 
 def _check_file(blobs: Blobs, name: str, file: FileDigest) -> None:

@@ -134,10 +134,16 @@ def check_open(change: Change) -> None:
         raise DeniedError(f"change {change.number} is {change.phase}, not opened")
 
 
-def check_approval(change: Change, by: Name) -> None:
-    """Raise `DeniedError` unless `by` can add an approval: still open, and not approved by them already."""
+def check_policy(content: Content, policy: Digest) -> None:
+    """Raise `DeniedError` if another policy is in force than the one under which the change was approved."""
+    if content.policy != policy:
+        raise DeniedError(f"the change was opened under policy {content.policy}, now {policy} is in force")
+
+
+def check_approval(change: Change, by: Name, now: datetime) -> None:
+    """Raise `DeniedError` unless `by` can add an approval: still open, and none of theirs in force."""
     check_open(change)
-    if any(approval.by == by for approval in change.approvals):
+    if any(approval.by == by and approval.expires > now for approval in change.approvals):
         raise DeniedError(f"{by} has approved change {change.number} already")
 
 

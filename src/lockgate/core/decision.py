@@ -106,6 +106,12 @@ def sign_decision(decision: Decision, signer: Signer) -> bytes:
     return dsse.sign(statement.encode(), dsse.IN_TOTO, [signer]).encode()
 
 
+def decided_on(document: bytes) -> tuple[Digest, ...]:
+    """Read, unchecked, which evidence a decision of our own is about: what came in later is not of its case."""
+    predicate = parse_statement(dsse.parse(document).payload).predicate
+    return plain.from_plain(Decision, predicate.get("lockgate"), "decision").evidence
+
+
 def open_decision(document: bytes, permit: Permit, change: int, trust: Trust) -> Decision:
     """Verify that a trusted gate signed exactly the decision that follows from `permit`.
 

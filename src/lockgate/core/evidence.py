@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from lockgate.core.release import Release
 from lockgate.core.trust import Purpose, Trust
-from lockgate.errors import VerificationError
+from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse, plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PublicKey
 from lockgate.formats.statement import PROVENANCE, TEST_RESULT, Statement, Subject, parse_statement
+
+CLOCK_SKEW = timedelta(minutes=5)
 
 
 class Verdict(StrEnum):
@@ -85,6 +87,14 @@ def open_evidence(document: bytes, release: Release, trust: Trust, at: datetime)
     return Evidence(_read(statement), Digest.of(document), opened.keys[0])
 
 
+def check_new(evidence: Evidence, held: Iterable[Digest], now: datetime) -> None:
+    """Raise `DeniedError` for a statement that is held already, or of a time to come, which none could ever replace."""
+    if evidence.digest in held:
+        raise DeniedError("the release holds this statement already")
+    if evidence.about.finished_at > now + CLOCK_SKEW:
+        raise DeniedError(f"the statement is of {evidence.about.finished_at}, later than now ({now})")
+
+
 def latest_runs(evidence: Iterable[Evidence]) -> Mapping[str, TestRun]:
     """Choose for each suite the run that finished last; of two that finished together, the worse one."""
     worst = [Verdict.PASSED, Verdict.WARNED, Verdict.FAILED]
@@ -145,13 +155,16 @@ def _provenance(predicate: Mapping[str, Json]) -> Provenance:
     data = parameters.get("trainingData")
     if data != "unknown" and not isinstance(data, list):
         raise VerificationError("provenance: trainingData is neither a list nor the word unknown")
+    datasets = [_dataset(item) for item in data] if isinstance(data, list) else None
+    if datasets is not None and len(dict(datasets)) != len(datasets):
+        raise VerificationError("provenance: a dataset is listed twice")
     return plain.from_plain(
         Provenance,
         {
             "build_type": definition.get("buildType"),
             "builder": builder.get("id"),
             "authorized_by": parameters.get("authorizedBy"),
-            "training_data": dict(_dataset(item) for item in data) if isinstance(data, list) else None,
+            "training_data": None if datasets is None else dict(datasets),
             "finished_at": _member(details, "metadata").get("finishedOn"),
         },
         "provenance",

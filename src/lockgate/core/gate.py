@@ -77,9 +77,15 @@ def admit(manifest: bytes, bundles: Mapping[str, bytes], trust: Trust, at: datet
 
 
 def authors_of(admitted: Admitted, trust: Trust) -> frozenset[Name]:
-    """Name the people who made the release: those its manifest names, and the holders of the keys that signed it."""
+    """Name the people who made the release: those its manifest names, and the holders of the keys that signed it.
+
+    A certificate does not say which person of the trust document holds it, so everybody who holds an authority counts.
+    """
     signed = [component.signed_by for component in admitted.components.values()]
-    return trust.holders([*signed, *admitted.release.signed_by]) | set(admitted.release.manifest.authors)
+    people = trust.holders([*signed, *admitted.release.signed_by]) | set(admitted.release.manifest.authors)
+    if any(component.chain for component in admitted.components.values()):
+        people |= {signer.person for signer in trust.signers if signer.root and signer.person}
+    return frozenset(people)
 
 
 def judge(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Agreed[Policy], at: datetime) -> Permit:
@@ -93,8 +99,8 @@ def judge(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Ag
     except VerificationError as e:
         raise DeniedError(f"the release does not verify: {e}") from e
     case = _Case(dossier, endpoint, trust.document, rules, admitted, at)
-    evidence, unusable = case.evidence()
     authors, odd = case.authors()
+    evidence, unusable = case.evidence(authors)
     approvers, refused = case.approvers(authors)
     reasons = [
         *odd,
@@ -115,6 +121,12 @@ def judge(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Ag
 def _rules(endpoint: Endpoint, trust: Trust, policy: Policy, at: datetime) -> Rules:
     if not endpoint.environment == trust.environment == policy.environment:
         raise DeniedError(f"{endpoint} is judged with trust of {trust.environment}, policy of {policy.environment}")
+    check_current(trust, policy, at)
+    return policy.rules_for(endpoint)
+
+
+def check_current(trust: Trust, policy: Policy, at: datetime) -> None:
+    """Raise `DeniedError` for documents that nobody may judge by at `at` any more."""
     stale = [
         f"the {name} document expired at {document.expires}"
         for name, document in (("trust", trust), ("policy", policy))
@@ -122,7 +134,6 @@ def _rules(endpoint: Endpoint, trust: Trust, policy: Policy, at: datetime) -> Ru
     ]
     if stale:
         raise DeniedError(*stale)
-    return policy.rules_for(endpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +160,9 @@ class _Case:
         have = {part.kind for part in self.admitted.release.manifest.components.values()}
         return [f"the release has no {kind} component" for kind in self.rules.components if kind not in have]
 
-    def evidence(self) -> tuple[list[Evidence], list[str]]:
+    def evidence(self, authors: frozenset[Name]) -> tuple[list[Evidence], list[str]]:
         """Verify each statement; list why others do not count."""
-        release, trust, at = self.admitted.release, self.trust, self.at
-        return _each(self.dossier.evidence, lambda document: open_evidence(document, release, trust, at))
+        return _each(self.dossier.evidence, lambda document: self._statement(document, authors))
 
     def authors(self) -> tuple[frozenset[Name], list[str]]:
         """Name everyone who may not approve: opener, registrant, named authors, the people behind the signatures."""
@@ -164,6 +174,14 @@ class _Case:
         """Count the different people whose approval stands; list why others do not."""
         said, reasons = _each(self.dossier.approvals, lambda approval: self._approval(approval, authors))
         return tuple(sorted({one.actor.name for one in said})), reasons
+
+    def _statement(self, document: bytes, authors: frozenset[Name]) -> Evidence:
+        found = open_evidence(document, self.admitted.release, self.trust, self.at)
+        run = found.about
+        own = sorted(self.trust.holders([found.signed_by]) & authors)
+        if own and isinstance(run, TestRun) and run.result is Verdict.PASSED:
+            raise DeniedError(f"suite {run.suite} PASSED by the word of {own[0]}, who is an author of this change")
+        return found
 
     def _registration(self) -> None:
         said = attribute_intent(self.dossier.registration, self.trust, self.dossier.registered_at)
@@ -222,9 +240,16 @@ def _evaluation(wanted: Evaluation, run: TestRun | None, at: datetime) -> Sequen
         )
     for metric, threshold in sorted(wanted.metrics.items()):
         found = run.metrics.get(metric)
-        if found is None or decimal(found) < decimal(threshold):
-            reasons.append(f"suite {wanted.suite}: {metric} is {found}, at least {threshold} is wanted")
+        if found is None or not _reaches(found, threshold):
+            reasons.append(f"suite {wanted.suite}: {metric} is {str(found)[:40]!a}, at least {threshold} is wanted")
     return reasons
+
+
+def _reaches(found: str, threshold: str) -> bool:
+    try:
+        return decimal(found) >= decimal(threshold)
+    except VerificationError:
+        return False
 
 
 def _approvals(rules: Rules, approvers: Sequence[Name]) -> Sequence[str]:

@@ -63,6 +63,7 @@ Event: TypeAlias = (
 State: TypeAlias = release.Record | change.Change | endpoint.State | Rulebook
 Fact: TypeAlias = tuple[CloudEvent, Event]
 
+_FIRST = (release.Registered, change.Opened, endpoint.Activated, endpoint.Suspended, TrustAdopted, Denied)
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType({kind.type: kind for kind in get_args(Event)})
 STATES: Mapping[str, type[State]] = MappingProxyType({kind.kind: kind for kind in get_args(State)})
 
@@ -137,6 +138,8 @@ def read_fact(entry: bytes) -> Fact:
 
 def evolve(state: State | None, event: Event, index: int, at: datetime) -> State | None:
     """Say what is true of the object of `event` after it; None if it has no state."""
+    if state is None and not isinstance(event, _FIRST):
+        raise VerificationError(f"the log holds {event.type} about something that never began")
     match event:
         case release.Registered() | release.Attested():
             assert state is None or isinstance(state, release.Record)
@@ -160,8 +163,12 @@ def replay(entries: Iterable[bytes], *, until: datetime | None = None) -> dict[S
     Enforces: state_reconstruction
     """
     states: dict[Subject, State] = {}
+    last: datetime | None = None
     for index, entry in enumerate(entries):
         envelope, event = read_fact(entry)
+        if last is not None and envelope.time < last:
+            raise VerificationError(f"log entry {index} is of {envelope.time}, earlier than the one before it ({last})")
+        last = envelope.time
         if until is not None and envelope.time > until:
             break
         subject = subject_of(event, index)

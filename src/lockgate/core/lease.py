@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from lockgate.core.endpoint import State, check_serving
 from lockgate.core.intent import MIN_NONCE
-from lockgate.core.policy import Rules
+from lockgate.core.policy import LEASE_SECONDS, Rules
 from lockgate.core.trust import Actor, Purpose, Trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse, plain
@@ -121,8 +121,14 @@ def open_grant(document: bytes, request: Request, trust: Trust, at: datetime) ->
     if (grant.node, grant.nonce) != (request.node, request.nonce):
         raise VerificationError("the lease answers another request")
     asked = {(want.endpoint, want.release) for want in request.wants}
-    if not {(one.endpoint, one.release) for one in grant.granted} <= asked:
+    given = [(one.endpoint, one.release) for one in grant.granted]
+    if not set(given) <= asked:
         raise VerificationError("the lease grants what was not asked for")
+    if len(set(given)) != len(given):
+        raise VerificationError("the lease grants something twice")
+    for one in grant.granted:
+        if one.seconds not in LEASE_SECONDS:
+            raise VerificationError(f"a lease lasts 2 to 3600 seconds, not {one.seconds}")
     return grant
 
 

@@ -3,20 +3,24 @@
 A passport holds the dossier, the signed decision and the log entries with their proofs. `admit_passport` trusts none of
 it: it verifies the log proofs against the checkpoint key, judges the dossier with the reader's own trust and policy,
 and only then compares what the server decided (spec/passport.md).
+
+The reader's documents must be current now; the dossier is judged as of the instant at which it was activated. One log
+head proves every entry, and the entries lie in the order of the story: registered, opened, activated, rolled back.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import ClassVar, TypeVar
+from datetime import datetime
+from typing import ClassVar, Generic, TypeVar
 
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core import release as of_release
 from lockgate.core.change import Content
 from lockgate.core.decision import Decision, open_decision
-from lockgate.core.gate import Dossier, Permit, judge
-from lockgate.core.intent import SignedIntent, attribute_intent, check_intent
-from lockgate.core.journal import Event, read_fact
+from lockgate.core.evidence import CLOCK_SKEW
+from lockgate.core.gate import Dossier, Permit, check_current, judge
+from lockgate.core.intent import SignedIntent, check_intent, open_intent
+from lockgate.core.journal import Event, read_fact, subject_of
 from lockgate.core.policy import Policy
 from lockgate.core.rights import check_right
 from lockgate.core.trust import Agreed, Purpose, Trust
@@ -30,7 +34,6 @@ from lockgate.tlog.proof import LogProof
 
 E = TypeVar("E", bound=Event)
 MAX_PASSPORT = 16 << 20
-CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,24 @@ class Passport:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A passport that was judged: what may be loaded, what the server decided, and the newest log head it proved."""
+    """A passport that was judged: what may be loaded, what the server decided, and the log head that proved it.
+
+    `epoch` is the entry that made the release the stable one: a lease for it cites the same (`lease.Granted.epoch`).
+    """
 
     permit: Permit
     decision: Decision
+    checkpoint: Checkpoint
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Proved(Generic[E]):
+    """An event that the log was proved to hold: where, since when, under which head."""
+
+    event: E
+    index: int
+    at: datetime
     checkpoint: Checkpoint
 
 
@@ -93,14 +110,17 @@ def admit_passport(
     case = passport.case
     if case is None:
         raise VerificationError("the passport is for no endpoint: nothing was activated with it")
-    registered_at, registered, _ = _proved(of_release.Registered, passport.registered, trust.document, now)
-    activated_at, activated, newest = _proved(at_endpoint.Activated, case.activated, trust.document, now)
-    dossier = dossier_of(passport, case, registered_at)
-    permit = judge(dossier, endpoint, trust, policy, activated_at)
-    _check_entries(permit, passport, registered, activated)
+    check_current(trust.document, policy.document, now)
+    registered = _proved(of_release.Registered, passport.registered, trust.document, now)
+    activated = _proved(at_endpoint.Activated, case.activated, trust.document, now)
+    permit = judge(dossier_of(passport, case, registered.at), endpoint, trust, policy, activated.at)
+    _check_entries(permit, passport.registration, case, registered.event, activated.event)
+    decision = open_decision(case.decision.encode(), permit, case.number, trust.document)
+    _check_considered(passport, decision)
+    epoch = _check_story(case, registered, activated)
     if case.rolled_back is not None:
-        newest = _check_rollback(case, permit, trust.document, now)
-    return Admission(permit, open_decision(case.decision.encode(), permit, case.number, trust.document), newest)
+        epoch = _check_rollback(case, permit, trust.document, now, activated)
+    return Admission(permit, decision, activated.checkpoint, epoch)
 
 
 def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossier:
@@ -118,48 +138,75 @@ def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossi
     )
 
 
-def _proved(kind: type[E], logged: Logged, trust: Trust, now: datetime) -> tuple[datetime, E, Checkpoint]:
-    """Prove that the log holds an event of this kind; say when, and under which checkpoint."""
+def _proved(kind: type[E], logged: Logged, trust: Trust, now: datetime) -> _Proved[E]:
+    """Prove that the log holds an event of this kind."""
     entry = logged.entry.encode()
-    keys = trust.keys_for(Purpose.CHECKPOINT, now)
-    verifiers = [NoteVerifier(trust.origin, key.raw) for key in keys]
-    checkpoint = LogProof.parse(logged.proof).verify(entry, verifiers)
-    if checkpoint.origin != trust.origin:
-        raise VerificationError(f"the checkpoint is of log {checkpoint.origin[:80]!a}, not of {trust.origin}")
+    verifiers = [NoteVerifier(trust.origin, key.raw) for key in trust.keys_for(Purpose.CHECKPOINT, now)]
+    proof = LogProof.parse(logged.proof)
+    checkpoint = proof.verify(entry, verifiers)
     envelope, event = read_fact(entry)
     if not isinstance(event, kind):
         raise VerificationError(f"the log entry is {event.type}, not {kind.type}")
+    if envelope.subject != str(subject_of(event, proof.index)):
+        raise VerificationError(f"the log entry says that it is about {envelope.subject[:80]!a}, and is not")
     if envelope.time > now + CLOCK_SKEW:
         raise VerificationError(f"the log entry is of {envelope.time}, later than now ({now})")
-    return envelope.time, event, checkpoint
+    return _Proved(event, proof.index, envelope.time, checkpoint)
 
 
 def _check_entries(
-    permit: Permit, passport: Passport, registered: of_release.Registered, activated: at_endpoint.Activated
+    permit: Permit,
+    registration: SignedIntent,
+    case: Case,
+    registered: of_release.Registered,
+    activated: at_endpoint.Activated,
 ) -> None:
-    assert passport.case is not None
-    found = (
-        registered.release, registered.tag, registered.registration,
-        activated.release, activated.endpoint, activated.change, activated.decision,
-    )  # fmt: skip
     release = permit.release
+    found = (
+        registered.release, registered.tag, registered.registration, activated.release, activated.tag,
+        activated.before, activated.endpoint, activated.change, activated.decision,
+    )  # fmt: skip
     wanted = (
-        release.digest, release.manifest.tag, passport.registration.digest,
-        release.digest, permit.endpoint, passport.case.number, Digest.of(passport.case.decision.encode()),
+        release.digest, release.manifest.tag, registration.digest, release.digest, release.manifest.tag,
+        case.content.before, permit.endpoint, case.number, Digest.of(case.decision.encode()),
     )  # fmt: skip
     if found != wanted:
         raise VerificationError("the log entries of the passport are about another release, endpoint or decision")
 
 
-def _check_rollback(case: Case, permit: Permit, trust: Trust, now: datetime) -> Checkpoint:
-    """Verify that somebody with the right to do so ordered the return to this release."""
+def _check_considered(passport: Passport, decision: Decision) -> None:
+    """Verify that the server decided on exactly this evidence: nothing was added since, nothing taken away."""
+    if {Digest.of(statement.encode()) for statement in passport.evidence} != set(decision.evidence):
+        raise VerificationError("the evidence in the passport is not that on which the server decided")
+
+
+def _check_story(
+    case: Case, registered: _Proved[of_release.Registered], activated: _Proved[at_endpoint.Activated]
+) -> int:
+    """Verify that one log holds both entries, in the order in which things happen; return the later one's index."""
+    if registered.checkpoint != activated.checkpoint:
+        raise VerificationError("the log entries of the passport are proved by different log heads")
+    if not registered.index < case.number < activated.index or registered.at > activated.at:
+        raise VerificationError("the log entries of the passport are not in the order: registered, opened, activated")
+    return activated.index
+
+
+def _check_rollback(
+    case: Case, permit: Permit, trust: Trust, now: datetime, activated: _Proved[at_endpoint.Activated]
+) -> int:
+    """Verify that somebody with the right to do so ordered the return to this release; return where that is logged."""
     if case.rolled_back is None or case.order is None:
         raise VerificationError("the passport tells of a rollback, but holds no order for it")
-    at, event, checkpoint = _proved(at_endpoint.RolledBack, case.rolled_back, trust, now)
-    said = attribute_intent(case.order, trust, at)
+    proved = _proved(at_endpoint.RolledBack, case.rolled_back, trust, now)
+    event = proved.event
+    said = open_intent(case.order, trust, proved.at)
     check_right("endpoint.roll-back", said.actor.roles, said.actor.name)
     check_intent(said, "endpoint.roll-back", permit.endpoint, before=event.before, after=permit.release.digest)
-    found = (event.endpoint, event.release, event.order)
-    if found != (permit.endpoint, permit.release.digest, case.order.digest):
+    found = (event.endpoint, event.tag, event.release, event.order)
+    if found != (permit.endpoint, permit.release.manifest.tag, permit.release.digest, case.order.digest):
         raise VerificationError("the rollback in the log is not the one that was ordered")
-    return checkpoint
+    if proved.checkpoint != activated.checkpoint:
+        raise VerificationError("the log entries of the passport are proved by different log heads")
+    if proved.index <= activated.index or proved.at < activated.at:
+        raise VerificationError("the rollback in the log is older than the activation that it returns to")
+    return proved.index

@@ -4,7 +4,7 @@ The policy is signed by a threshold of root keys like the trust document (`trust
 its digest. An endpoint that the policy does not name may serve nothing: there is no default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -19,11 +19,12 @@ from lockgate.formats.names import Endpoint, Name
 
 POLICY = "application/vnd.lockgate.policy+json"
 LEASE_SECONDS = range(2, 3601)
+AGE_DAYS = range(1, 3651)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A suite that must have passed: each metric at least its threshold (decimal text), not older than `max_age_days`."""
+    """A suite that must have passed, at most `max_age_days` ago: each metric at least its threshold (decimal text)."""
 
     suite: str
     metrics: Mapping[str, str]
@@ -114,9 +115,13 @@ def check_rules(endpoint: str, rules: Rules) -> None:
         raise VerificationError(f"{endpoint}: grace_seconds goes with on_silence: grace")
     if rules.rollback_seconds < 1 or (rules.lease.grace_seconds or 0) < 0:
         raise VerificationError(f"{endpoint}: a span of time is not positive")
-    for evaluation in rules.evaluations:
-        if not evaluation.metrics or evaluation.max_age_days < 1:
-            raise VerificationError(f"{endpoint}: suite {evaluation.suite} demands no metric, or allows no age")
+    _check_evaluations(endpoint, rules.evaluations)
+
+
+def _check_evaluations(endpoint: str, evaluations: Iterable[Evaluation]) -> None:
+    for evaluation in evaluations:
+        if not evaluation.metrics or evaluation.max_age_days not in AGE_DAYS:
+            raise VerificationError(f"{endpoint}: suite {evaluation.suite} demands no metric, or not 1 to 3650 days")
         for text in evaluation.metrics.values():
             decimal(text)
 
@@ -124,9 +129,9 @@ def check_rules(endpoint: str, rules: Rules) -> None:
 def decimal(text: str) -> Decimal:
     """Read a finite decimal number like `0.95`; raise `VerificationError` for anything else."""
     try:
-        value = Decimal(text)
+        value = Decimal(text if len(text) <= 40 else "long")
     except InvalidOperation as e:
         raise VerificationError(f"not a decimal number: {text[:40]!a}") from e
-    if not value.is_finite() or len(text) > 40:
+    if not value.is_finite():
         raise VerificationError(f"not a finite decimal number: {text[:40]!a}")
     return value

@@ -180,7 +180,7 @@ def check_trust(trust: Trust) -> None:
     names = [actor.name for actor in trust.actors]
     if len(set(names)) != len(names):
         raise VerificationError("an actor is named twice in the trust document")
-    keys = [key for actor in trust.actors for key in actor.keys]
+    keys = [*trust.root.keys, *(key for actor in trust.actors for key in actor.keys)]
     keys += [signer.key for signer in trust.signers if signer.key]
     if len(set(keys)) != len(keys):
         raise VerificationError("a key is listed twice in the trust document")

@@ -66,6 +66,11 @@ def predecessor_of(new: Version, existing: Iterable[Version]) -> Version | None:
     return max((version for version in existing if version < new), default=None)
 
 
+def successor_of(new: Version, existing: Iterable[Version]) -> Version | None:
+    """Choose the version that is compared with `new`, if it comes in below others: the lowest one above it."""
+    return min((version for version in existing if version > new), default=None)
+
+
 def _gone(old: Manifest, new: Manifest) -> list[str]:
     kinds = (("inputs", "input"), ("outputs", "output"), ("labels", "label"), ("tools", "tool"))
     return [
