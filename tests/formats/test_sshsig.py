@@ -128,6 +128,23 @@ def test_key_survives_its_line(record):
     assert SshKey.from_wire(key.wire) == key
 
 
+def test_lines_may_have_1_to_76_characters_and_the_whole_8192():
+    found = parse(base64.b64decode(GOOD[0]["signature"]))
+    body = base64.b64encode(found.blob).decode()
+
+    assert parse("\n".join([BEGIN, *body, END, ""])) == found
+    with pytest.raises(VerificationError, match="does not begin"):
+        parse("A" * 8192)
+    with pytest.raises(VerificationError, match="more than 8192"):
+        parse("A" * 8193)
+
+
+def test_zero_is_no_part_of_a_signature():
+    for zero in (b"\0\0\0\0", b"\0\0\0\1\0"):
+        with pytest.raises(VerificationError, match="not above zero"):
+            Reader(zero).natural()
+
+
 ED25519 = GOOD[0]["key"]
 KIND, _, BODY = ED25519.partition(" ")
 
