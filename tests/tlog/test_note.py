@@ -173,6 +173,6 @@ def test_base64_has_one_spelling(decoded):
     encoded = b64encode(decoded).decode()
 
     assert decode_base64(encoded) == decoded
-    for spoiled in (encoded + "=", encoded + "\n", " " + encoded, encoded[:-1] if encoded else "="):
+    for spoiled in (encoded + "=", encoded + "\n", " " + encoded, encoded + "é", encoded[:-1] if encoded else "="):
         with pytest.raises(VerificationError):
             decode_base64(spoiled)

@@ -47,6 +47,7 @@ class Store:
         return tiles
 
     def read(self, level: int, n: int, width: int) -> bytes:
+        assert width > 0, "an empty tile is never read"
         self.reads += 1
         if width == 256:
             return self.full[level, n]

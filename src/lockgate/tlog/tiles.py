@@ -24,7 +24,7 @@ MAX_ENTRY = 0xFFFF
 TileReader = Callable[[int, int, int], bytes]
 """Gives the first `width` hashes of tile `n` of `level`, concatenated: (level, n, width) -> bytes."""
 
-_PATH = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([0-9]{1,3}))?", re.ASCII)
+_PATH = re.compile(r"tile/(entries|[0-9]{1,2})/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([0-9]{1,3}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +205,9 @@ def decode_bundle(bundle: bytes, width: int) -> list[bytes]:
     while at < len(bundle) and len(entries) < width:
         start = at + 2
         at = start + int.from_bytes(bundle[at:start], "big")
-        if start > len(bundle) or at > len(bundle):
-            raise VerificationError(f"bundle ends inside entry {len(entries)}")
         entries.append(bundle[start:at])
     if len(entries) != width or at != len(bundle):
-        raise VerificationError(f"bundle has {len(entries)} entries in {at} of {len(bundle)} bytes, not {width} in all")
+        raise VerificationError(
+            f"bundle of {len(bundle)} bytes has {len(entries)} entries up to {at}, not {width} in all"
+        )
     return entries
