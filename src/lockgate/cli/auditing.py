@@ -1,8 +1,9 @@
-"""Commands for auditors: the log, the state at an instant, passports, and what of the standard is kept."""
+"""How does an auditor see the log, the state at an instant, passports, and what of the standard is kept?"""
 
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +12,7 @@ from lockgate.cli.speaking import (
     EXISTING,
     FILE,
     FOLDER,
-    TAG,
     as_json,
-    connect,
     now,
     read,
     show,
@@ -21,7 +20,11 @@ from lockgate.cli.speaking import (
     write_new,
 )
 from lockgate.errors import VerificationError
-from lockgate.formats.names import Endpoint, Name, Tag
+from lockgate.formats.names import Endpoint, Tag
+
+if TYPE_CHECKING:
+    from lockgate.core.trust import Agreed, Trust
+    from lockgate.loader.connection import Connection
 
 
 @click.group()
@@ -34,11 +37,11 @@ def log() -> None:
 @click.option("--stop", type=click.IntRange(min=0))
 @speaking
 @as_json
-def show_log(start: int, stop: int | None, server: str, actor: Name, key: str, json_: bool) -> None:
+def show_log(start: int, stop: int | None, connection: "Connection", json_: bool) -> None:
     """Show entries of the log, one a line."""
     from lockgate.cli.following import entries_of
 
-    events = [json.loads(entry) for entry in entries_of(connect(server, actor, key), start, stop)]
+    events = [json.loads(entry) for entry in entries_of(connection, start, stop)]
     lines = [
         f"{start + n:>6}  {e['time'][:19]}  {e['actor']:<10} {e['type']:<26} {e['subject']}"
         for n, e in enumerate(events)
@@ -50,11 +53,11 @@ def show_log(start: int, stop: int | None, server: str, actor: Name, key: str, j
 @click.argument("directory", type=FOLDER)
 @speaking
 @as_json
-def export_log(directory: Path, server: str, actor: Name, key: str, json_: bool) -> None:
+def export_log(directory: Path, connection: "Connection", json_: bool) -> None:
     """Write the whole log into DIRECTORY: `checkpoint`, and entries and hashes as C2SP tlog-tiles."""
     from lockgate.cli.following import export
 
-    size = export(connect(server, actor, key), directory)
+    size = export(connection, directory)
     show(json_, {"entries": size, "directory": str(directory)}, f"exported {size} entries to {directory}")
 
 
@@ -79,18 +82,18 @@ def verify_log(directory: Path, trust_file: Path, root: Path, json_: bool) -> No
 @click.option("--output", type=FILE, required=True, help="The proof to write (c2sp.org/tlog-proof).")
 @speaking
 @as_json
-def prove_entry(index: int, output: Path, server: str, actor: Name, key: str, json_: bool) -> None:
+def prove_entry(index: int, output: Path, connection: "Connection", json_: bool) -> None:
     """Write the proof that the log holds entry INDEX, for an outsider."""
-    write_new(output, connect(server, actor, key).fetch(f"/api/v1/log/proof/{index}"))
+    write_new(output, connection.fetch(f"/api/v1/log/proof/{index}"))
     show(json_, {"index": index, "output": str(output)}, f"proof of entry {index} in {output}")
 
 
 @log.command("checkpoint")
 @speaking
 @as_json
-def show_checkpoint(server: str, actor: Name, key: str, json_: bool) -> None:
+def show_checkpoint(connection: "Connection", json_: bool) -> None:
     """Show the newest signed head of the log."""
-    note = connect(server, actor, key).fetch("/log/checkpoint").decode()
+    note = connection.fetch("/log/checkpoint").decode()
     show(json_, {"checkpoint": note}, note)
 
 
@@ -101,9 +104,7 @@ def show_checkpoint(server: str, actor: Name, key: str, json_: bool) -> None:
 @click.option("--trust", "trust_file", type=EXISTING, required=True, help="The signed trust document you hold.")
 @click.option("--root", type=EXISTING, required=True, help="The root that you pinned.")
 @as_json
-def state(  # noqa: PLR0913 - options of a command
-    where: Endpoint, instant: str | None, directory: Path, trust_file: Path, root: Path, json_: bool
-) -> None:
+def state(where: Endpoint, instant: str | None, directory: Path, trust_file: Path, root: Path, json_: bool) -> None:
     """Rebuild from an exported, verified log what was true of an endpoint at an instant. Offline."""
     from lockgate.cli.following import verified
     from lockgate.core.journal import endpoint_subject
@@ -127,14 +128,14 @@ def passport() -> None:
 @click.option("--output", type=FILE, required=True)
 @speaking
 @as_json
-def export_passport(what: str, output: Path, server: str, actor: Name, key: str, json_: bool) -> None:
+def export_passport(what: str, output: Path, connection: "Connection", json_: bool) -> None:
     """Write the passport of what serves at an endpoint, or of a release, into one file."""
     if "@" in what:
         tag = Tag.parse(what)
         path = f"/api/v1/releases/{tag.name}/{tag.version}/passport"
     else:
         path = f"/api/v1/endpoints/{Endpoint.parse(what)}/passport"
-    write_new(output, connect(server, actor, key).fetch(path))
+    write_new(output, connection.fetch(path))
     show(json_, {"passport": str(output)}, f"passport of {what} in {output}")
 
 
@@ -145,7 +146,7 @@ def export_passport(what: str, output: Path, server: str, actor: Name, key: str,
 @click.option("--policy", "policy_file", type=EXISTING, required=True)
 @click.option("--root", type=EXISTING, required=True)
 @as_json
-def verify_passport(  # noqa: PLR0913 - options of a command
+def verify_passport(
     document: Path, endpoint: Endpoint, trust_file: Path, policy_file: Path, root: Path, json_: bool
 ) -> None:
     """Judge a passport again with your own trust and policy. Exit 3 lists every reason against it; offline."""
@@ -172,7 +173,7 @@ def compliance(directory: Path | None, json_: bool) -> None:
     show(json_, found, *lines)
 
 
-def _trust(path: Path, root: Path):  # type: ignore[no-untyped-def]
+def _trust(path: Path, root: Path) -> "Agreed[Trust]":
     from lockgate.core.trust import Root, open_trust
     from lockgate.formats import plain
 

@@ -1,16 +1,20 @@
-"""Commands about changes and endpoints: ask, decide, carry out, take back, stop."""
+"""How does a person ask for a change, decide about it, carry it out, take it back, or stop an endpoint?"""
 
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 
-from lockgate.cli.speaking import ENDPOINT, TAG, Column, as_json, connect, show, speaking, table
+from lockgate.cli.speaking import ENDPOINT, TAG, Column, as_json, show, speaking, table
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
-from lockgate.formats.names import Endpoint, Name, Tag
+from lockgate.formats.names import Endpoint, Tag
+
+if TYPE_CHECKING:
+    from lockgate.loader.connection import Connection
 
 
 @click.group()
@@ -24,9 +28,9 @@ def change() -> None:
 @click.option("--reason", required=True, help="Why, in writing.")
 @speaking
 @as_json
-def open_change(tag: Tag, endpoint: Endpoint, reason: str, server: str, actor: Name, key: str, json_: bool) -> None:
+def open_change(tag: Tag, endpoint: Endpoint, reason: str, connection: "Connection", json_: bool) -> None:
     """Ask that the release TAG replaces what serves at an endpoint. Prints the number of the change."""
-    found = _open(connect(server, actor, key), tag, endpoint, reason, resumes=False)
+    found = _open(connection, tag, endpoint, reason, resumes=False)
     show(json_, found, f"change {found['change']} opened: {tag} for {endpoint}; content {found['content']}")
 
 
@@ -36,9 +40,9 @@ def open_change(tag: Tag, endpoint: Endpoint, reason: str, server: str, actor: N
 @click.option("--reason", required=True)
 @speaking
 @as_json
-def resume(endpoint: Endpoint, tag: Tag, reason: str, server: str, actor: Name, key: str, json_: bool) -> None:
+def resume(endpoint: Endpoint, tag: Tag, reason: str, connection: "Connection", json_: bool) -> None:
     """Open the change that takes a suspended endpoint back into service; it needs approvals like any other."""
-    found = _open(connect(server, actor, key), tag, endpoint, reason, resumes=True)
+    found = _open(connection, tag, endpoint, reason, resumes=True)
     show(json_, found, f"change {found['change']} opened: resume {endpoint} with {tag}")
 
 
@@ -46,9 +50,9 @@ def resume(endpoint: Endpoint, tag: Tag, reason: str, server: str, actor: Name, 
 @click.option("--endpoint", type=ENDPOINT)
 @speaking
 @as_json
-def list_changes(endpoint: Endpoint | None, server: str, actor: Name, key: str, json_: bool) -> None:
+def list_changes(endpoint: Endpoint | None, connection: "Connection", json_: bool) -> None:
     """List changes."""
-    answer = connect(server, actor, key).get("/api/v1/changes", endpoint=endpoint, limit=100)
+    answer = connection.get("/api/v1/changes", endpoint=endpoint, limit=100)
     items = answer["items"]
     rows: list[Mapping[str, Json]] = [row for row in items if isinstance(row, dict)] if isinstance(items, list) else []
     columns = (
@@ -65,9 +69,9 @@ def list_changes(endpoint: Endpoint | None, server: str, actor: Name, key: str, 
 @click.argument("number", type=click.IntRange(min=0))
 @speaking
 @as_json
-def show_change(number: int, server: str, actor: Name, key: str, json_: bool) -> None:
+def show_change(number: int, connection: "Connection", json_: bool) -> None:
     """Show a change, its exact content and its approvals."""
-    found = connect(server, actor, key).get(f"/api/v1/changes/{number}")
+    found = connection.get(f"/api/v1/changes/{number}")
     show(json_, found, json.dumps(found, indent=2))
 
 
@@ -75,9 +79,9 @@ def show_change(number: int, server: str, actor: Name, key: str, json_: bool) ->
 @click.argument("number", type=click.IntRange(min=0))
 @speaking
 @as_json
-def assess_change(number: int, server: str, actor: Name, key: str, json_: bool) -> None:
+def assess_change(number: int, connection: "Connection", json_: bool) -> None:
     """Ask the gate what it would say now, without carrying the change out. Exit 3 lists every reason against it."""
-    found = connect(server, actor, key).get(f"/api/v1/changes/{number}/assessment")
+    found = connection.get(f"/api/v1/changes/{number}/assessment")
     reasons = found.get("reasons")
     if found.get("allowed") is not True:
         raise DeniedError(*[str(reason) for reason in reasons] if isinstance(reasons, list) and reasons else ["denied"])
@@ -86,38 +90,31 @@ def assess_change(number: int, server: str, actor: Name, key: str, json_: bool) 
 
 @change.command("approve")
 @click.argument("number", type=click.IntRange(min=0))
-@click.option(
-    "--hours", type=click.IntRange(1, 720), help="How long the approval lasts.", default=24, show_default=True
-)
+@click.option("--for", "lasts", type=SPAN, default="24h", show_default=True, help="How long it lasts: 90s, 30m, 7d.")
 @click.option("--content", help="The content digest that you approve; else what the server shows is shown to you.")
-@click.option("--seconds", type=click.IntRange(1, 2_592_000), hidden=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @speaking
 @as_json
-def approve_change(  # noqa: PLR0913 - options of a command
-    number: int, hours: int, content: str | None, seconds: int | None, yes: bool,
-    server: str, actor: Name, key: str, json_: bool,
-) -> None:  # fmt: skip
+def approve_change(
+    number: int, lasts: timedelta, content: str | None, yes: bool, connection: "Connection", json_: bool
+) -> None:
     """Approve exactly what a change contains. You sign the digest of its content; the approval expires."""
-    connection = connect(server, actor, key)
     found = connection.get(f"/api/v1/changes/{number}")
     digest = _content(found, content)
     if not yes and not json_:
         click.echo(json.dumps(found.get("content"), indent=2))
         click.confirm(f"approve change {number} with content {digest}?", abort=True)
-    lasts = timedelta(seconds=seconds) if seconds else timedelta(hours=hours)
     intent = connection.intend("change.approve", f"change/{number}", after=digest, lasts=lasts)
     answer = connection.act(f"/api/v1/changes/{number}/approvals", intent)
     said = {"change": number, "content": str(digest), "expires": intent.expires, "entry": answer["first"]}
-    show(json_, said, f"{actor} approved change {number} until {intent.expires} (entry {answer['first']})")
+    show(json_, said, f"{connection.actor} approved change {number} until {intent.expires} (entry {answer['first']})")
 
 
 def _decision(verb: str, act: str, path: str, done: str, help_: str) -> click.Command:
     @click.argument("number", type=click.IntRange(min=0))
     @speaking
     @as_json
-    def command(number: int, server: str, actor: Name, key: str, json_: bool) -> None:
-        connection = connect(server, actor, key)
+    def command(number: int, connection: "Connection", json_: bool) -> None:
         digest = _content(connection.get(f"/api/v1/changes/{number}"), None)
         answer = connection.act(
             f"/api/v1/changes/{number}/{path}", connection.intend(act, f"change/{number}", after=digest)
@@ -143,9 +140,9 @@ def endpoint() -> None:
 @click.argument("where", type=ENDPOINT)
 @speaking
 @as_json
-def show_endpoint(where: Endpoint, server: str, actor: Name, key: str, json_: bool) -> None:
+def show_endpoint(where: Endpoint, connection: "Connection", json_: bool) -> None:
     """Show what should serve at an endpoint, and what it replaced."""
-    found = connect(server, actor, key).get(f"/api/v1/endpoints/{where}")
+    found = connection.get(f"/api/v1/endpoints/{where}")
     show(json_, found, json.dumps(found, indent=2))
 
 
@@ -153,9 +150,8 @@ def show_endpoint(where: Endpoint, server: str, actor: Name, key: str, json_: bo
 @click.argument("where", metavar="ENDPOINT", type=ENDPOINT)
 @speaking
 @as_json
-def rollback(where: Endpoint, server: str, actor: Name, key: str, json_: bool) -> None:
+def rollback(where: Endpoint, connection: "Connection", json_: bool) -> None:
     """Give an endpoint its whole former release back, in one act. One authorised hand is enough."""
-    connection = connect(server, actor, key)
     stable, former = _slots(connection.get(f"/api/v1/endpoints/{where}"))
     intent = connection.intend("endpoint.roll-back", where, before=stable, after=former)
     answer = connection.act(f"/api/v1/endpoints/{where}/rollback", intent)
@@ -167,16 +163,13 @@ def rollback(where: Endpoint, server: str, actor: Name, key: str, json_: bool) -
 @click.argument("where", metavar="ENDPOINT", type=ENDPOINT)
 @speaking
 @as_json
-def shutdown(where: Endpoint, server: str, actor: Name, key: str, json_: bool) -> None:
+def shutdown(where: Endpoint, connection: "Connection", json_: bool) -> None:
     """Suspend an endpoint at once. Nothing serves there later than the lease lifetime; only a new change resumes it."""
-    connection = connect(server, actor, key)
     answer = connection.act(f"/api/v1/endpoints/{where}/shutdown", connection.intend("endpoint.suspend", where))
     show(json_, {"endpoint": str(where), "entry": answer["first"]}, f"{where} is suspended (entry {answer['first']})")
 
 
-def _open(  # type: ignore[no-untyped-def]
-    connection, tag: Tag, endpoint: Endpoint, reason: str, *, resumes: bool
-) -> Mapping[str, Json]:
+def _open(connection: "Connection", tag: Tag, endpoint: Endpoint, reason: str, *, resumes: bool) -> Mapping[str, Json]:
     from lockgate.core.change import Content
 
     record = connection.get(f"/api/v1/releases/{tag.name}/{tag.version}")

@@ -1,4 +1,4 @@
-"""Commands that make and start an installation."""
+"""How is an installation made and started?"""
 
 import os
 from pathlib import Path

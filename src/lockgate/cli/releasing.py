@@ -1,9 +1,11 @@
-"""Commands about releases and their evidence."""
+"""How does a person create, show and move releases, and attach evidence to them?"""
 
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +15,6 @@ from lockgate.cli.speaking import (
     TAG,
     Column,
     as_json,
-    connect,
     now,
     private_key,
     progress,
@@ -23,7 +24,10 @@ from lockgate.cli.speaking import (
     table,
 )
 from lockgate.formats.canonical import Json
-from lockgate.formats.names import Name, Tag
+from lockgate.formats.names import Tag
+
+if TYPE_CHECKING:
+    from lockgate.loader.connection import Connection
 
 
 @click.group()
@@ -36,7 +40,7 @@ def release() -> None:
 @click.option("--manifest-key", type=EXISTING, required=True, help="Key that signs the manifest (purpose component).")
 @speaking
 @as_json
-def create_release(description: Path, manifest_key: Path, server: str, actor: Name, key: str, json_: bool) -> None:
+def create_release(description: Path, manifest_key: Path, connection: "Connection", json_: bool) -> None:
     """Register the release that DESCRIPTION (release.toml) describes: sign its manifest, upload its files, register.
 
     Files that the server already has are not sent again; the command can be repeated.
@@ -49,7 +53,6 @@ def create_release(description: Path, manifest_key: Path, server: str, actor: Na
     draft = read_draft(description, now())
     payload = plain.encode(draft.manifest)
     envelope = dsse.sign(payload, MANIFEST, [private_key(manifest_key)]).encode().decode()
-    connection = connect(server, actor, key)
     files = [(draft.directories[n] / f.name, f) for n, b in draft.bundles.items() for f in oms.parse(b).files]
     with progress("uploading", sum(file.size or 0 for _, file in files)) as advance:
         for path, file in files:
@@ -67,9 +70,9 @@ def create_release(description: Path, manifest_key: Path, server: str, actor: Na
 @click.option("--name", help="Only releases of this name.")
 @speaking
 @as_json
-def list_releases(name: str | None, server: str, actor: Name, key: str, json_: bool) -> None:
+def list_releases(name: str | None, connection: "Connection", json_: bool) -> None:
     """List the releases that are registered."""
-    found = _items(connect(server, actor, key).get("/api/v1/releases", name=name, limit=100))
+    found = _items(connection.get("/api/v1/releases", name=name, limit=100))
     columns = (
         Column("RELEASE", lambda row: row["tag"]),
         Column("DIGEST", lambda row: str(row["release"])[:23]),
@@ -83,9 +86,9 @@ def list_releases(name: str | None, server: str, actor: Name, key: str, json_: b
 @click.argument("tag", type=TAG)
 @speaking
 @as_json
-def show_release(tag: Tag, server: str, actor: Name, key: str, json_: bool) -> None:
+def show_release(tag: Tag, connection: "Connection", json_: bool) -> None:
     """Show a release: its record in the log, and its manifest."""
-    record, manifest = _release(connect(server, actor, key), tag)
+    record, manifest = _release(connection, tag)
     show(json_, {"record": record, "manifest": manifest}, json.dumps({**record, "manifest": manifest}, indent=2))
 
 
@@ -94,13 +97,12 @@ def show_release(tag: Tag, server: str, actor: Name, key: str, json_: bool) -> N
 @click.argument("new", type=TAG)
 @speaking
 @as_json
-def diff_releases(old: Tag, new: Tag, server: str, actor: Name, key: str, json_: bool) -> None:
+def diff_releases(old: Tag, new: Tag, connection: "Connection", json_: bool) -> None:
     """Say what differs between two releases, and the least version bump that the difference demands."""
     from lockgate.core.release import Manifest
     from lockgate.core.version import least_bump
     from lockgate.formats import plain
 
-    connection = connect(server, actor, key)
     manifests = [plain.from_plain(Manifest, _release(connection, tag)[1]) for tag in (old, new)]
     bump, why = least_bump(*manifests)
     found = {"old": str(old), "new": str(new), "least_bump": bump.name, "because": list(why)}
@@ -112,12 +114,11 @@ def diff_releases(old: Tag, new: Tag, server: str, actor: Name, key: str, json_:
 @click.option("--output", type=FILE, required=True, help="The bundle to write.")
 @speaking
 @as_json
-def export_release(tag: Tag, output: Path, server: str, actor: Name, key: str, json_: bool) -> None:
+def export_release(tag: Tag, output: Path, connection: "Connection", json_: bool) -> None:
     """Write a release with its passport, signed by its environment, into one file for another environment."""
     from lockgate.core.passport import parse_passport
     from lockgate.formats import oms
 
-    connection = connect(server, actor, key)
     passport = connection.fetch(f"/api/v1/releases/{tag.name}/{tag.version}/export")
     bundles = parse_passport(passport).bundles.values()
     files = {f.sha256: f.size or 0 for bundle in bundles for f in oms.parse(bundle.encode()).files}
@@ -140,11 +141,11 @@ def export_release(tag: Tag, output: Path, server: str, actor: Name, key: str, j
 @click.argument("bundle", type=EXISTING)
 @speaking
 @as_json
-def import_release(bundle: Path, server: str, actor: Name, key: str, json_: bool) -> None:
+def import_release(bundle: Path, connection: "Connection", json_: bool) -> None:
     """Admit a release that another environment exported: its bytes, signatures and evidence are all checked again."""
     from lockgate.cli.importing import import_bundle
 
-    found = import_bundle(connect(server, actor, key), bundle)
+    found = import_bundle(connection, bundle)
     show(json_, found, f"admitted {found['tag']} with {found['evidence']} statements (entry {found['entry']})")
 
 
@@ -156,29 +157,24 @@ def attest() -> None:
 @attest.command("provenance")
 @click.argument("tag", type=TAG)
 @click.option("--signing-key", type=EXISTING, required=True, help="Key for results (purpose result).")
-@click.option("--builder", required=True, help="URI of what built the release.")
-@click.option("--authorized-by", required=True, help="Who authorised the build.")
-@click.option("--training-data", multiple=True, metavar="NAME=SHA256", help="A dataset by checksum. May be repeated.")
-@click.option("--unknown-training-data", is_flag=True, help="The training data is not known: said and signed.")
+@click.option("--provenance", "made", type=EXISTING, required=True, help="JSON: build_type, builder, …; see below.")
 @click.option("--digest", help="The release digest you mean; else the server's word is taken and shown.")
 @speaking
 @as_json
-def attest_provenance(  # noqa: PLR0913 - options of a command
-    tag: Tag, signing_key: Path, builder: str, authorized_by: str, training_data: tuple[str, ...],
-    unknown_training_data: bool, digest: str | None, server: str, actor: Name, key: str, json_: bool,
-) -> None:  # fmt: skip
-    """Attach where a release came from (SLSA provenance v1)."""
+def attest_provenance(
+    tag: Tag, signing_key: Path, made: Path, digest: str | None, connection: "Connection", json_: bool
+) -> None:
+    """Attach where a release came from (SLSA provenance v1).
+
+    The JSON file has build_type, builder (URIs), authorized_by, finished_at, and training_data: an object of dataset
+    names and sha256: digests, or null when it is unknown, which is then said and signed.
+    """
     from lockgate.core.evidence import Provenance, provenance
-    from lockgate.formats.digest import Digest
+    from lockgate.formats import plain
     from lockgate.formats.statement import PROVENANCE
 
-    if unknown_training_data == bool(training_data):
-        raise click.UsageError("give either --training-data or --unknown-training-data")
-    data = (
-        None if unknown_training_data else {n: Digest.parse(d) for n, _, d in (t.partition("=") for t in training_data)}
-    )
-    made = Provenance("https://lockgate.invalid/build/v1", builder, authorized_by, data, now())
-    found = _attach(connect(server, actor, key), tag, digest, signing_key, PROVENANCE, provenance(made))
+    predicate = provenance(plain.decode(Provenance, read(made)))
+    found = _attach(connection, tag, digest, signing_key, Signable(PROVENANCE, predicate))
     show(json_, found, f"attached provenance to {tag} (entry {found['entry']})")
 
 
@@ -189,8 +185,8 @@ def attest_provenance(  # noqa: PLR0913 - options of a command
 @click.option("--digest", help="The release digest you mean; else the server's word is taken and shown.")
 @speaking
 @as_json
-def attest_result(  # noqa: PLR0913 - options of a command
-    tag: Tag, signing_key: Path, result: Path, digest: str | None, server: str, actor: Name, key: str, json_: bool
+def attest_result(
+    tag: Tag, signing_key: Path, result: Path, digest: str | None, connection: "Connection", json_: bool
 ) -> None:
     """Attach a test result, passed or failed (in-toto test-result v0.1)."""
     from lockgate.core.evidence import TestRun, test_result
@@ -198,7 +194,7 @@ def attest_result(  # noqa: PLR0913 - options of a command
     from lockgate.formats.statement import TEST_RESULT
 
     run = plain.decode(TestRun, read(result))
-    found = _attach(connect(server, actor, key), tag, digest, signing_key, TEST_RESULT, test_result(run))
+    found = _attach(connection, tag, digest, signing_key, Signable(TEST_RESULT, test_result(run)))
     show(json_, found, f"attached {run.suite} {run.result} to {tag} (entry {found['entry']})")
 
 
@@ -207,11 +203,11 @@ def attest_result(  # noqa: PLR0913 - options of a command
 @click.argument("statement", type=EXISTING)
 @speaking
 @as_json
-def attest_file(tag: Tag, statement: Path, server: str, actor: Name, key: str, json_: bool) -> None:
+def attest_file(tag: Tag, statement: Path, connection: "Connection", json_: bool) -> None:
     """Attach a statement that was signed elsewhere (a DSSE envelope)."""
     from lockgate.cli.importing import attach
 
-    entry = attach(connect(server, actor, key), tag, read(statement).decode(errors="replace"))
+    entry = attach(connection, tag, read(statement).decode(errors="replace"))
     show(json_, {"tag": str(tag), "entry": entry}, f"attached {statement} to {tag} (entry {entry})")
 
 
@@ -219,12 +215,11 @@ def attest_file(tag: Tag, statement: Path, server: str, actor: Name, key: str, j
 @click.argument("tag", type=TAG)
 @speaking
 @as_json
-def evidence(tag: Tag, server: str, actor: Name, key: str, json_: bool) -> None:
+def evidence(tag: Tag, connection: "Connection", json_: bool) -> None:
     """Show every statement about a release, as it was signed."""
     from lockgate.formats import dsse
     from lockgate.formats.statement import parse_statement
 
-    connection = connect(server, actor, key)
     record, _ = _release(connection, tag)
     digests = record["evidence"]
     assert isinstance(digests, list)
@@ -236,22 +231,28 @@ def evidence(tag: Tag, server: str, actor: Name, key: str, json_: bool) -> None:
     show(json_, {"items": rows}, *lines)
 
 
-def _attach(  # type: ignore[no-untyped-def]
-    connection, tag: Tag, digest: str | None, key: Path, predicate_type: str, predicate: Mapping[str, Json]
-) -> Mapping[str, Json]:
+@dataclass(frozen=True, slots=True)
+class Signable:
+    """A predicate and its type."""
+
+    predicate_type: str
+    predicate: Mapping[str, Json]
+
+
+def _attach(connection: "Connection", tag: Tag, digest: str | None, key: Path, claim: Signable) -> Mapping[str, Json]:
     from lockgate.cli.importing import attach
     from lockgate.formats import dsse
     from lockgate.formats.digest import Digest
     from lockgate.formats.statement import Statement, Subject
 
     meant = Digest.parse(digest or str(_release(connection, tag)[0]["release"]))
-    statement = Statement((Subject(str(tag), {"sha256": meant.hex}),), predicate_type, predicate)
+    statement = Statement((Subject(str(tag), {"sha256": meant.hex}),), claim.predicate_type, claim.predicate)
     document = dsse.sign(statement.encode(), dsse.IN_TOTO, [private_key(key)]).encode().decode()
     entry = attach(connection, tag, document)
     return {"tag": str(tag), "release": str(meant), "statement": str(Digest.of(document.encode())), "entry": entry}
 
 
-def _release(connection, tag: Tag) -> tuple[Mapping[str, Json], Mapping[str, Json]]:  # type: ignore[no-untyped-def]
+def _release(connection: "Connection", tag: Tag) -> tuple[Mapping[str, Json], Mapping[str, Json]]:
     from lockgate.formats import canonical, dsse
 
     record = connection.get(f"/api/v1/releases/{tag.name}/{tag.version}")
@@ -259,7 +260,7 @@ def _release(connection, tag: Tag) -> tuple[Mapping[str, Json], Mapping[str, Jso
     return record, canonical.parse_object(envelope.payload)
 
 
-def _upload(connection, path: Path, digest: object) -> None:  # type: ignore[no-untyped-def]
+def _upload(connection: "Connection", path: Path, digest: object) -> None:
     from lockgate.loader.connection import file_pieces
 
     where = f"/api/v1/blobs/{digest}"

@@ -1,15 +1,18 @@
-"""Commands about trust and policy: write them down, have them signed m of n, adopt them."""
+"""How are trust and policy written down, signed m of n, and adopted?"""
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import yaml
 
-from lockgate.cli.speaking import EXISTING, FILE, as_json, connect, private_key, read, show, speaking, write_new
+from lockgate.cli.speaking import EXISTING, FILE, as_json, private_key, read, show, speaking, write_new
 from lockgate.errors import VerificationError
 from lockgate.formats.canonical import Json
-from lockgate.formats.names import Name
+
+if TYPE_CHECKING:
+    from lockgate.loader.connection import Connection
 
 
 @click.group()
@@ -62,10 +65,10 @@ def _signing_command(kind: str) -> click.Command:
 def _showing_command(kind: str) -> click.Command:
     @speaking
     @as_json
-    def command(server: str, actor: Name, key: str, json_: bool) -> None:
+    def command(connection: "Connection", json_: bool) -> None:
         from lockgate.formats import canonical, dsse
 
-        envelope = dsse.parse(connect(server, actor, key).fetch(f"/api/v1/{kind}"))
+        envelope = dsse.parse(connection.fetch(f"/api/v1/{kind}"))
         document = canonical.parse_object(envelope.payload)
         text = yaml.safe_dump(json.loads(envelope.payload), sort_keys=False)
         show(json_, {kind: document, "signatures": len(envelope.signatures)}, text)
@@ -77,12 +80,11 @@ def _adopting_command(kind: str) -> click.Command:
     @click.argument("document", type=EXISTING)
     @speaking
     @as_json
-    def command(document: Path, server: str, actor: Name, key: str, json_: bool) -> None:
+    def command(document: Path, connection: "Connection", json_: bool) -> None:
         from lockgate.formats import dsse
         from lockgate.formats.digest import Digest
 
         content = read(document)
-        connection = connect(server, actor, key)
         installation = connection.get("/api/v1/installation")
         held = installation.get(kind)
         before = Digest.parse(str(held["digest"])) if isinstance(held, dict) else None

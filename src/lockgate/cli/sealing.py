@@ -1,4 +1,4 @@
-"""Commands that need nobody: sign a directory, verify one, make keys. Offline."""
+"""What can be done with nobody else: sign a directory, verify one, make keys? Offline."""
 
 from pathlib import Path
 
@@ -7,7 +7,6 @@ import click
 from lockgate.cli.speaking import (
     EXISTING,
     FILE,
-    FOLDER,
     as_json,
     now,
     private_key,
@@ -52,7 +51,7 @@ def sign(directory: Path, key: Path, signature: Path, certificate: tuple[Path, .
 def verify(
     directory: Path, signature: Path, keys: tuple[Path, ...], roots: tuple[Path, ...], deep: bool, json_: bool
 ) -> None:
-    """Verify that DIRECTORY holds exactly the files that a trusted signer signed. Exit 4 names the file that differs."""
+    """Verify that DIRECTORY holds exactly the files that a trusted signer signed; exit 4 names the one that differs."""
     from lockgate.core.release import Trusted
     from lockgate.loader.directory import verify_directory
 

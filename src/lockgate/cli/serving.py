@@ -1,4 +1,4 @@
-"""The command of serving hosts: verify, load, start, obey."""
+"""How does a serving host verify, load, start and obey?"""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,9 @@ from lockgate.formats.names import Endpoint
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="For {port} in the command."
 )
-@click.option("--follow", is_flag=True, help="Stay: start again when another release, or a resumed endpoint, may serve.")
+@click.option(
+    "--follow", is_flag=True, help="Stay: start again when another release, or a resumed endpoint, may serve."
+)
 @click.option("--from", "source", type=FOLDER, help="Take the files from COMPONENT/NAME below this directory.")
 def run(home: Path, endpoint: Endpoint, port: int, follow: bool, source: Path | None) -> int:
     """Serve an endpoint: fetch its passport, judge it, take a lease, verify while copying, start the command, obey.

@@ -1,12 +1,13 @@
 """Who speaks, to which installation, and how is the answer shown?"""
 
+import functools
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -45,6 +46,26 @@ class Text(click.ParamType):  # type: ignore[type-arg]  # click 8.5 makes it gen
             self.fail(str(e), param, ctx)
 
 
+class Span(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A span of time on the command line: `90s`, `30m`, `24h`, `7d`; at most 30 days."""
+
+    name = "SPAN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the span; a bad one is an error of usage."""
+        units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+        if not isinstance(value, str):
+            return value
+        number, unit = value[:-1], value[-1:]
+        if not (number.isascii() and number.isdecimal() and unit in units) or len(number) > 7:
+            self.fail(f"not a span like 90s, 30m, 24h or 7d: {value[:20]!a}", param, ctx)
+        span = timedelta(seconds=int(number) * units[unit])
+        if not timedelta(0) < span <= timedelta(days=30):
+            self.fail("a span is longer than nothing and at most 30 days", param, ctx)
+        return span
+
+
+SPAN = Span()
 TAG, ENDPOINT, NAME = Text(Tag, "NAME@X.Y.Z"), Text(Endpoint, "ENV/NAME"), Text(Name, "NAME")
 FILE = click.Path(path_type=Path, dir_okay=False)
 EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -56,20 +77,23 @@ def as_json(command: Callable[P, R]) -> Callable[P, R]:
     return click.option("--json", "json_", is_flag=True, help="Print one JSON object instead of text.")(command)
 
 
-def speaking(command: Callable[P, R]) -> Callable[P, R]:
-    """Give a command the options that say who speaks to which server."""
+def speaking(command: Callable[P, R]) -> Callable[..., R]:
+    """Give a command the options that say who speaks to which server; it gets the `connection`."""
+
+    @functools.wraps(command)
+    def connected(*args: Any, server: str, actor: Name, key: str, **kwargs: Any) -> R:
+        return command(*args, connection=connect(server, actor, key), **kwargs)  # type: ignore[arg-type]
+
     options = (
         click.option("--server", envvar="LOCKGATE_SERVER", default="http://127.0.0.1:8420", show_default=True),
-        click.option(
-            "--as", "actor", envvar="LOCKGATE_ACTOR", type=NAME, required=True, help="Your name in the trust."
-        ),
+        click.option("--as", "actor", envvar="LOCKGATE_ACTOR", type=NAME, required=True, help="Your name there."),
         click.option(
             "--key", envvar="LOCKGATE_KEY", required=True, help="Your key: a PEM file, or agent:PUBLIC-KEY-FILE."
         ),
     )
     for option in reversed(options):
-        command = option(command)
-    return command
+        connected = option(connected)
+    return connected
 
 
 def connect(server: str, actor: Name, key: str) -> "Connection":
@@ -127,7 +151,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def show(json_: bool, value: object, *lines: str) -> None:  # noqa: FBT001 - the flag of every command
+def show(json_: bool, value: object, *lines: str) -> None:
     """Print `value` as JSON, or the lines for people."""
     if json_:
         click.echo(json.dumps(plain.to_plain(value)))

@@ -1,0 +1,126 @@
+"""Who plays in the story, and by which rules? A small company with two environments.
+
+alice writes; bob and carol approve; dave operates, audits and watches over security. The CI signs components and test
+results with keys of its own. Two of three offline root keys sign the trust and the policy of each environment.
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lockgate.cli.demo.stage import Site, Stage, free_port, lockgate_command
+from lockgate.formats import plain
+from lockgate.formats.keys import PublicKey
+
+PEOPLE = {
+    "alice": ["author", "approver"],
+    "bob": ["approver"],
+    "carol": ["approver"],
+    "dave": ["operator", "security-authority", "auditor", "admin"],
+    "ci": ["ci"],
+}
+HOSTS = ("host-1", "host-2")
+SUITE = "file-types"
+ACCURACY = "0.9"
+LEASE_SECONDS = 6
+KINDS = ["weights", "config", "dependency-lock"]
+_RESULTS = ["https://slsa.dev/provenance/v1", "https://in-toto.io/attestation/test-result/v0.1"]
+
+
+def make_keys(stage: Stage) -> None:
+    """Give everybody a key of their own; the CI signs components with ECDSA P-256, as stock OMS tools do."""
+    (stage.folder / "keys").mkdir(mode=0o700, exist_ok=True)
+    names = [*PEOPLE, *HOSTS, "ci-results", "root1", "root2", "root3", "mallory"]
+    for name in names:
+        stage.lockgate("key", "create", stage.key(name))
+    stage.lockgate("key", "create", stage.key("ci-components"), "--algorithm", "p256")
+
+
+def start_site(stage: Stage, environment: str, exporter: dict[str, str] | None) -> tuple[Site, dict[str, str]]:
+    """Found an installation and start it; return it with the public keys of its server."""
+    site = Site(environment, stage.folder / environment, f"http://127.0.0.1:{free_port()}")
+    keys: dict[str, str] = stage.lockgate("init", "--environment", environment, site=site)["keys"]
+    _sign(stage, "trust", _trust(stage, environment, keys, exporter), site.home / "trust.json")
+    settings = {"LOCKGATE_HOME": str(site.home), "LOCKGATE_LISTEN": site.url.removeprefix("http://")}
+    stage.start([*lockgate_command(), "up"], environment, settings)
+    stage.until(f"{environment} is ready", lambda: stage.ask(f"{site.url}/readyz").get("status") == "ready")
+    _sign(stage, "policy", _policy(environment), site.home / "policy.json")
+    stage.lockgate("policy", "adopt", site.home / "policy.json", who="dave", site=site)
+    return site, keys
+
+
+def make_host(stage: Stage, name: str, site: Site, url: str | None = None) -> Path:
+    """Install a serving host: its own key, the root it pins, and the rules it was given."""
+    home = stage.folder / name
+    (home / "keys").mkdir(mode=0o700, parents=True, exist_ok=True)
+    (home / "keys" / "node.pem").write_bytes(stage.key(name).read_bytes())
+    (home / "host.toml").write_text(f'node = "{name}"\nserver = "{url or site.url}"\n')
+    (home / "root.json").write_bytes(
+        plain.encode({"threshold": 2, "keys": [_public(stage, f"root{n}") for n in (1, 2, 3)]})
+    )
+    for document in ("trust.json", "policy.json"):
+        (home / document).write_bytes((site.home / document).read_bytes())
+    return home
+
+
+def _trust(stage: Stage, environment: str, keys: dict[str, str], exporter: dict[str, str] | None) -> dict[str, Any]:
+    actors = [{"name": name, "roles": roles, "keys": [_public(stage, name)]} for name, roles in PEOPLE.items()]
+    actors += [{"name": name, "roles": ["agent"], "keys": [_public(stage, name)]} for name in HOSTS]
+    signers = [
+        _signer("ci-components", "component", [*KINDS, "release"], _public(stage, "ci-components")),
+        _signer("ci-results", "result", _RESULTS, _public(stage, "ci-results")),
+        *(_signer(f"server-{name}", name, [], keys[name]) for name in ("vsa", "lease", "checkpoint")),
+    ]
+    if exporter:
+        signers.append(_signer("dev-export", "export", ["dev"], exporter["export"]))
+    return {
+        "environment": environment,
+        "version": 1,
+        "expires": _in_a_year(),
+        "origin": f"lockgate.invalid/{environment}/changes",
+        "root": {"threshold": 2, "keys": [_public(stage, f"root{number}") for number in (1, 2, 3)]},
+        "actors": actors,
+        "signers": signers,
+    }
+
+
+def _policy(environment: str) -> dict[str, Any]:
+    rules = {
+        "components": KINDS,
+        "provenance": True,
+        "evaluations": [{"suite": SUITE, "metrics": {"accuracy": ACCURACY}, "max_age_days": 30}],
+        "approvals": {"count": 2, "role": "approver"},
+        "lease": {"seconds": LEASE_SECONDS, "on_silence": "stop"},
+        "rollback_seconds": 60,
+        "hand_over": "sealed",
+    }
+    return {
+        "environment": environment,
+        "version": 1,
+        "expires": _in_a_year(),
+        "endpoints": {f"{environment}/magika": rules},
+    }
+
+
+def _sign(stage: Stage, kind: str, document: dict[str, Any], output: Path) -> None:
+    """Have two holders of root keys sign, one after the other, as they would."""
+    written = output.with_suffix(".yaml")
+    written.write_text(yaml.safe_dump(document, sort_keys=False))
+    stage.lockgate(kind, "sign", written, "--key", stage.key("root1"), "--output", output)
+    stage.lockgate(kind, "sign", output, "--key", stage.key("root2"), "--output", output)
+
+
+def _signer(name: str, purpose: str, scope: list[str], key: str) -> dict[str, Any]:
+    return {"name": name, "purpose": purpose, "scope": scope, "key": key}
+
+
+def _public(stage: Stage, name: str) -> str:
+    return str(PublicKey.from_pem(stage.key(name).with_name(f"{name}.pem.pub").read_bytes()))
+
+
+def _in_a_year() -> str:
+    written = plain.to_plain(datetime.now(UTC) + timedelta(days=365))
+    assert isinstance(written, str)
+    return written
