@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lockgate.cli.speaking import ENDPOINT, TAG, Column, as_json, show, speaking, table
+from lockgate.cli.speaking import ENDPOINT, SPAN, TAG, Column, as_json, show, speaking, table
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest

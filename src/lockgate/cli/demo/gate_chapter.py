@@ -1,4 +1,4 @@
-"""How does a real release go through the gate to a serving host, and why does a tampered one not? (chapter `gate`)"""
+"""How does a real release go through the gate to a serving host, and why does a tampered one not?"""
 
 import json
 import shutil
