@@ -1,8 +1,10 @@
 """Which PostgreSQL do tests use? One embedded server for the whole run, and in it a new database for each test.
 
-Another conftest takes the fixtures over by importing them:
+Another conftest takes the fixtures over:
 
-    from tests.contracts.cluster import postgres_cluster, postgres_database  # noqa: F401
+    from tests.contracts import cluster
+
+    postgres_cluster, postgres_database = cluster.postgres_cluster, cluster.postgres_database
 """
 
 import os
@@ -57,10 +59,11 @@ def run(conninfo, query, params=None):
         return done.fetchall() if done.description else []
 
 
-def new_cluster():
-    memory = Path("/dev/shm")  # where fsync costs nothing; the same PostgreSQL, as durable as its disk
+def new_cluster(*, on_disk=False):
+    """Start a server: in memory, where fsync costs nothing, or on the disk. It is the same PostgreSQL."""
+    memory = Path("/dev/shm")
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM
-    home = Path(tempfile.mkdtemp(prefix="lockgate-pg-", dir=memory if roomy else "/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="lockgate-pg-", dir=memory if roomy and not on_disk else "/tmp"))
     home.chmod(0o755)
     return Cluster(home)
 

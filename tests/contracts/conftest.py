@@ -5,8 +5,10 @@ import pytest
 from lockgate.drivers.local_store import LocalStore
 from lockgate.drivers.memory import Memory, MemoryBlobs
 from lockgate.drivers.postgres import Postgres
-from tests.contracts.cluster import postgres_cluster, postgres_database  # noqa: F401
+from tests.contracts import cluster
 from tests.contracts.samples import SOURCE
+
+postgres_cluster, postgres_database = cluster.postgres_cluster, cluster.postgres_database
 
 KEEPERS = ["memory", pytest.param("postgres", marks=pytest.mark.live)]
 

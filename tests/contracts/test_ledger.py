@@ -108,7 +108,7 @@ def test_a_change_is_called_by_the_index_of_its_opening(log):
 def test_an_event_without_state_is_logged_all_the_same(log):
     append(log, denied("nul \x00, quote ', snowman ☃"))
 
-    assert read_fact(next(log.entries(0, 1)))[1].object == "nul \x00, quote ', snowman ☃"
+    assert read_fact(next(log.entries(0, 1)))[1] == denied("nul \x00, quote ', snowman ☃")
     check(log)
 
 
@@ -290,7 +290,7 @@ def test_many_who_append_at_once_all_get_places_of_their_own(log):
 
 def race(*acts):
     """Run all acts at once; return what each returned or raised."""
-    outcomes = [None] * len(acts)
+    outcomes: list = [None] * len(acts)
     start = threading.Barrier(len(acts))
 
     def run(place, act):

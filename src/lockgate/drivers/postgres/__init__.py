@@ -13,7 +13,7 @@ from lockgate.core.journal import State, Subject
 from lockgate.drivers.postgres.act import Act, read_document, read_state
 from lockgate.drivers.postgres.connections import Connections
 from lockgate.drivers.postgres.schema import migrate, rebuild_projections
-from lockgate.drivers.postgres.tree import read_hashes
+from lockgate.drivers.postgres.stored_hashes import read_hashes
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.tlog.merkle import CompactRange, Hash

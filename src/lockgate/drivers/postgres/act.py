@@ -20,7 +20,7 @@ from psycopg.rows import TupleRow
 from lockgate.app.ports import Receipt
 from lockgate.core.journal import STATES, Event, State, Subject, evolve, subject_of, write_fact
 from lockgate.drivers.postgres.connections import Connection, Connections
-from lockgate.drivers.postgres.tree import read_hashes
+from lockgate.drivers.postgres.stored_hashes import read_hashes
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.cloudevent import CloudEvent, encode_entry
