@@ -55,7 +55,7 @@ def open_checkpoint(note: bytes | str, verifiers: Sequence[NoteVerifier]) -> Che
 
 def _parse(text: str) -> Checkpoint:
     lines = text.split("\n")
-    if len(lines) != 4 or lines[3] or not lines[0]:
+    if len(lines) != 4 or not lines[0]:
         raise VerificationError("a checkpoint has three lines: origin, size and root")
     size, root = parse_decimal(lines[1]), parse_hash(lines[2])
     if not size and root != EMPTY_ROOT:
