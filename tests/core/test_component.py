@@ -10,7 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from lockgate.core.component import open_component
 from lockgate.errors import VerificationError
 from lockgate.formats import oms
-from lockgate.formats.certificates import read_certificates
+from lockgate.formats.certificates import key_of, read_certificates
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PrivateKey
 from lockgate.formats.oms import FileDigest
@@ -191,6 +191,13 @@ def test_rubbish_for_a_certificate_is_refused(rubbish):
         read_certificates(rubbish)
     with pytest.raises(VerificationError, match=r"not (a certificate|certificates)"):
         open_component(chained(SIGNER, MIDDLE), [], roots=[rubbish], at=NOW)
+
+
+def test_a_certificate_for_a_key_of_an_unknown_curve_is_refused():
+    p256, unknown = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030177")
+
+    with pytest.raises(VerificationError, match="key cannot be read"):
+        key_of(SIGNER.der.replace(p256, unknown))
 
 
 def test_certificates_are_read_one_by_one():

@@ -17,6 +17,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PrivateKey
 from lockgate.formats.oms import CHUNK, FileDigest
 from lockgate.loader.directory import sign_directory, verify_directory
+from lockgate.loader.reading import at_once
 from lockgate.loader.tree import measure, verify_tree, walk
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -327,12 +328,47 @@ def test_a_file_altered_while_it_is_read_is_refused(tmp_path, case, verifying):
             measure(tmp_path, progress=meanwhile)
 
 
+def made_a_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("meanwhile", [made_a_pipe, Path.unlink], ids=["made a pipe", "removed"])
+def test_a_file_altered_before_its_turn_is_refused(tmp_path, meanwhile):
+    for number in range((os.cpu_count() or 2) + 3):  # more than threads, so that the last is still to be opened
+        (tmp_path / f"{number:03}").write_bytes(b"x")
+
+    with pytest.raises(VerificationError, match=f"changed while it was read: {number:03}"):
+        measure(tmp_path, progress=once(lambda: meanwhile(tmp_path / f"{number:03}")))
+
+
 def test_what_goes_wrong_in_a_thread_is_raised_here(model):
     def broken(_count):
         raise RuntimeError("the bar is broken")
 
     with pytest.raises(RuntimeError, match="the bar is broken"):
         check(model, progress=broken)
+
+
+def test_an_interrupt_stops_every_thread(model):
+    readings = []
+
+    def interrupted(_piece, reading):
+        readings.append(reading)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        at_once(iter("abc"), interrupted, None)
+    with (model / "config.json").open("rb") as file, pytest.raises(UnavailableError, match="stopped before"):
+        next(readings[0].blocks(file.fileno(), "config.json", 0, 2))
+
+
+def test_a_pipe_is_no_seal(model):
+    (model / "model.sig").unlink()
+    os.mkfifo(model / "model.sig")
+
+    with pytest.raises(VerificationError, match=r"model\.sig is not a plain file$"):
+        check(model)
 
 
 def test_no_file_stays_open(model):

@@ -66,9 +66,7 @@ def _inside(root: Path, signature: Path) -> str | None:
     folder, within = signature.parent.resolve(), root.resolve()
     if not folder.is_relative_to(within):
         return None
-    name = (folder / signature.name).relative_to(within).as_posix()
-    oms.check_name(name)
-    return name
+    return (folder / signature.name).relative_to(within).as_posix()
 
 
 def _read(signature: Path) -> bytes:
