@@ -15,7 +15,7 @@ import os
 import secrets
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,8 +82,6 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     if unknown := sorted(chosen.keys() - set(names)):
         raise VerificationError(f"{home / 'lockgate.toml'}: unknown setting {unknown[0][:64]!a}")
     chosen |= {name: environ[f"LOCKGATE_{name.upper()}"] for name in names if f"LOCKGATE_{name.upper()}" in environ}
-    if isinstance(hosts := chosen.get("hosts", []), str):
-        hosts = hosts.split(",")
     if len(session_key) != _SESSION_KEY:
         raise VerificationError(f"keys/session has {len(session_key)} bytes, not {_SESSION_KEY}")
     return Settings(
@@ -91,9 +89,9 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         Name(_text(chosen, "environment")),
         _text(chosen, "origin"),
         _text(chosen, "listen", LISTEN),
-        tuple(str(host).strip() for host in hosts),
-        chosen.get("database_url"),
-        chosen.get("database_owner_url"),
+        _hosts(chosen.get("hosts", [])),
+        _text(chosen, "database_url") if "database_url" in chosen else None,
+        _text(chosen, "database_owner_url") if "database_owner_url" in chosen else None,
         _count(chosen.get("blob_limit", _BLOB_LIMIT)),
         session_key,
     )
@@ -117,14 +115,17 @@ def open_installation(chosen: Settings) -> Installation:
 
 @contextmanager
 def running(chosen: Settings) -> Iterator[Installation]:
-    """Open an installation, and stop the database that it runs when it is left."""
+    """Open an installation; when it is left, its connections are closed, and the database that it runs is stopped."""
     from lockgate.drivers.embedded_postgres import EmbeddedPostgres
+    from lockgate.drivers.postgres import Postgres
 
-    try:
-        yield open_installation(chosen)
-    finally:
+    with ExitStack() as leaving:
         if chosen.database_url is None:
-            EmbeddedPostgres(chosen.home).stop()
+            leaving.callback(EmbeddedPostgres(chosen.home).stop)
+        installation = open_installation(chosen)
+        assert isinstance(installation.ledger, Postgres)
+        leaving.callback(installation.ledger.close)
+        yield installation
 
 
 def _database(chosen: Settings) -> tuple[str, str]:
@@ -178,6 +179,13 @@ def _text(chosen: Mapping[str, object], name: str, default: str | None = None) -
     if not isinstance(found, str):
         raise VerificationError(f"setting {name} is {'missing' if found is None else 'not text'}")
     return found
+
+
+def _hosts(found: object) -> tuple[str, ...]:
+    listed = found.split(",") if isinstance(found, str) else found
+    if not isinstance(listed, list) or not all(isinstance(host, str) for host in listed):
+        raise VerificationError("setting hosts is a list of names")
+    return tuple(host.strip() for host in listed)
 
 
 def _count(found: object) -> int:

@@ -23,7 +23,8 @@ def routes():
 
 def filled(path):
     values = {"name": "magika", "environment": "prod", "version": "1.0.0", "digest": "sha256:" + "0" * 64}
-    return re.sub(r"{(\w+)}", lambda found: values.get(found[1], "0"), path)
+    values["path"] = "0/000.p/1"
+    return re.sub(r"{(\w+)(?::path)?}", lambda found: values.get(found[1], "0"), path)
 
 
 def test_the_walk_finds_every_door_and_the_description():
