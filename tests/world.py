@@ -25,13 +25,14 @@ from lockgate.core.change import Change, Content
 from lockgate.core.endpoint import State, nothing_at
 from lockgate.core.evidence import Provenance, TestRun, Verdict, provenance, subject_of, test_result
 from lockgate.core.intent import Intent, SignedIntent, sign_intent
-from lockgate.core.journal import Subject, change_subject, endpoint_subject, read_fact, release_subject, replay
+from lockgate.core.journal import STATES, Subject, change_subject, endpoint_subject, read_fact, release_subject, replay
 from lockgate.core.passport import Admission, Passport, admit_passport
 from lockgate.core.policy import POLICY, Approvals, Evaluation, Lease, Policy, Rules
 from lockgate.core.release import MANIFEST, Contract, Kind, Manifest, Part, Record, Release, Serve
 from lockgate.core.rights import Role
 from lockgate.core.trust import MANIFESTS, TRUST, Actor, Purpose, Root, Trust, TrustedSigner
 from lockgate.drivers.memory import Memory, MemoryBlobs
+from lockgate.drivers.postgres import Postgres
 from lockgate.formats import dsse, oms, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PrivateKey
@@ -112,12 +113,12 @@ def file_digest(name: str, content: bytes) -> oms.FileDigest:
 class World:
     """One installation in memory, and everybody who speaks to it."""
 
-    def __init__(self, environment: str = "prod") -> None:
+    def __init__(self, environment: str = "prod", log: Memory | Postgres | None = None) -> None:
         self.now = NOW
         self.nonces = 0
         self.trust = trust(environment)
         self.policy = policy(environment)
-        self.memory = Memory(self.trust.origin)
+        self.memory = log or Memory(self.trust.origin)
         self.blobs = MemoryBlobs()
         keys = Keys(*(key(f"{environment}-{purpose}") for purpose in ("vsa", "lease", "checkpoint", "export")))
         self.installation = Installation(
@@ -267,7 +268,8 @@ class World:
         """Re-derive all state from the log, prove every entry, compare both with the world."""
         entries = list(self.memory.entries(0, self.memory.size()))
         derived: Mapping[Subject, object] = replay(entries)
-        assert derived == {subject: held[0] for subject, held in self.memory.states.items()}
+        assert derived == {subject: self.memory.find(subject) for subject in derived}
+        assert len(derived) == sum(len(self.memory.listing(kind, limit=1_000_000)) for kind in STATES)
         note = publish_checkpoint(self.installation)
         verifier = note_signer(self.trust, self.installation.keys.checkpoint).verifier
         for index, entry in enumerate(entries):
