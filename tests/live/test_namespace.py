@@ -1,6 +1,7 @@
 """Is a model server shut in with files that it cannot change?"""
 
 import errno
+import fcntl
 import json
 import os
 import tempfile
@@ -124,10 +125,14 @@ def test_nobody_outside_sees_the_files(who, out):
     ) as program:
         assert program.stdout
         facts = json.loads(program.stdout.readline())
-        program.kill()
         if "refused" in facts:
             pytest.skip(facts["refused"])
         seen_outside = list(Path(facts["path"]).iterdir())
+        below = os.open(facts["path"], os.O_RDONLY)
+        with pytest.raises(BlockingIOError):  # what cleaners of old files ask before they remove a directory
+            fcntl.flock(below, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(below)
+        program.kill()
 
     assert facts["seen"] == ["model.bin"]
     assert facts["uid"] == (65534 if who == AS_USER and os.geteuid() == 0 else os.geteuid())
@@ -192,8 +197,9 @@ def test_files_are_handed_over_in_a_sealed_room(who, out):
         handed = hand_over({"weights": [file]}, DirectorySource(OUT), mounts(), lambda count: None)
         child = Child(["/bin/grep", "-q", "signed", handed.paths["weights/deep/a.bin"]], {}, Path("/"))
         below = sorted(handed.directory.rglob("*"))
+        sealed = bool(os.statvfs(handed.directory).f_flag & os.ST_RDONLY)
         seen = {str(path.relative_to(handed.directory)): oct(path.stat().st_mode) for path in below}
-        tell(how=handed.how, code=child.wait(10), seen=seen)
+        tell(how=handed.how, code=child.wait(10), seen=seen, sealed=sealed)
         handed.close()
         """,
         who,
@@ -201,5 +207,30 @@ def test_files_are_handed_over_in_a_sealed_room(who, out):
     )
 
     assert facts["how"] == "tmpfs"
+    assert facts["sealed"]
     assert facts["code"] == 0
     assert facts["seen"] == {"weights": "0o40755", "weights/deep": "0o40755", "weights/deep/a.bin": "0o100444"}
+
+
+def test_nothing_spreads_to_a_host_that_shares_its_mounts(out):
+    if os.geteuid() != 0:
+        pytest.skip("elsewhere: needs root")
+    facts = inside(
+        """
+        pid_one.call("unshare", pid_one.CLONE_NEWNS)
+        pid_one.call("mount", b"none", b"/", None, pid_one.MS_REC | 1 << 20, None)
+        host = os.getpid()
+        Child(["/bin/true"], {}, Path("/")).wait()
+        own = int(os.readlink("/proc/self"))
+        told, tell_host = os.pipe()
+        if not os.fork():
+            os.write(tell_host, str(room_with_a_file(mounts()).path).encode())
+            time.sleep(0.5)
+            os._exit(0)
+        tell(own=own == host, seen=os.listdir(os.read(told, 4096)))
+        """,
+        AS_ROOT,
+        out,
+    )
+
+    assert facts == {"own": True, "seen": []}

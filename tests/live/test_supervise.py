@@ -13,6 +13,8 @@ import pytest
 
 from tests.live.inside import AS_ROOT, AS_USER, inside, start
 
+HARMLESS = sum(1 << capability for capability in (0, 1, 3, 4, 5, 6, 7, 10, 14, 23))  # see capabilities(7)
+
 SERVER = """
 import json, os, signal, sys, time
 out, how = sys.argv[2], sys.argv[3:]
@@ -48,6 +50,7 @@ facts = {
     "files": [int(fd) for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")],
     "leads": os.getpgrp() == os.getpid() == os.getsid(0),
     "ignored": [line for line in open("/proc/self/status") if line.startswith(("SigIgn", "SigBlk"))],
+    "capabilities": [int(line.split()[1], 16) for line in open("/proc/self/status") if line.startswith("Cap")],
     "seen": sum(name.isdigit() for name in os.listdir("/proc")),
 }
 with open(out + "/started.new", "w") as file:
@@ -125,10 +128,12 @@ def test_the_server_gets_exactly_what_it_was_given(case):
 kept, other = os.open("/dev/null", os.O_RDONLY), os.open("/dev/zero", os.O_RDONLY)
 os.set_inheritable(other, True)
 child = launch(pass_fds=[kept])
-tell(contained_by=child.contained_by, kept=kept, executable=sys.executable, code=child.stop(5))
+group = os.getpgid(child._program.pid) != os.getpgid(0)
+tell(contained_by=child.contained_by, kept=kept, executable=sys.executable, group=group, code=child.stop(5))
 """)
     found = json.loads((case.out / "started").read_text())
 
+    assert told["group"], "Ctrl-C is for run alone, which says what becomes of the server"
     assert told["contained_by"] == case.contained_by
     assert found["command"] == [told["executable"], "-S", str(case.out / "server.py"), case.marker, str(case.out)]
     assert found["env"] == ["LC_ALL=C.UTF-8", "TOKEN=s3cret"]
@@ -136,6 +141,17 @@ tell(contained_by=child.contained_by, kept=kept, executable=sys.executable, code
     assert sorted(found["files"]) == [0, 1, 2, told["kept"]]
     assert found["ignored"] == ["SigBlk:\t0000000000000000\n", "SigIgn:\t0000000001001000\n"]  # Python's own two
     assert case.contained_by == "subreaper" or found["seen"] == 4
+
+
+def test_the_server_keeps_only_harmless_capabilities(case):
+    case.run("launch().stop(5)\ntell(done=True)")
+    inheritable, permitted, effective, bounding, ambient = json.loads((case.out / "started").read_text())[
+        "capabilities"
+    ]
+
+    assert inheritable == ambient == 0
+    assert permitted == effective == (HARMLESS if case.who == AS_ROOT else 0)
+    assert case.contained_by == "subreaper" or bounding == HARMLESS
 
 
 @pytest.mark.parametrize(("how", "code"), [("", -15), ("deaf", -9), ("listens", 5)])

@@ -14,7 +14,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.oms import FileDigest
 from lockgate.loader.hand_over import SEALS, hand_over
 from lockgate.loader.source import DirectorySource
-from lockgate.loader.verified_read import copy_verified, needed_buffer, read_verified
+from lockgate.loader.verified_read import copy_verified, needed_buffer, read_verified, reusable_buffer
 
 STEP = 1000
 CONTENT = bytes(range(256)) * 14
@@ -143,6 +143,15 @@ def test_a_buffer_that_is_too_small_is_never_mistaken_for_a_bad_file():
         read(CONTENT, signed("a.bin", CONTENT), 999)
     with pytest.raises(UnavailableError, match="longer than the buffer"):
         read(CONTENT, FileDigest("a.bin", Digest.of(CONTENT)), 999)
+
+
+def test_a_buffer_serves_one_file_after_another():
+    buffer = reusable_buffer(STEP)
+    buffer[:] = b"\xff" * STEP
+
+    for content in (CONTENT, b"", CONTENT[:777]):
+        pieces = read_verified(io.BytesIO(content).readinto, signed("a.bin", content), buffer, component="weights")
+        assert b"".join(bytes(piece) for piece in pieces) == content
 
 
 def test_the_buffer_needed_is_a_chunk_or_the_whole_file():

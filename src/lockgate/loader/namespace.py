@@ -27,7 +27,6 @@ from lockgate.loader.pid_one import (
     MS_NOSUID,
     MS_PRIVATE,
     MS_REC,
-    PR_CAP_AMBIENT,
     call,
     capabilities,
     prctl,
@@ -36,7 +35,7 @@ from lockgate.loader.pid_one import (
 
 _MS_RDONLY, _MS_REMOUNT, _MNT_DETACH = 1, 32, 2
 _TMPFS_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC
-_PR_CAP_AMBIENT_RAISE = 2
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def _hand_on(*wanted: int) -> None:
     effective, permitted, inheritable = capabilities()
     set_capabilities(effective, permitted, inheritable | sum(1 << capability for capability in wanted))
     for capability in wanted:
-        prctl(PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
+        prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
 
 
 def _mount_tmpfs(path: Path, size: int) -> None:

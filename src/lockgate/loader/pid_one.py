@@ -28,7 +28,7 @@ from pathlib import Path
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x0002_0000, 0x1000_0000, 0x2000_0000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x4_0000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_READ, PR_CAPBSET_DROP = 1, 4, 23, 24
-PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 36, 38, 47, 4
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 CAP_SETPCAP, CAP_SYS_ADMIN = 8, 21
 KEPT_BY_ROOT = frozenset({0, 1, 3, 4, 5, 6, 7, 10, 14, 23})
 """chown, dac_override, fowner, fsetid, kill, setgid, setuid, net_bind_service, ipc_lock, sys_nice (capabilities(7))."""
@@ -78,10 +78,10 @@ def set_capabilities(effective: int, permitted: int, inheritable: int) -> None:
 def give_up_privileges() -> None:
     """Give up, for good, what could undo the seal on the files: this program and all that it will ever start.
 
-    A new user namespace gives every capability back, but only over mounts that are locked (mount_namespaces(7)).
+    Nothing inheritable means nothing ambient (capabilities(7)). A new user namespace gives every capability back, but
+    only over mounts that are locked (mount_namespaces(7)).
     """
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     for capability in set(range(_LAST_CAPABILITY + 1)) - KEPT_BY_ROOT:
         _drop(capability)
     kept = sum(1 << capability for capability in KEPT_BY_ROOT)
