@@ -1,6 +1,7 @@
 """Whose seals are believed? By key and by certificate, with each way to get it wrong."""
 
 import json
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -16,6 +17,7 @@ from lockgate.formats.keys import PrivateKey
 from lockgate.formats.oms import FileDigest
 from tests.authority import DAY, NOW, authority, ec_key, leaf
 
+VECTORS = Path(__file__).parents[1] / "vectors" / "oms"
 FILES = (FileDigest("a", Digest.of(b"a")), FileDigest("b", Digest.of(b"b")))
 MINE, OTHER = PrivateKey.from_seed(bytes(32)), PrivateKey.from_seed(b"\1" * 32)
 ROOT = authority("root")
@@ -155,6 +157,22 @@ def test_the_same_bundle_is_refused_once_its_certificate_has_expired():
     open_component(bundle, [], roots=[ROOT.der], at=NOW + 5 * DAY)
     with pytest.raises(VerificationError, match="not at 2026-11-27"):
         open_component(bundle, [], roots=[ROOT.der], at=NOW + 6 * DAY)
+
+
+@pytest.mark.parametrize("kind", ["key", "certificate"])
+def test_a_bundle_of_the_stock_program_is_opened(kind):
+    bundle = (VECTORS / f"stock-{kind}.bundle.json").read_bytes()
+
+    component = open_component(bundle, [leaf(ROOT).signer.public], roots=[ROOT.der], at=NOW)
+
+    contents = {file.name: file.sha256 for file in component.files}
+    assert contents == {"config.json": Digest.of(b"{}"), "model.gguf": Digest.of(b"weights")}
+    assert (component.certificate is not None) == (kind == "certificate")
+
+
+def test_a_signature_over_nothing_that_the_stock_program_accepts_is_refused():
+    with pytest.raises(VerificationError, match="resources is not a list of at least one"):
+        open_component((VECTORS / "bad-skeleton.bundle.json").read_bytes(), [leaf(ROOT).signer.public], at=NOW)
 
 
 def test_a_leaf_without_purposes_may_sign():

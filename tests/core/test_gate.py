@@ -9,7 +9,7 @@ import pytest
 from lockgate.core.evidence import Verdict
 from lockgate.core.gate import admit, authors_of
 from lockgate.core.policy import Approvals
-from lockgate.core.release import Kind
+from lockgate.core.release import Kind, Part
 from lockgate.core.rights import Role
 from lockgate.core.trust import MANIFESTS, Purpose, TrustedSigner
 from lockgate.errors import VerificationError
@@ -252,6 +252,20 @@ def test_who_holds_an_authority_is_an_author_of_what_it_vouches_for(person):
     assert authors_of(admitted, trusted) == {Name("alice")}
 
 
+def test_a_certificate_is_judged_when_the_release_was_registered():
+    root = authority("root")
+    signer = leaf(root)
+    sealed = oms.seal([file_digest("model.onnx", b"weights")], signer.signer, certificates=[signer.der])
+    part = Part(Kind.WEIGHTS, oms.parse(sealed).dir_hash, Digest.of(sealed))
+    manifest = sign_manifest(replace(submission()[2], components={"weights": part})).encode()
+    held = TrustedSigner(Name("house-ca"), Purpose.COMPONENT, KINDS, root=root.pem.decode())
+    trusted = replace(trust(), signers=(*trust().signers, held))
+
+    assert admit(manifest, {"weights": sealed}, trusted, NOW).components["weights"].chain is not None
+    with pytest.raises(VerificationError, match="component weights: "):
+        admit(manifest, {"weights": sealed}, trusted, NOW + timedelta(days=40))
+
+
 OTHER_CONTENT = content_of(release(), endpoint=OTHER)
 
 
@@ -297,6 +311,15 @@ def test_a_change_about_something_else_is_denied(spoilt, reason):
 )
 def test_an_opening_or_a_registration_that_nobody_said_is_denied(field, said, reason):
     assert len(denied(reason, **{field: said})) == 1
+
+
+def test_an_opening_is_from_the_state_that_its_content_names():
+    content = content_of(release(), before=NOBODY)
+    approved = tuple(approval(content, who) for who in ("bob", "carol"))
+    case = replace(good(), content=content, approvals=approved)
+
+    judged(case, opening=say("alice", "change.open", PROD, before=NOBODY, after=content.digest))
+    denied("the intent says before None", case, opening=say("alice", "change.open", PROD, after=content.digest))
 
 
 def test_an_opening_may_have_expired_since():

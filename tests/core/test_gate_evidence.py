@@ -131,7 +131,7 @@ def test_an_author_may_report_a_failure_but_not_a_success(result):
 def test_provenance_is_wanted_where_the_policy_says_so():
     case = evidence(run())
 
-    denied("no provenance by a trusted signer", replace(case, evidence=case.evidence[1:]))
+    denied("^the release has no provenance by a trusted signer$", replace(case, evidence=case.evidence[1:]))
     judged(replace(case, evidence=case.evidence[1:]), ruled=ruling(provenance=False))
 
 

@@ -1,0 +1,161 @@
+"""What may become of an endpoint? Only what the picture shows, whatever the order of the commands."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockgate.core.endpoint import (
+    KEPT,
+    Activated,
+    RolledBack,
+    Slot,
+    Suspended,
+    check_activation,
+    check_rollback,
+    check_serving,
+    evolve,
+    nothing_at,
+)
+from lockgate.errors import DeniedError
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Name, Tag
+from tests.world import NOW, PROD
+
+DAVE, ORDER, DECISION = Name("dave"), Digest.of(b"order"), Digest.of(b"decision")
+RELEASES = [Digest.of(bytes([number])) for number in range(20)]
+A, B, C = RELEASES[:3]
+
+
+def activate(release, before=None, change=1):
+    return Activated(PROD, Tag.parse("magika@1.0.0"), release, before, change, DECISION)
+
+
+def roll_back(to, before):
+    return RolledBack(PROD, Tag.parse("magika@1.0.0"), to, before, DAVE, ORDER)
+
+
+SUSPEND = Suspended(PROD, DAVE, ORDER)
+
+
+def after(*events):
+    state = None
+    for index, event in enumerate(events, 10):
+        state = evolve(state, event, index, NOW)
+    return state
+
+
+def denied(reason, check, *arguments, **named):
+    with pytest.raises(DeniedError, match=reason) as caught:
+        check(*arguments, **named)
+    return caught.value.reasons
+
+
+def test_nothing_serves_at_an_endpoint_to_which_nothing_happened():
+    state = nothing_at(PROD)
+
+    assert state.stable is state.former is None and not state.suspended and state.epoch == -1
+    denied("nothing was ever activated at prod/magika", check_serving, state)
+    denied("prod/magika has no former release to roll back to", check_rollback, state)
+
+
+def test_what_was_activated_last_should_serve_and_what_it_replaced_can_be_restored():
+    state = after(activate(A), activate(B, A, 5))
+
+    assert check_serving(state) == Slot(Tag.parse("magika@1.0.0"), B, 5, DECISION, 11, NOW)
+    assert check_rollback(state).release == A and state.former == check_rollback(state)
+    assert state.epoch == 11 and state.rolled_back_by is None
+
+
+def test_the_first_release_has_none_to_return_to():
+    denied("has no former release", check_rollback, after(activate(A)))
+
+
+def test_a_rollback_restores_the_former_slot_and_remembers_its_order():
+    state = after(activate(A), activate(B, A), roll_back(A, B))
+
+    assert (check_serving(state).release, check_serving(state).index) == (A, 10)
+    assert state.rolled_back_by == ORDER and state.epoch == 12
+    denied("has no former release", check_rollback, state)
+
+
+def test_an_activation_forgets_the_rollback_before_it():
+    state = after(activate(A), activate(B, A), roll_back(A, B), activate(C, A))
+
+    assert state.rolled_back_by is None and check_rollback(state).release == A
+
+
+def test_a_suspended_endpoint_serves_nothing_and_cannot_be_rolled_back():
+    state = after(activate(A), activate(B, A), SUSPEND)
+
+    denied("prod/magika is suspended since entry 12: nothing may serve", check_serving, state)
+    denied("prod/magika is suspended: only a new approved change resumes it", check_rollback, state)
+    assert state.stable is not None and state.stable.release == B
+
+
+def test_an_endpoint_can_be_suspended_before_anything_served():
+    denied("suspended since entry 10", check_serving, after(SUSPEND))
+
+
+@pytest.mark.parametrize(
+    ("number", "before", "resumes"),
+    [(13, B, False), (12, B, True), (11, B, True), (13, A, True), (13, None, True)],
+    ids=["does not resume", "of the same entry", "opened before", "from another release", "from nothing"],
+)
+def test_only_a_later_change_that_resumes_ends_a_suspension(number, before, resumes):
+    state = after(activate(A), activate(B, A), SUSPEND)
+
+    denied(
+        "suspended since entry 12: a later change|was opened when",
+        check_activation,
+        state,
+        number,
+        before,
+        resumes=resumes,
+    )
+    check_activation(state, 13, B, resumes=True)
+
+
+def test_all_reasons_against_an_activation_are_given_at_once():
+    state = after(activate(A), activate(B, A), SUSPEND)
+
+    assert len(denied("prod/magika", check_activation, state, 13, A, resumes=False)) == 2
+
+
+@pytest.mark.parametrize(("state", "before"), [(nothing_at(PROD), None), (after(activate(A)), A)])
+def test_a_change_is_carried_out_only_from_the_release_that_it_was_opened_for(state, before):
+    check_activation(state, 11, before, resumes=False)
+    denied("the change was opened when prod/magika served", check_activation, state, 11, B, resumes=False)
+
+
+def test_a_resumption_serves_again():
+    state = after(activate(A), SUSPEND, activate(A, A, 12))
+
+    assert check_serving(state).release == A and not state.suspended
+
+
+@given(st.lists(st.sampled_from(["activate", "roll back", "suspend", "resume"]), max_size=60), st.data())
+def test_any_sequence_of_commands_keeps_the_picture(commands, data):
+    state, stack, suspended = nothing_at(PROD), [], False
+    for index, command in enumerate(commands, 100):
+        before = stack[-1] if stack else None
+        try:
+            if command == "suspend":
+                state, suspended = evolve(state, SUSPEND, index, NOW), True
+            elif command == "roll back":
+                target = check_rollback(state)
+                state = evolve(state, roll_back(target.release, before), index, NOW)
+                stack.pop()
+                assert not suspended and stack[-1] == target.release
+            else:
+                check_activation(state, index - 1 + (command == "resume"), before, resumes=command == "resume")
+                release = data.draw(st.sampled_from(RELEASES))
+                state = evolve(state, activate(release, before, index), index, NOW)
+                assert not suspended or command == "resume"
+                stack, suspended = [*stack, release][-KEPT:], False
+        except DeniedError:
+            assert suspended or (command == "roll back" and len(stack) < 2)
+        assert [slot.release for slot in state.slots] == stack and state.suspended == suspended
+        if suspended or not stack:
+            denied("nothing", check_serving, state)
+        else:
+            assert check_serving(state).release == stack[-1]

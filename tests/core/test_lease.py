@@ -1,0 +1,152 @@
+"""What does a host get when it asks? A word for this nonce, this node and what should serve; for nothing else."""
+
+from dataclasses import replace
+
+import pytest
+
+from lockgate.core.endpoint import Activated, Suspended, evolve
+from lockgate.core.lease import (
+    GRANT,
+    REQUEST,
+    Grant,
+    Granted,
+    Request,
+    Want,
+    answer,
+    open_grant,
+    open_request,
+    sign_grant,
+    sign_request,
+)
+from lockgate.errors import VerificationError
+from lockgate.formats import dsse, plain
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint, Name, Tag
+from tests.core.dossiers import TICK, trusting
+from tests.world import NOW, PROD, key, rules, trust
+
+A, B = Digest.of(b"a"), Digest.of(b"b")
+OTHER = Endpoint.parse("prod/other")
+HOST = Name("host-1")
+NONCE = "0123456789abcdef"
+REQUESTED = Request(HOST, NONCE, (Want(PROD, A),), "sealed")
+ACTIVATED = Activated(PROD, Tag.parse("magika@1.0.0"), A, None, 1, B)
+SERVING = evolve(None, ACTIVATED, 9, NOW)
+SUSPENDED = evolve(SERVING, Suspended(PROD, Name("olivia"), B), 10, NOW)
+NEVER = evolve(None, Suspended(PROD, Name("olivia"), B), 10, NOW)
+RULES = {PROD: rules(), OTHER: rules()}
+GRANTED = Granted(PROD, A, 30, 9)
+GIVEN = Grant(HOST, NONCE, (GRANTED,), ())
+
+
+def asker():
+    return trust().actor(HOST, NOW)
+
+
+def test_what_should_serve_is_granted_for_as_long_as_the_policy_says():
+    assert answer(REQUESTED, {PROD: SERVING}, RULES) == GIVEN
+
+
+@pytest.mark.parametrize(
+    ("want", "states", "ruled", "reason"),
+    [
+        (Want(PROD, A), {}, RULES, "prod/magika is unknown here"),
+        (Want(PROD, A), {PROD: SERVING}, {}, "prod/magika is unknown here"),
+        (Want(OTHER, A), {PROD: SERVING}, RULES, "prod/other is unknown here"),
+        (Want(PROD, B), {PROD: SERVING}, RULES, "prod/magika serves magika@1.0.0, not sha256:"),
+        (Want(PROD, A), {PROD: SUSPENDED}, RULES, "prod/magika is suspended since entry 10: nothing may serve"),
+        (Want(PROD, A), {PROD: NEVER}, RULES, "prod/magika is suspended"),
+        (Want(PROD, A), {PROD: replace(SERVING, slots=())}, RULES, "nothing was ever activated at prod/magika"),
+    ],
+)
+def test_everything_else_is_refused(want, states, ruled, reason):
+    given = answer(replace(REQUESTED, wants=(want,)), states, ruled)
+
+    (refused,) = given.refused
+    assert given.granted == () and (given.node, given.nonce) == (HOST, NONCE)
+    assert (refused.endpoint, refused.release) == (want.endpoint, want.release) and reason in refused.reason
+
+
+def test_each_wish_is_answered_by_itself():
+    wants = (Want(PROD, B), Want(PROD, A), Want(OTHER, A))
+
+    given = answer(replace(REQUESTED, wants=wants), {PROD: SERVING}, RULES)
+
+    assert given.granted == (GRANTED,) and [one.endpoint for one in given.refused] == [PROD, OTHER]
+
+
+def test_a_request_is_opened_by_the_key_of_its_node():
+    assert open_request(sign_request(REQUESTED, key("host-1")), asker()) == REQUESTED
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "signer", "reason"),
+    [
+        ({}, "mallory", "no key that is trusted"),
+        ({}, "dave", "no key that is trusted"),
+        ({"node": Name("host-2")}, "host-1", "the request is of host-2, its signature of host-1"),
+        ({"wants": ()}, "host-1", "wants 1 to 256 endpoints"),
+        ({"wants": (Want(PROD, A),) * 257}, "host-1", "wants 1 to 256 endpoints"),
+        ({"nonce": NONCE[1:]}, "host-1", "a nonce of 16 or more"),
+        ({"nonce": "0" * 257}, "host-1", "a nonce of 16 or more"),
+    ],
+)
+def test_a_request_that_its_node_did_not_make_like_this_is_refused(spoilt, signer, reason):
+    with pytest.raises(VerificationError, match=reason):
+        open_request(sign_request(replace(REQUESTED, **spoilt), key(signer)), asker())
+
+
+@pytest.mark.parametrize("spoilt", [{"wants": (Want(PROD, A),) * 256}, {"nonce": "0" * 256}])
+def test_a_request_just_small_enough_is_heard(spoilt):
+    request = replace(REQUESTED, **spoilt)
+
+    assert open_request(sign_request(request, key("host-1")), asker()) == request
+
+
+def test_an_answer_is_opened_by_who_asked():
+    assert open_grant(sign_grant(GIVEN, key("prod-lease")), REQUESTED, trust(), NOW) == GIVEN
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "signer", "reason"),
+    [
+        ({}, "mallory", "no key that is trusted"),
+        ({}, "prod-vsa", "no key that is trusted"),
+        ({"node": Name("host-2")}, "prod-lease", "the lease answers another request"),
+        ({"nonce": NONCE[::-1]}, "prod-lease", "the lease answers another request"),
+        ({"granted": (replace(GRANTED, endpoint=OTHER),)}, "prod-lease", "the lease grants what was not asked for"),
+        ({"granted": (replace(GRANTED, release=B),)}, "prod-lease", "the lease grants what was not asked for"),
+        ({"granted": (GRANTED, replace(GRANTED, release=B))}, "prod-lease", "what was not asked for"),
+        ({"granted": (GRANTED, replace(GRANTED, seconds=60))}, "prod-lease", "the lease grants something twice"),
+        ({"granted": (replace(GRANTED, seconds=3601),)}, "prod-lease", "lasts 2 to 3600 seconds, not 3601"),
+        ({"granted": (replace(GRANTED, seconds=1),)}, "prod-lease", "lasts 2 to 3600 seconds, not 1"),
+    ],
+)
+def test_an_answer_to_another_question_or_by_another_key_is_worth_nothing(spoilt, signer, reason):
+    with pytest.raises(VerificationError, match=reason):
+        open_grant(sign_grant(replace(GIVEN, **spoilt), key(signer)), REQUESTED, trust(), NOW)
+
+
+@pytest.mark.parametrize("spoilt", [{"granted": ()}, {"granted": (replace(GRANTED, seconds=2),)}])
+def test_an_answer_may_grant_less(spoilt):
+    given = replace(GIVEN, **spoilt)
+
+    assert open_grant(sign_grant(given, key("prod-lease")), REQUESTED, trust(), NOW) == given
+
+
+def test_a_key_for_leases_counts_until_its_time_is_over():
+    document = sign_grant(GIVEN, key("prod-lease"))
+
+    open_grant(document, REQUESTED, trusting("server-lease", until=NOW + TICK), NOW)
+    with pytest.raises(VerificationError, match="no key that is trusted"):
+        open_grant(document, REQUESTED, trusting("server-lease", until=NOW), NOW)
+
+
+@pytest.mark.parametrize("kind", [REQUEST, "text/plain"])
+def test_a_request_is_no_answer(kind):
+    document = dsse.sign(plain.encode(GIVEN), kind, [key("prod-lease")]).encode()
+
+    with pytest.raises(VerificationError, match="not application/vnd"):
+        open_grant(document, REQUESTED, trust(), NOW)
+    with pytest.raises(VerificationError, match="not application/vnd"):
+        open_request(dsse.sign(plain.encode(REQUESTED), GRANT, [key("host-1")]).encode(), asker())

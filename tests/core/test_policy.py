@@ -1,0 +1,112 @@
+"""Which rules mean something? Those that demand something of everybody, for a time that is one."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockgate.core.policy import POLICY, Approvals, Lease, check_rules, decimal, open_policy
+from lockgate.core.rights import Role
+from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats import plain
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint
+from tests.core.dossiers import TICK, ruling
+from tests.world import NOW, PROD, agreed, policy, rules, trust
+
+ROOT = trust().root
+
+
+def suite(**changes):
+    return {"evaluations": (replace(rules().evaluations[0], **changes),)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"components": ()}, "no component is required"),
+        ({"approvals": Approvals(0, Role.APPROVER)}, "0 approvals would let a change through unseen"),
+        ({"approvals": Approvals(-1, Role.APPROVER)}, "-1 approvals would let a change through unseen"),
+        ({"lease": Lease(1, "stop")}, "a lease lasts 2 to 3600 seconds, not 1"),
+        ({"lease": Lease(3601, "stop")}, "a lease lasts 2 to 3600 seconds, not 3601"),
+        ({"lease": Lease(30, "grace")}, "grace_seconds goes with on_silence: grace"),
+        ({"lease": Lease(30, "stop", 5)}, "grace_seconds goes with on_silence: grace"),
+        ({"lease": Lease(30, "grace", -1)}, "a span of time is not positive"),
+        ({"rollback_seconds": 0}, "a span of time is not positive"),
+        (suite(metrics={}), "suite file-types demands no metric"),
+        (suite(max_age_days=0), "suite file-types demands no metric, or not 1 to 3650 days"),
+        (suite(max_age_days=3651), "suite file-types demands no metric, or not 1 to 3650 days"),
+        (suite(metrics={"accuracy": "high"}), "not a decimal number: 'high'"),
+        (suite(metrics={"accuracy": "NaN"}), "not a finite decimal number: 'NaN'"),
+    ],
+)
+def test_rules_that_could_not_mean_what_their_author_wanted_are_refused(changes, reason):
+    with pytest.raises(VerificationError, match=f"{PROD}: {reason}|^{reason}"):
+        check_rules(str(PROD), replace(rules(), **changes))
+    with pytest.raises(VerificationError, match=reason):
+        open_policy(agreed(ruling(**changes), POLICY), ROOT, NOW)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"approvals": Approvals(1, Role.SECURITY_AUTHORITY)},
+        {"lease": Lease(2, "stop")},
+        {"lease": Lease(3600, "grace", 0)},
+        {"rollback_seconds": 1},
+        {"evaluations": ()},
+        suite(max_age_days=1),
+        suite(max_age_days=3650),
+    ],
+)
+def test_rules_at_the_edge_are_rules(changes):
+    found = ruling(**changes)
+
+    opened = open_policy(agreed(found, POLICY), ROOT, NOW)
+    assert opened.document == found and opened.digest == Digest.of(plain.encode(found))
+
+
+def test_a_policy_rules_in_its_own_environment():
+    elsewhere = replace(policy(), endpoints={"dev/magika": rules()})
+
+    with pytest.raises(VerificationError, match="the policy of prod names dev/magika"):
+        open_policy(agreed(elsewhere, POLICY), ROOT, NOW)
+
+
+@pytest.mark.parametrize("name", ["prod", "prod/", "prod/Magika", "../magika", "prod/magika/x"])
+def test_a_policy_names_endpoints(name):
+    with pytest.raises(VerificationError):
+        open_policy(agreed(replace(policy(), endpoints={name: rules()}), POLICY), ROOT, NOW)
+
+
+def test_a_policy_is_good_until_it_expires():
+    document = agreed(policy(), POLICY)
+
+    open_policy(document, ROOT, policy().expires - TICK)
+    with pytest.raises(VerificationError, match="policy of prod version 1 expired"):
+        open_policy(document, ROOT, policy().expires)
+
+
+def test_there_is_no_default_for_an_endpoint_that_the_policy_does_not_name():
+    assert policy().rules_for(PROD) == rules()
+    for name in ("prod/other", "prod/magika2", "dev/magika"):
+        with pytest.raises(DeniedError, match=f"does not name {name}, so nothing may serve there"):
+            policy().rules_for(Endpoint.parse(name))
+
+
+@pytest.mark.parametrize("text", ["", "one", "NaN", "-Infinity", "sNaN", "0.95.1", "9" * 41, "1e" + "9" * 39, "0x1"])
+def test_what_is_no_finite_decimal_number_is_refused(text):
+    with pytest.raises(VerificationError, match=r"not a (finite )?decimal number"):
+        decimal(text)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**9), max_value=10**9))
+def test_a_decimal_number_is_read_exactly(number):
+    assert decimal(str(number)) == number and isinstance(decimal(str(number)), Decimal)
+
+
+def test_forty_digits_are_read():
+    assert decimal("9" * 40) == Decimal("9" * 40)
