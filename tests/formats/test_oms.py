@@ -28,6 +28,7 @@ FILES = (
     FileDigest("sub/weights.safetensors", Digest.of(b"w"), oms.CHUNK + 1, oms.CHUNK, CHUNKS),
 )
 GOOD = oms.seal(FILES, SIGNER, signature_name="model.sig", subject="magika")
+OWN = Path(__file__).parents[1] / "vectors" / "oms"
 OTHERS = Path(os.environ.get("LOCKGATE_VECTORS", Path(__file__).parents[3] / "shared" / "vectors")) / "oms"
 
 needs_vectors = pytest.mark.skipif(
@@ -300,6 +301,10 @@ def test_certificates_of_another_key_are_not_put_beside_a_signature():
 
     with pytest.raises(VerificationError, match="about another key"):
         oms.seal(FILES, mine.signer, certificates=[other.der])
+
+
+def test_the_bytes_of_a_bundle_stay_as_they_are():
+    assert (OWN / "lockgate-key.bundle.json").read_bytes() == GOOD + b"\n"
 
 
 @given(st.binary(max_size=200))
