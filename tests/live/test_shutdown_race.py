@@ -1,5 +1,6 @@
 import random
 import threading
+from contextlib import nullcontext
 
 import pytest
 
@@ -10,12 +11,27 @@ from lockgate.app.shut_down import shut_down
 from lockgate.core.journal import change_subject
 from lockgate.core.lease import Grant, Request, Want, sign_request
 from lockgate.drivers.postgres import Postgres
+from lockgate.drivers.postgres.act import Act
 from lockgate.errors import ConflictError, DeniedError, LockgateError
 from lockgate.formats import dsse, plain
 from lockgate.formats.names import Name
 from tests.world import PROD, World, key, trust
 
 ROUNDS = 200
+
+
+class Forgetful(Act):
+    """An act that does not compare what it read with what is true when it appends."""
+
+    def append(self, events, **rest):
+        self._read.clear()
+        self._heads.clear()
+        return super().append(events, **rest)
+
+
+class Careless(Postgres):
+    def transaction(self):
+        return nullcontext(Forgetful(self._connections, self._source))
 
 
 @pytest.fixture
@@ -83,3 +99,23 @@ def test_a_shutdown_that_races_an_activation_never_leaves_the_endpoint_serving(p
     lost = [outcome for outcome in outcomes if isinstance(outcome, LockgateError)]
     assert 0 < len(lost) < ROUNDS, "only one order was ever tried"
     assert all(isinstance(outcome, DeniedError | ConflictError) for outcome in lost)
+
+
+@pytest.mark.slow
+def test_without_the_check_of_what_was_read_the_same_race_is_lost(postgres_database):
+    postgres = Careless(postgres_database[1], trust().origin, connections=6)
+    world = World(log=postgres)
+    release = world.serve("1.0.0")
+
+    for _ in range(ROUNDS):
+        change = world.open(release)
+        world.approve(change)
+        race(world, change)
+        if may_serve(world):
+            break
+        resume = world.open(release, resumes=True)
+        world.approve(resume)
+        world.activate(resume)
+
+    assert may_serve(world), "the race was never close enough to show anything"
+    postgres.close()
