@@ -1,20 +1,24 @@
 """How does an act change the log and all that follows from it, in one commit, or not at all?
 
-    load, load …     each on a connection of its own; remembers the version that it saw
-    append           BEGIN, lock head, ask for the key and for the versions now          one round trip
-                     write entries, objects, documents, key, tiles, head; COMMIT          one round trip
+    load, load …     each tells the object, and the head of the log in the same instant
+    append           peek: head, key, versions now (left out if all loads saw one head)    a round trip
+                     write all of it if the head is still that one; commit                  a round trip
 
-The lock on `head` puts all appends in one order and is held for one commit. Under it nothing can change, so if every
-object that was loaded still has its version, the act happened as if it had run alone (optimistic, hence serialisable).
-Only one state can be wrong after a lost connection: the append was done and nobody heard. Its key tells.
+Every change moves the head. So a head that did not move says that nothing did: what was read is still true, and the
+act happened as if it had run alone. If it has moved, the act looks once more, now with the lock on the head, which puts
+all appends in one order. Nobody holds the lock while an act thinks.
+
+Only one thing can be unknown after a lost connection: whether the append was done. Its key tells.
 """
 
 import secrets
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from psycopg.errors import UniqueViolation
 from psycopg.rows import TupleRow
 
 from lockgate.app.ports import Receipt
@@ -26,33 +30,45 @@ from lockgate.formats import plain
 from lockgate.formats.cloudevent import CloudEvent, encode_entry
 from lockgate.formats.digest import Digest
 from lockgate.tlog.merkle import CompactRange, leaf_hashes
-from lockgate.tlog.tiles import Tile, new_tiles
+from lockgate.tlog.tiles import new_tiles
 
-_LOAD = "SELECT version, state FROM object WHERE kind = %s AND key = %s"
-_DOCUMENT = "SELECT body FROM document WHERE digest = %s"
-_LOCK = "SELECT size, peaks, last_time FROM head FOR UPDATE"
-_DONE = "SELECT first, stop FROM append_key WHERE digest = %s"
-_NOW = """
-    SELECT kind, key, version, CASE WHEN wanted THEN state END
-    FROM unnest(%s::text[], %s::text[], %s::bool[]) AS asked (kind, key, wanted) JOIN object USING (kind, key)
+_LOAD = """
+    SELECT size, peaks, last_time, version, state
+    FROM head LEFT JOIN object ON kind = %s AND key = %s
 """
+_PEEK = """
+    SELECT size, peaks, last_time, append_key.first, append_key.stop, now.kind, now.key, now.version, now.state
+    FROM head
+        LEFT JOIN append_key ON digest = %b
+        LEFT JOIN (
+            SELECT kind, key, version, CASE WHEN wanted THEN state END AS state
+            FROM unnest(%s::text[], %s::text[], %s::bool[]) AS asked (kind, key, wanted) JOIN object USING (kind, key)
+        ) AS now ON true
+"""
+_DOCUMENT = "SELECT body FROM document WHERE digest = %s"
+_LOCK = "SELECT FROM head FOR UPDATE"
 _WRITE = """
-    WITH kept AS (
-        INSERT INTO document (digest, body) SELECT * FROM unnest(%b::bytea[], %b::bytea[]) ON CONFLICT DO NOTHING
+    WITH still AS (
+        SELECT FROM head WHERE size = %s::bigint FOR UPDATE
+    ), kept AS (
+        INSERT INTO document (digest, body)
+        SELECT t.* FROM still, unnest(%b::bytea[], %b::bytea[]) AS t ON CONFLICT DO NOTHING
     ), logged AS (
         INSERT INTO entry (idx, leaf_hash, body)
         SELECT %s::bigint + place - 1, leaf_hash, body
-        FROM unnest(%b::bytea[], %b::bytea[]) WITH ORDINALITY AS t (leaf_hash, body, place)
+        FROM still, unnest(%b::bytea[], %b::bytea[]) WITH ORDINALITY AS t (leaf_hash, body, place)
+    ), tiled AS (
+        INSERT INTO tile (level, n, root, hashes)
+        SELECT t.* FROM still, unnest(%s::int[], %s::bigint[], %b::bytea[], %b::bytea[]) AS t
     ), keyed AS (
-        INSERT INTO append_key (digest, first, stop) VALUES (%b, %s::bigint, %s::bigint)
+        INSERT INTO append_key (digest, first, stop) SELECT %b, %s::bigint, %s::bigint FROM still
     ), evolved AS (
         INSERT INTO object (kind, key, first, version, state)
-        SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %b::bytea[])
+        SELECT t.* FROM still, unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %b::bytea[]) AS t
         ON CONFLICT (kind, key) DO UPDATE SET version = excluded.version, state = excluded.state
     )
-    UPDATE head SET size = %s::bigint, peaks = %b, last_time = %s
+    UPDATE head SET size = %s::bigint, peaks = %b, last_time = %s FROM still
 """
-_TILES = "INSERT INTO tile (level, n, root, hashes) VALUES (%s, %s, %b, %b)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +99,18 @@ class _Object:
 class _Draft:
     """What an append will write."""
 
+    at: datetime
     entries: list[bytes] = field(default_factory=list)
     objects: dict[Subject, _Object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What is true in one instant: the head, the receipt of our key, and the states that events are about."""
+
+    head: _Head
+    done: Receipt | None
+    states: dict[Subject, State | None]
 
 
 class Act:
@@ -94,6 +120,7 @@ class Act:
         self._connections = connections
         self._source = source
         self._read: dict[Subject, tuple[int | None, State | None]] = {}
+        self._heads: dict[int, _Head] = {}
         self._kept: dict[Digest, bytes] = {}
         self._appended = False
 
@@ -101,7 +128,10 @@ class Act:
         """Return what is true of `subject`, and remember which version that was."""
         if subject not in self._read:
             rows = self._connections.ask(_LOAD, (subject.kind, subject.key))
-            self._read[subject] = (rows[0][0], read_state(subject.kind, rows[0][1])) if rows else (None, None)
+            head = _head(only(rows))
+            version, state = rows[0][3:]
+            self._heads[head.tree.size] = head
+            self._read[subject] = (version, None if version is None else read_state(subject.kind, state))
         return self._read[subject][1]
 
     def document(self, digest: Digest) -> bytes:
@@ -121,23 +151,61 @@ class Act:
         assert not self._appended, "one act appends once"
         order = Order(events, actor, key, at, self._source)
         with self._connections.connection() as connection:
-            receipt = self._append(connection, order)
+            receipt = self._try(connection, order) or self._insist(connection, order)
         self._appended = True
         return receipt
 
-    def _append(self, connection: Connection, order: Order) -> Receipt:
-        about = {subject_of(event, -1) for event in order.events}  # -1: what only comes to be has no state yet
-        unseen = {subject for subject in about if subject.kind in STATES} - self._read.keys()
-        head, done, now = _lock(connection, order.key, [*self._read, *unseen], len(self._read))
-        if done is not None:
-            connection.rollback()
-            return done
-        self._check_unchanged({subject: version for subject, (version, _) in now.items()})
+    def _try(self, connection: Connection, order: Order) -> Receipt | None:
+        """Append without waiting for anybody; None if the head moved meanwhile."""
+        with suppress(UniqueViolation):  # of the key, which nobody has looked up if there was no peek
+            return self._append(connection, order, self._view(order) or self._peek(connection, order))
+        return None
+
+    def _insist(self, connection: Connection, order: Order) -> Receipt:
+        """Append under the lock on the head."""
+        with connection.pipeline():
+            connection.execute("BEGIN")
+            connection.execute(_LOCK, prepare=True)
+        receipt = self._append(connection, order, self._peek(connection, order))
+        assert receipt is not None, "nobody moves a head that is locked"
+        connection.execute("COMMIT")
+        return receipt
+
+    def _append(self, connection: Connection, order: Order, view: _View) -> Receipt | None:
+        if view.done is not None:
+            return view.done
+        draft = _draft(order, view)
+        if not _write(connection, order.key, view.head.tree, draft, self._kept):
+            return None
+        return Receipt(view.head.tree.size, view.head.tree.size + len(draft.entries))
+
+    def _view(self, order: Order) -> _View | None:
+        """Say what is true out of what was loaded, if that was all in one instant."""
+        if len(self._heads) != 1 or self._unseen(order):
+            return None
+        (head,) = self._heads.values()
+        return _View(head, None, {subject: state for subject, (_, state) in self._read.items()})
+
+    def _peek(self, connection: Connection, order: Order) -> _View:
+        """Ask what is true now; raise `ConflictError` if anything that was loaded has changed."""
+        unseen = self._unseen(order)
+        subjects = [*self._read, *unseen]
+        kinds, keys = [each.kind for each in subjects], [each.key for each in subjects]
+        asked = (order.key.raw, kinds, keys, [each in unseen for each in subjects])
+        rows = connection.execute(_PEEK, asked, binary=True, prepare=True).fetchall()
+        head = _head(only(rows[:1]))
+        first, stop = rows[0][3:5]
+        found = {Subject(kind, key): (version, state) for *_, kind, key, version, state in rows if kind is not None}
+        if first is not None:
+            return _View(head, Receipt(first, stop), {})
+        self._check_unchanged({subject: version for subject, (version, _) in found.items()})
         states = {subject: state for subject, (_, state) in self._read.items()}
-        states |= {subject: state for subject, (_, state) in now.items() if subject in unseen}
-        draft, last_time = _draft(order, head, states)
-        _write(connection, order.key, head.tree, draft, (self._kept, last_time))
-        return Receipt(head.tree.size, head.tree.size + len(draft.entries))
+        states |= {subject: read_state(subject.kind, found[subject][1]) for subject in unseen & found.keys()}
+        return _View(head, None, states)
+
+    def _unseen(self, order: Order) -> set[Subject]:
+        about = {subject_of(event, -1) for event in order.events}  # -1: what only comes to be has no state yet
+        return {subject for subject in about if subject.kind in STATES} - self._read.keys()
 
     def _check_unchanged(self, now: dict[Subject, int]) -> None:
         for subject, (version, _) in self._read.items():
@@ -164,38 +232,23 @@ def read_document(connections: Connections, digest: Digest) -> bytes:
     return body
 
 
-def _lock(
-    connection: Connection, key: Digest, subjects: Sequence[Subject], seen: int
-) -> tuple[_Head, Receipt | None, dict[Subject, tuple[int, State | None]]]:
-    """Lock the head; then, and so not before, read what is there. States come along for subjects after `seen`."""
-    kinds, keys = [each.kind for each in subjects], [each.key for each in subjects]
-    with connection.pipeline():
-        connection.execute("BEGIN")
-        locked = connection.execute(_LOCK, binary=True, prepare=True)
-        done = connection.execute(_DONE, (key.raw,), prepare=True)
-        asked = (kinds, keys, [place >= seen for place in range(len(subjects))])
-        now = connection.execute(_NOW, asked, binary=True, prepare=True)
-    size, peaks, last_time = _only(locked.fetchall())
-    head = _Head(CompactRange.decode(size.to_bytes(8, "big") + peaks), last_time)
-    receipts = [Receipt(first, stop) for first, stop in done.fetchall()]
-    versions = {
-        Subject(kind, key): (version, None if state is None else read_state(kind, state))
-        for kind, key, version, state in now.fetchall()
-    }
-    return head, receipts[0] if receipts else None, versions
-
-
-def _only(rows: Sequence[TupleRow]) -> TupleRow:
+def only(rows: Sequence[TupleRow]) -> TupleRow:
+    """Return the one row of the head."""
     if len(rows) != 1:
         raise UnavailableError(f"the log has {len(rows)} heads, not 1")
     return rows[0]
 
 
-def _draft(order: Order, head: _Head, states: dict[Subject, State | None]) -> tuple[_Draft, datetime]:
+def _head(row: TupleRow) -> _Head:
+    size, peaks, last_time = row[:3]
+    return _Head(CompactRange.decode(size.to_bytes(8, "big") + peaks), last_time)
+
+
+def _draft(order: Order, view: _View) -> _Draft:
     at = order.at.astimezone(UTC)
-    at = at if head.last_time is None else max(at, head.last_time)
-    draft = _Draft()
-    for index, event in enumerate(order.events, head.tree.size):
+    at = at if view.head.last_time is None else max(at, view.head.last_time)
+    draft, states = _Draft(at), dict(view.states)
+    for index, event in enumerate(order.events, view.head.tree.size):
         subject = subject_of(event, index)
         draft.entries.append(_entry(order, event, subject, at))
         state = evolve(states.get(subject), event, index, at)
@@ -203,7 +256,7 @@ def _draft(order: Order, head: _Head, states: dict[Subject, State | None]) -> tu
             before = draft.objects.get(subject)
             states[subject] = state
             draft.objects[subject] = _Object(state, before.first if before else index, index)
-    return draft, at
+    return draft
 
 
 def _entry(order: Order, event: Event, subject: Subject, at: datetime) -> bytes:
@@ -216,44 +269,26 @@ def _entry(order: Order, event: Event, subject: Subject, at: datetime) -> bytes:
 
 
 def _write(
-    connection: Connection, key: Digest, tree: CompactRange, draft: _Draft, rest: tuple[dict[Digest, bytes], datetime]
-) -> None:
-    documents, last_time = rest
+    connection: Connection, key: Digest, tree: CompactRange, draft: _Draft, documents: dict[Digest, bytes]
+) -> bool:
+    """Write all of it, if the head is still at `tree`; tell whether it was."""
     leaves = leaf_hashes(draft.entries)
-    grown = tree.extend(leaves)
+    grown, objects = tree.extend(leaves), draft.objects
 
     def tile(level: int, n: int, width: int) -> bytes:
         return read_hashes(lambda query, params: connection.execute(query, params).fetchall(), level, n, width)
 
     tiles = new_tiles(tree.size, leaves, tile)
-    objects = draft.objects
-    with connection.pipeline():
-        for each in tiles:
-            connection.execute(_TILES, _row(each), prepare=True)
-        connection.execute(
-            _WRITE,
-            (
-                [digest.raw for digest in documents],
-                [*documents.values()],
-                tree.size,
-                leaves,
-                draft.entries,
-                key.raw,
-                tree.size,
-                grown.size,
-                [subject.kind for subject in objects],
-                [subject.key for subject in objects],
-                [each.first for each in objects.values()],
-                [each.version for each in objects.values()],
-                [plain.encode(each.state) for each in objects.values()],
-                grown.size,
-                b"".join(grown.peaks),
-                last_time,
-            ),
-            prepare=True,
-        )
-        connection.execute("COMMIT")
-
-
-def _row(tile: Tile) -> tuple[int, int, bytes, bytes]:
-    return tile.level, tile.n, tile.root, tile.hashes
+    row = (
+        tree.size,
+        *([digest.raw for digest in documents], [*documents.values()]),
+        *(tree.size, leaves, draft.entries),
+        *([each.level for each in tiles], [each.n for each in tiles]),
+        *([each.root for each in tiles], [each.hashes for each in tiles]),
+        *(key.raw, tree.size, grown.size),
+        *([subject.kind for subject in objects], [subject.key for subject in objects]),
+        *([each.first for each in objects.values()], [each.version for each in objects.values()]),
+        [plain.encode(each.state) for each in objects.values()],
+        *(grown.size, b"".join(grown.peaks), draft.at),
+    )
+    return connection.execute(_WRITE, row, prepare=True).rowcount == 1

@@ -31,6 +31,7 @@ _SETTINGS = """
     SELECT set_config('synchronous_commit', %s, false), set_config('lock_timeout', %s, false),
            set_config('statement_timeout', '60s', false), set_config('timezone', 'UTC', false),
            set_config('idle_in_transaction_session_timeout', '15s', false),
+           set_config('plan_cache_mode', 'force_generic_plan', false),
            set_config('default_transaction_isolation', 'read committed', false),
            set_config('search_path', 'public, pg_temp', false)
 """
