@@ -1,0 +1,69 @@
+"""A server process that can be killed at any point, and a client that goes on after each death."""
+
+import multiprocessing
+import socket
+import time
+from pathlib import Path
+
+import uvicorn
+
+from lockgate.app.installation import Installation, Keys
+from lockgate.core.intent import sign_intent
+from lockgate.drivers.local_store import LocalStore
+from lockgate.drivers.postgres import Postgres
+from lockgate.errors import UnavailableError
+from lockgate.formats.names import Name
+from lockgate.loader.connection import Connection
+from lockgate.server.asgi import build
+from lockgate.wiring import Settings
+from tests.world import key, trust
+
+PURPOSES = ("vsa", "lease", "checkpoint", "export")
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["lockgate.server.asgi", "lockgate.drivers.postgres", "tests.world"])
+
+
+def serve(conninfo, port, blobs):
+    """Serve the installation of the tests until somebody kills this process."""
+    postgres = Postgres(conninfo, trust().origin, connections=4)
+    keys = Keys(*(key(f"prod-{purpose}") for purpose in PURPOSES))
+    store = LocalStore(Path(blobs))
+    installation = Installation(Name("prod"), postgres, postgres, postgres, postgres, store, keys)
+    settings = Settings(Path(blobs), Name("prod"), trust().origin, session_key=b"k" * 32)
+    uvicorn.run(build(installation, settings), host="127.0.0.1", port=port, log_level="critical")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
+
+
+def start(conninfo, port, blobs):
+    """Start a server process and wait until it answers."""
+    process = _PROCESSES.Process(target=serve, args=(conninfo, port, str(blobs)), daemon=True)
+    process.start()
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                return process
+        except OSError:
+            assert process.is_alive(), "the server ended by itself"
+            time.sleep(0.01)
+    raise AssertionError("the server did not start within a minute")
+
+
+def speak(port, who):
+    """Connect to the server of the tests as `who`."""
+    signer = key(who)
+    return Connection(f"http://127.0.0.1:{port}", Name(who), lambda intent: sign_intent(intent, signer))
+
+
+def insist(act, stopped):
+    """Do something again and again until the server has answered, or the test is over."""
+    while not stopped.is_set():
+        try:
+            return act()
+        except UnavailableError:
+            time.sleep(0.005)
+    return None
