@@ -3,9 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
 
 @contextmanager
 def bar(label: str, length: int | None, *, shown: bool) -> Iterator[Callable[[int], None]]:
@@ -13,6 +10,9 @@ def bar(label: str, length: int | None, *, shown: bool) -> Iterator[Callable[[in
     if not shown:
         yield lambda _done: None
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

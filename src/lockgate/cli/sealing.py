@@ -16,6 +16,7 @@ from lockgate.cli.speaking import (
     write_new,
 )
 from lockgate.errors import ConflictError
+from lockgate.formats.keys import PublicKey
 
 
 @click.command()
@@ -74,25 +75,31 @@ def key() -> None:
 
 
 @key.command("create")
-@click.argument("path", type=FILE)
+@click.argument("paths", metavar="PATH…", type=FILE, nargs=-1, required=True)
 @click.option("--algorithm", type=click.Choice(["ed25519", "p256", "p384"]), default="ed25519", show_default=True)
 @as_json
-def create_key(path: Path, algorithm: str, json_: bool) -> None:
-    """Create a private key at PATH (mode 0600) and its public half at PATH.pub."""
+def create_keys(paths: tuple[Path, ...], algorithm: str, json_: bool) -> None:
+    """Create a private key at each PATH (mode 0600) and its public half at PATH.pub."""
+    if held := [path for path in paths if path.exists()]:
+        raise ConflictError(f"{held[0]} exists; a key is never overwritten")
+    made = {path: _create_key(path, algorithm) for path in paths}
+    found = [{"path": str(path), "key_id": str(key.key_id), "public_key": str(key)} for path, key in made.items()]
+    show(json_, {"keys": found}, *(f"created {one['path']}: {one['key_id']}" for one in found))
+
+
+def _create_key(path: Path, algorithm: str) -> PublicKey:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     from lockgate.formats.keys import PrivateKey
 
-    if path.exists():
-        raise ConflictError(f"{path} exists; a key is never overwritten")
     curve: ec.EllipticCurve = ec.SECP256R1() if algorithm == "p256" else ec.SECP384R1()
     made = ed25519.Ed25519PrivateKey.generate() if algorithm == "ed25519" else ec.generate_private_key(curve)
     pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = PrivateKey.from_pem(pem).public
     write_new(path, pem, 0o600)
     write_new(path.with_name(path.name + ".pub"), public.pem)
-    show(json_, {"key_id": str(public.key_id), "public_key": str(public)}, f"created {path}: {public.key_id}")
+    return public
 
 
 def _bytes_below(directory: Path) -> int:

@@ -5,7 +5,6 @@ trusts neither the server nor its database. An approval is an intent (spec/inten
 """
 
 import base64
-import binascii
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, TypeAlias
@@ -134,9 +133,6 @@ def _open_proof(proof: Proof, message: bytes, keys: tuple[PublicKey, ...]) -> Pu
         case SshProof():
             return sshsig.open_sshsig(proof.signature, message, NAMESPACE, keys)
         case KeyProof():
-            try:
-                signature = base64.b64decode(proof.signature, validate=True)
-            except (binascii.Error, ValueError) as e:
-                raise VerificationError("the proof of the intent is not base64") from e
+            signature = dsse.read_base64(proof.signature)
             envelope = dsse.Envelope(INTENT, message, (dsse.Signature("", signature),))
             return dsse.open_envelope(envelope, INTENT, keys).keys[0]

@@ -77,7 +77,7 @@ def from_json(value: Json) -> Envelope:
     kind, listed = value["payloadType"], value["signatures"]
     if not isinstance(kind, str) or not isinstance(listed, list) or not 1 <= len(listed) <= MAX_SIGNATURES:
         raise VerificationError(f"DSSE envelope has no payload type, or not 1 to {MAX_SIGNATURES} signatures")
-    return Envelope(kind, _read(value["payload"]), tuple(_signature(member) for member in listed))
+    return Envelope(kind, read_base64(value["payload"]), tuple(_signature(member) for member in listed))
 
 
 def open_envelope(envelope: Envelope, payload_type: str, keys: Iterable[PublicKey]) -> Opened:
@@ -108,10 +108,11 @@ def _signature(value: Json) -> Signature:
     key_id = value.get("keyid", "")
     if not isinstance(key_id, str):
         raise VerificationError("DSSE keyid is not text")
-    return Signature(key_id, _read(value["sig"]))
+    return Signature(key_id, read_base64(value["sig"]))
 
 
-def _read(value: Json) -> bytes:
+def read_base64(value: Json) -> bytes:
+    """Read base64 in its one canonical spelling, so that a document has one digest."""
     if not isinstance(value, str):
         raise VerificationError("DSSE payload or signature is not text")
     try:

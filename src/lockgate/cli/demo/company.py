@@ -33,8 +33,7 @@ def make_keys(stage: Stage) -> None:
     """Give everybody a key of their own; the CI signs components with ECDSA P-256, as stock OMS tools do."""
     (stage.folder / "keys").mkdir(mode=0o700, exist_ok=True)
     names = [*PEOPLE, *HOSTS, "ci-results", "root1", "root2", "root3", "mallory"]
-    for name in names:
-        stage.lockgate("key", "create", stage.key(name))
+    stage.lockgate("key", "create", *(stage.key(name) for name in names))
     stage.lockgate("key", "create", stage.key("ci-components"), "--algorithm", "p256")
 
 
