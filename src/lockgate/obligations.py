@@ -78,7 +78,7 @@ _ALL = (
         "One act restores the whole former state, or nothing, within a window that is measured.", _GAP,
         "the window is in the policy but not yet measured against what hosts report",
     ),
-    Obligation("preserved_rollback_artifacts", "3.3.5", "", "", "Former releases stay, write-once, and are proved whole."),
+    Obligation("preserved_rollback_artifacts", "3.3.5", "", "", "Former releases stay, write-once and whole."),
     Obligation("isolated_parallel_versions", "", "", "3.3.3", "Versions side by side share no runtime state."),
     Obligation(
         "emergency_shutdown", "3.3.4", "3.3.4", "9.6.1 9.6.3",

@@ -92,8 +92,8 @@ OTHER_TYPE = base64.b64encode(key("bob").sign(dsse.pae("text/plain", plain.encod
     ("signed", "reason"),
     [
         (proof(""), "no key that is trusted"),
-        (proof("!"), "the proof of the intent is not base64"),
-        (proof("é"), "the proof of the intent is not base64"),
+        (proof("!"), "signature is not base64"),
+        (proof("é"), "signature is not base64"),
         (proof(PLAIN), "no key that is trusted"),
         (proof(OTHER_TYPE), "no key that is trusted"),
         (by_agent(namespace="file"), "SSH signature is for 'file', not for intent@lockgate"),
