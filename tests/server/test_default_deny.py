@@ -133,6 +133,20 @@ def test_a_body_that_is_too_large_is_refused_before_anybody_reads_it(shut, size)
     assert len(answer.content) < 500
 
 
+def test_what_says_that_it_is_too_large_is_not_even_begun(shut):
+    declared = {"content_length": str((1 << 20) + 1)}
+
+    assert shut.send("alice", "POST", f"{API}/changes", b"{}", **declared).status_code == 413
+    assert shut.send("alice", "POST", f"{API}/changes", b"{}").status_code == 422
+
+
+def test_a_blob_may_be_as_large_as_was_chosen():
+    served = Served(blob_limit=5)
+    where = f"{API}/blobs/sha256:{'0' * 64}"
+
+    assert [served.send("alice", "PUT", where, b"x" * size).status_code for size in (5, 6)] == [422, 413]
+
+
 def test_a_body_that_does_not_say_how_large_it_is_is_counted(shut):
     pieces = (b" " * 65536 for _ in range(17))
 
