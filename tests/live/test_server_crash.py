@@ -67,7 +67,9 @@ class Client:
         before = Digest.parse(found["slots"][-1]["release"])
         policy = Digest.of(plain.encode(self.world.policy))
         content = Content("normal", PROD, release.manifest.tag, release.digest, before, False, policy, "because")  # noqa: FBT003
-        opened = self.act("alice", "/api/v1/changes", "change.open", PROD, before=before, after=content.digest, content=content)
+        opened = self.act(
+            "alice", "/api/v1/changes", "change.open", PROD, before=before, after=content.digest, content=content
+        )
         if opened is None:
             return
         change, path = f"change/{opened['first']}", f"/api/v1/changes/{opened['first']}"
