@@ -184,6 +184,28 @@ def test_what_happens_to_other_objects_is_no_conflict(log):
         assert tx.append([suspended("x")], actor="ann", key=digest("late"), at=NOW) == Receipt(1, 2)
 
 
+def test_what_changed_between_two_readings_is_a_conflict(log):
+    append(log, registered("a@1.0.0"), activated("x"))
+    with log.transaction() as tx:
+        tx.load(of_release("a@1.0.0"))
+        append(log, attested("a@1.0.0"))
+        tx.load(at_endpoint("x"))
+
+        with pytest.raises(ConflictError, match=r"release/a@1\.0\.0 changed"):
+            tx.append([suspended("x")], actor="ann", key=digest("late"), at=NOW)
+
+
+def test_what_happens_to_others_between_two_readings_is_no_conflict(log):
+    append(log, registered("a@1.0.0"), activated("x"))
+    with log.transaction() as tx:
+        tx.load(of_release("a@1.0.0"))
+        append(log, activated("y"))
+        tx.load(at_endpoint("x"))
+
+        assert tx.append([suspended("x")], actor="ann", key=digest("late"), at=NOW) == Receipt(3, 4)
+    check(log)
+
+
 def test_an_act_sees_an_object_as_it_was_when_it_first_looked(log):
     append(log, activated("x"))
     with log.transaction() as tx:

@@ -196,7 +196,7 @@ ENOUGH_OF_IT = base64.b64encode(bytes(64)).decode()
 def test_approvals_that_are_too_few_or_not_what_they_should_be_are_denied(approved, counted, why):
     reasons = denied("of 2 approvals", approvals(*approved))
 
-    assert reasons[0] == f"{counted} of 2 approvals by a approver who is no author"
+    assert reasons[0] == f"{counted} of 2 approvals by somebody with the role approver who is no author"
     assert [reason for reason in reasons[1:] if why is None or why not in reason] == []
     assert len(reasons) == (1 if why is None else 2)
 

@@ -18,15 +18,21 @@ from tests.world import PROD, World, trust
 KILLS = 100
 
 
+class Prod(World):
+    """A founded installation with two attested releases, whose server can be started."""
+
+    def __init__(self, log, conninfo, folder):
+        super().__init__(log=log)
+        self.now = datetime.now(UTC)
+        self.releases = [self.serve("1.0.0"), self.register("1.1.0")]
+        self.attest(self.releases[1])
+        self.conninfo, self.folder, self.port = conninfo, folder, free_port()
+
+
 @pytest.fixture
 def prod(postgres_database, tmp_path):
-    """A founded installation with two attested releases, whose server can be started."""
     postgres = Postgres(postgres_database[1], trust().origin, connections=4)
-    world = World(log=postgres)
-    world.now = datetime.now(UTC)
-    world.releases = [world.serve("1.0.0"), world.register("1.1.0")]
-    world.attest(world.releases[1])
-    world.conninfo, world.folder, world.port = postgres_database[1], tmp_path, free_port()
+    world = Prod(postgres, postgres_database[1], tmp_path)
     yield world
     world.now = datetime.now(UTC)
     world.check()

@@ -255,4 +255,6 @@ def _reaches(found: str, threshold: str) -> bool:
 def _approvals(rules: Rules, approvers: Sequence[Name]) -> Sequence[str]:
     if len(approvers) >= rules.approvals.count:
         return []
-    return [f"{len(approvers)} of {rules.approvals.count} approvals by a {rules.approvals.role} who is no author"]
+    return [
+        f"{len(approvers)} of {rules.approvals.count} approvals by somebody with the role {rules.approvals.role} who is no author"
+    ]

@@ -185,7 +185,7 @@ class Stage:
             return
         mark = click.style("✔", fg="green") if ok else click.style("✘", fg="red")
         click.echo(f"{mark} {name:<26} {seconds:6.2f} s  {what}")
-        for line in detail.splitlines():
+        for line in detail.replace("; ", "\n").splitlines():
             click.secho(f"{'':38}{line}", fg=None if ok else "red", dim=ok)
 
     def _pids(self) -> str:
