@@ -2,7 +2,9 @@
 
 import pytest
 
+from lockgate.app.shut_down import shut_down
 from lockgate.errors import DeniedError
+from lockgate.formats.names import Endpoint
 from tests.world import World
 
 
@@ -35,3 +37,11 @@ def test_after_a_shutdown_nothing_is_issued_until_a_new_approved_change_resumes(
     world.activate(number)
 
     assert world.admit().permit.release.digest == release.digest
+
+
+def test_an_endpoint_of_another_environment_cannot_be_suspended_here(world: World) -> None:
+    elsewhere = Endpoint.parse("dev/magika")
+    said = world.say("olivia", "endpoint.suspend", elsewhere)
+
+    with pytest.raises(DeniedError, match="not of this installation"):
+        shut_down(world.installation, elsewhere, said, world.now)

@@ -10,7 +10,7 @@ from lockgate.core.change import Content
 from lockgate.core.gate import Dossier, judge
 from lockgate.core.intent import Intent, sign_intent
 from lockgate.core.release import Kind, Part, Release
-from lockgate.core.trust import Agreed
+from lockgate.core.trust import Actor, Agreed, TrustedSigner
 from lockgate.errors import DeniedError
 from lockgate.formats import oms, plain
 from lockgate.formats.digest import Digest
@@ -129,7 +129,8 @@ def evidence(*runs):
 def trusting(name, **changes):
     """Trust as always, but something is different about one actor or signer."""
     document = trust()
-    found = [one for one in (*document.actors, *document.signers) if str(one.name) == name]
+    everybody: list[Actor | TrustedSigner] = [*document.actors, *document.signers]
+    found = [one for one in everybody if str(one.name) == name]
     assert len(found) == 1, name
     return replace(
         document,

@@ -135,7 +135,8 @@ def test_a_resumption_serves_again():
 
 @given(st.lists(st.sampled_from(["activate", "roll back", "suspend", "resume"]), max_size=60), st.data())
 def test_any_sequence_of_commands_keeps_the_picture(commands, data):
-    state, stack, suspended = nothing_at(PROD), [], False
+    stack: list[Digest] = []
+    state, suspended = nothing_at(PROD), False
     for index, command in enumerate(commands, 100):
         before = stack[-1] if stack else None
         try:

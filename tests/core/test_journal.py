@@ -36,7 +36,7 @@ from tests.world import NOW, PROD, World
 
 TAG, PROD_NAME, ALICE = Tag.parse("magika@1.0.0"), Name("prod"), Name("alice")
 A, B = Digest.of(b"a"), Digest.of(b"b")
-EVENTS = [
+EVENTS: list[Event] = [
     release.Registered(TAG, A, A, {"weights": A}, A, ALICE),
     release.Registered(TAG, A, A, {}, A, ALICE, imported_from="dev"),
     release.Attested(TAG, A, B, "https://example.com/v1", "key"),
@@ -130,6 +130,7 @@ def test_a_rulebook_holds_the_documents_in_force():
 
 def test_a_record_of_a_release_gathers_its_evidence():
     record = evolve(None, EVENTS[1], 3, NOW)
+    assert isinstance(record, release.Record)
     attested = evolve(record, EVENTS[2], 4, NOW + TICK)
 
     assert (record.index, record.registered_at, record.evidence, record.imported_from) == (3, NOW, (), "dev")
@@ -176,6 +177,7 @@ def test_the_state_at_any_instant_is_rebuilt(hours, tag, suspended):
 
     for until in (at, at + timedelta(minutes=59)):
         state = replay(ENTRIES, until=until)[endpoint_subject(PROD)]
+        assert isinstance(state, endpoint.State) and state.stable
         assert (str(state.stable.tag), state.suspended) == (tag, suspended)
     assert replay(ENTRIES, until=NOW - TICK) == {}
 

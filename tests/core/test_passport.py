@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from lockgate.core.lease import Request, Want, answer
-from lockgate.core.passport import CLOCK_SKEW, parse_passport
+from lockgate.core.evidence import CLOCK_SKEW
+from lockgate.core.passport import MAX_PASSPORT, parse_passport
 from lockgate.core.policy import Approvals
 from lockgate.core.rights import Role
 from lockgate.errors import DeniedError, VerificationError
-from lockgate.formats import plain
+from lockgate.formats import canonical, plain
+from lockgate.formats.canonical import MAX_BYTES
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
 from tests.core.dossiers import (
@@ -44,7 +45,7 @@ from tests.core.passports import (
     rolled_back,
     subject,
 )
-from tests.world import PROD, key, policy, trust
+from tests.world import policy, trust
 
 OTHER = Endpoint.parse("prod/other")
 TAG = Tag.parse("magika@9.9.9")
@@ -78,6 +79,15 @@ def test_a_passport_reads_back_as_it_was_written():
     passport = forge(said=order())
 
     assert parse_passport(plain.encode(passport)) == passport
+
+
+def test_a_passport_may_be_large_but_not_without_end():
+    large = replace(forge(), evidence=("x" * (MAX_BYTES + 1),))
+    endless = replace(forge(), evidence=("x" * MAX_PASSPORT,))
+
+    assert parse_passport(canonical.encode(plain.to_plain(large))) == large
+    with pytest.raises(VerificationError):
+        parse_passport(canonical.encode(plain.to_plain(endless)))
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"[]", b"{}", plain.encode(forge())[:-1], plain.encode(forge()) + b" {}"])
@@ -252,6 +262,7 @@ def test_entries_out_of_their_order_are_refused(here, then):
 @pytest.mark.parametrize("here", [{"registered": NUMBER - 1}, {"activated": NUMBER + 1}])
 def test_entries_just_in_their_order_are_admitted(here):
     admitted(forge(here=here, then={"registered": AT - TICK}))
+    admitted(forge(here=here, then={"registered": AT}))
 
 
 def test_an_entry_of_a_time_to_come_is_refused():
@@ -337,4 +348,3 @@ def test_one_entry_cannot_stand_for_two():
     proofs = logged({9: entry(activated(), 9, AT)})
 
     refused("is endpoint.activated/v1, not release.registered/v1", replace(forge(), registered=proofs[9]))
-    assert PROD and key and Request and Want and answer

@@ -6,7 +6,7 @@ from lockgate.core.rights import RIGHTS, Role, check_right
 from lockgate.errors import DeniedError
 
 EVERYONE = set(Role)
-TABLE = {  # written here once more, by hand: a change of rights is a change of this page
+TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights is a change of this page
     "session.open": EVERYONE,
     "read": EVERYONE,
     "log.read": {"auditor", "admin"},
