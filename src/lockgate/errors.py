@@ -9,13 +9,19 @@
 Everything else that is raised is a bug of ours, and nobody catches it.
 """
 
+from typing import ClassVar
+
 
 class LockgateError(Exception):
     """What all errors of this package have in common: one line that says what was found and what was wanted."""
 
+    exit_code: ClassVar[int] = 1
+
 
 class DeniedError(LockgateError):
     """The rules say no. Holds every reason at once, so that nobody has to ask twice."""
+
+    exit_code: ClassVar[int] = 3
 
     def __init__(self, *reasons: str) -> None:
         assert reasons, "a denial without a reason helps nobody"
@@ -26,10 +32,16 @@ class DeniedError(LockgateError):
 class VerificationError(LockgateError):
     """Bytes, a signature, a digest or a proof is not what it claims to be."""
 
+    exit_code: ClassVar[int] = 4
+
 
 class ConflictError(LockgateError):
     """The log grew since it was read, so what was decided may no longer follow from what is true."""
 
+    exit_code: ClassVar[int] = 5
+
 
 class UnavailableError(LockgateError):
     """An outside system did not answer. Nothing was changed; nothing was allowed."""
+
+    exit_code: ClassVar[int] = 6

@@ -109,7 +109,7 @@ def open_installation(chosen: Settings) -> Installation:
     installation = Installation(
         chosen.environment, database, database, database, database, LocalStore(chosen.home / "blobs"), keys
     )
-    _found(installation, chosen.home / "trust.json")
+    _found(installation, chosen.home / "trust.json", chosen.origin)
     return installation
 
 
@@ -139,14 +139,16 @@ def _database(chosen: Settings) -> tuple[str, str]:
     return embedded.conninfo(APP), owner_url
 
 
-def _found(installation: Installation, path: Path) -> None:
+def _found(installation: Installation, path: Path, origin: str) -> None:
     """Adopt the trust document that the founder put there, signed by the root that it names."""
     if installation.catalog.find(rulebook_subject(installation.environment)) is not None or not path.exists():
         return
     document = path.read_bytes()
-    root = plain.decode(Trust, dsse.parse(document).payload).root
+    claimed = plain.decode(Trust, dsse.parse(document).payload)
+    if claimed.origin != origin:
+        raise VerificationError(f"{path} is for the log {claimed.origin[:80]!a}, this installation keeps {origin}")
     with suppress(ConflictError):  # another process has founded it
-        adopt.found(installation, document, root, datetime.now(UTC))
+        adopt.found(installation, document, claimed.root, datetime.now(UTC))
 
 
 def _key(home: Path, name: str) -> PrivateKey:

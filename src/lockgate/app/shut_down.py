@@ -9,7 +9,7 @@ from datetime import datetime
 from lockgate.app.decide_change import loaded_endpoint
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt
-from lockgate.core.endpoint import Suspended
+from lockgate.core.endpoint import Suspended, check_here
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.errors import ConflictError, UnavailableError
 from lockgate.formats import plain
@@ -37,6 +37,7 @@ def _suspend(installation: Installation, endpoint: Endpoint, signed: SignedInten
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "endpoint.suspend", now, tx)
         check_intent(said, "endpoint.suspend", endpoint, before=None, after=None)
+        check_here(endpoint, installation.environment)
         loaded_endpoint(tx, endpoint)
         event = Suspended(endpoint, said.actor.name, tx.keep(plain.encode(signed)))
         return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)

@@ -1,6 +1,8 @@
 """How is an installation made and started?"""
 
 import os
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -40,9 +42,8 @@ def up(home: Path) -> None:
         raise UnavailableError(
             f"there is no installation in {home}: make one with `lockgate init`, or try `lockgate demo`"
         )
-    try:
-        from lockgate.server.asgi import serve
-    except ImportError as e:
-        raise UnavailableError(f"the server is not installed ({e.name}): pip install 'lockgate[server]'") from e
+    if find_spec("fastapi") is None or find_spec("psycopg") is None:
+        raise UnavailableError("the server is not installed: pip install 'lockgate[server]'")
     os.umask(0o077)
-    serve(home)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "lockgate.server", str(home)])  # noqa: S606 - doors do not import each other

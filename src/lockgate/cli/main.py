@@ -13,14 +13,7 @@ from typing import NoReturn
 import click
 
 from lockgate import __version__
-from lockgate.errors import ConflictError, DeniedError, LockgateError, UnavailableError, VerificationError
-
-EXIT_CODES: Mapping[type[LockgateError], int] = {
-    DeniedError: 3,
-    VerificationError: 4,
-    ConflictError: 5,
-    UnavailableError: 6,
-}
+from lockgate.errors import DeniedError, LockgateError
 
 # Command, the module that has it, and the line that --help shows. Modules are imported when their command is called.
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -102,7 +95,7 @@ def main() -> NoReturn:
 
 def _explain(error: LockgateError) -> int:
     reasons = error.reasons if isinstance(error, DeniedError) else (str(error),)
-    code = EXIT_CODES[type(error)]
+    code = error.exit_code
     word = {3: "denied", 4: "not verified", 5: "conflict", 6: "unavailable"}[code]
     if "--json" in sys.argv:
         click.echo(json.dumps({"error": word, "reasons": list(reasons), "exit": code}))

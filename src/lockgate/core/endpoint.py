@@ -96,6 +96,12 @@ def nothing_at(endpoint: Endpoint) -> State:
     return State(endpoint, (), suspended=False, epoch=-1)
 
 
+def check_here(endpoint: Endpoint, environment: Name) -> None:
+    """Raise `DeniedError` for an endpoint of another environment: one installation is one environment."""
+    if endpoint.environment != environment:
+        raise DeniedError(f"{endpoint} is not of this installation, which is {environment}")
+
+
 def check_activation(state: State, number: int, before: Digest | None, *, resumes: bool) -> None:
     """Raise `DeniedError` unless change `number` was approved for the endpoint as it is now."""
     reasons = []

@@ -255,6 +255,5 @@ def _reaches(found: str, threshold: str) -> bool:
 def _approvals(rules: Rules, approvers: Sequence[Name]) -> Sequence[str]:
     if len(approvers) >= rules.approvals.count:
         return []
-    return [
-        f"{len(approvers)} of {rules.approvals.count} approvals by somebody with the role {rules.approvals.role} who is no author"
-    ]
+    wanted = rules.approvals
+    return [f"{len(approvers)} of {wanted.count} approvals by somebody with the role {wanted.role} who is no author"]

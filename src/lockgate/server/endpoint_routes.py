@@ -1,5 +1,6 @@
 """What should serve where, and how is it stopped, restored and leased over HTTP?"""
 
+from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends, Path
@@ -36,7 +37,7 @@ def list_endpoints(visit: Here, after: After = "", limit: Limit = 100) -> Respon
 
 def get_endpoint(visit: Here, at: Where) -> Response:
     """Say what the log says of an endpoint."""
-    return answer(visit.find(at_endpoint.State, endpoint_subject(at)))
+    return Response(_written(visit.find(at_endpoint.State, endpoint_subject(at))), media_type="application/json")
 
 
 def get_endpoint_passport(visit: Here, at: Where) -> Response:
@@ -65,6 +66,11 @@ def post_lease(visit: Here, body: Body) -> Response:
     grant = plain.decode(Grant, dsse.parse(document).payload)
     visit.desk.meters.leases(len(grant.granted), len(grant.refused))
     return Response(document, media_type="application/json")
+
+
+@lru_cache(maxsize=256)
+def _written(state: at_endpoint.State) -> bytes:
+    return plain.encode(state)
 
 
 def _key(state: State) -> str:

@@ -6,7 +6,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from lockgate.app.adopt import adopt_policy, adopt_trust
-from lockgate.app.ports import Receipt
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.core.intent import Head, SignedIntent
 from lockgate.core.journal import Rulebook, rulebook_subject
@@ -68,16 +67,14 @@ def get_policy(visit: Here) -> Response:
 def post_trust(visit: Here, body: Body) -> Response:
     """Adopt the next trust document."""
     order = visit.order(Signed, body)
-    done = _receipt(visit, order.intent)
-    done = done or adopt_trust(visit.installation, order.document.encode(), order.intent, visit.now)
+    done = adopt_trust(visit.installation, order.document.encode(), order.intent, visit.now)
     return visit.receipt(done, rulebook_subject(visit.installation.environment))
 
 
 def post_policy(visit: Here, body: Body) -> Response:
     """Adopt the next policy."""
     order = visit.order(Signed, body)
-    done = _receipt(visit, order.intent)
-    done = done or adopt_policy(visit.installation, order.document.encode(), order.intent, visit.now)
+    done = adopt_policy(visit.installation, order.document.encode(), order.intent, visit.now)
     return visit.receipt(done, rulebook_subject(visit.installation.environment))
 
 
@@ -85,10 +82,6 @@ def head_of(note: str) -> Head:
     """Read size and root out of a checkpoint that we have just signed, or kept."""
     _, size, root, *_ = note.split("\n")
     return Head(parse_decimal(size), Digest(parse_hash(root).hex()))
-
-
-def _receipt(visit: Visit, signed: SignedIntent) -> Receipt | None:
-    return visit.installation.ledger.receipt(signed.intent.digest)
 
 
 def _rulebook(visit: Visit) -> Rulebook:

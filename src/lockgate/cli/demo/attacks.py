@@ -3,25 +3,21 @@
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lockgate.cli.demo.company import HOSTS, KINDS, make_host
 from lockgate.cli.demo.rogue import forge, rogue_server
 from lockgate.cli.demo.stage import promise
+from lockgate.cli.demo.story import ENDPOINT, Story
 from lockgate.core.passport import parse_passport
 from lockgate.core.policy import open_policy
 from lockgate.core.trust import Root, open_trust
 from lockgate.formats import plain
 from lockgate.formats.names import Endpoint
 
-if TYPE_CHECKING:
-    from lockgate.cli.demo.gate_chapter import Story
-
-ENDPOINT = "prod/magika"
 SERVES = "1.0.0"
 
 
-def play_attacks(story: "Story") -> None:
+def play_attacks(story: Story) -> None:
     """Try everything, one after another."""
     second = make_host(story.stage, HOSTS[1], story.prod)
     _tamper(story, second)
@@ -31,7 +27,7 @@ def play_attacks(story: "Story") -> None:
     _forged(story)
 
 
-def _tamper(story: "Story", host: Path) -> None:
+def _tamper(story: Story, host: Path) -> None:
     stage = story.stage
     with stage.step("tampered-weights-refused", "one flipped byte in the weights on the host's disk") as told:
         copy = _copied(story, "tampered")
@@ -46,7 +42,7 @@ def _tamper(story: "Story", host: Path) -> None:
         told.detail = f"{_run_refused(story, host, copy, 4)}; {story.still_serves(SERVES)}"
 
 
-def _unsigned(story: "Story") -> None:
+def _unsigned(story: Story) -> None:
     stage = story.stage
     with stage.step("unsigned-refused", "a release whose weights are signed by a key that nobody trusts") as told:
         copy = stage.folder / "unsigned"
@@ -60,7 +56,7 @@ def _unsigned(story: "Story") -> None:
         told.detail = f"{story.prod_lockgate(*command, who='alice', expect=4)}; {story.still_serves(SERVES)}"
 
 
-def _evidence(story: "Story") -> None:
+def _evidence(story: Story) -> None:
     stage = story.stage
     with stage.step("moved-result-refused", "the passed result of 1.0.0 is offered for 0.9.0, which failed") as told:
         items = story.prod_lockgate("evidence", "magika@1.0.0", who="alice")["items"]
@@ -76,7 +72,7 @@ def _evidence(story: "Story") -> None:
         told.detail += f"; {story.still_serves(SERVES)}"
 
 
-def _expired(story: "Story") -> None:
+def _expired(story: Story) -> None:
     with story.stage.step("expired-approval-refused", "1.0.1 was approved, but the approvals have expired") as told:
         number = story.authorize("1.0.1", "other thresholds", "--for", "1s")
         time.sleep(1.1)
@@ -85,7 +81,7 @@ def _expired(story: "Story") -> None:
         told.detail += f"; {story.still_serves(SERVES)}"
 
 
-def _forged(story: "Story") -> None:
+def _forged(story: Story) -> None:
     stage, prod = story.stage, story.prod
     what = "a thief with the whole server and all its keys answers with a forged decision for 0.9.0"
     with stage.step("forged-decision-refused", what) as told:
@@ -105,20 +101,20 @@ def _forged(story: "Story") -> None:
         told.detail += f"; {story.still_serves(SERVES)}"
 
 
-def _copied(story: "Story", name: str) -> Path:
+def _copied(story: Story, name: str) -> Path:
     copy = story.stage.folder / name
     shutil.copytree(story.built / SERVES, copy)
     return copy
 
 
-def _run_refused(story: "Story", host: Path, source: Path | None, code: int) -> str:
+def _run_refused(story: Story, host: Path, source: Path | None, code: int) -> str:
     """Try to serve on another host; return why it was refused."""
     words: list[object] = ["run", "--home", host, "--endpoint", ENDPOINT, "--port", 1]
     words += ["--from", source] if source else []
     return str(story.stage.lockgate_text(*words, expect=code))
 
 
-def _document(story: "Story", digest: str) -> bytes:
+def _document(story: Story, digest: str) -> bytes:
     """Fetch a kept document from prod, as anybody with the right to read may."""
     from lockgate.cli.speaking import connect
     from lockgate.formats.names import Name

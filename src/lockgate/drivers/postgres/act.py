@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from psycopg.errors import UniqueViolation
 from psycopg.rows import TupleRow
@@ -32,6 +33,7 @@ from lockgate.formats.digest import Digest
 from lockgate.tlog.merkle import CompactRange, leaf_hashes
 from lockgate.tlog.tiles import new_tiles
 
+_STATES_KEPT = 1024
 _LOAD = """
     SELECT size, peaks, last_time, version, state
     FROM head LEFT JOIN object ON kind = %s AND key = %s
@@ -48,27 +50,29 @@ _PEEK = """
 _DOCUMENT = "SELECT body FROM document WHERE digest = %s"
 _LOCK = "SELECT FROM head FOR UPDATE"
 _WRITE = """
-    WITH still AS (
-        SELECT FROM head WHERE size = %s::bigint FOR UPDATE
+    WITH moved AS (
+        UPDATE head SET size = %s::bigint, peaks = %b, last_time = %s WHERE size = %s::bigint RETURNING one
     ), kept AS (
         INSERT INTO document (digest, body)
-        SELECT t.* FROM still, unnest(%b::bytea[], %b::bytea[]) AS t ON CONFLICT DO NOTHING
+        SELECT t.* FROM moved, unnest(%b::bytea[], %b::bytea[]) AS t ON CONFLICT DO NOTHING
     ), logged AS (
         INSERT INTO entry (idx, leaf_hash, body)
         SELECT %s::bigint + place - 1, leaf_hash, body
-        FROM still, unnest(%b::bytea[], %b::bytea[]) WITH ORDINALITY AS t (leaf_hash, body, place)
-    ), tiled AS (
-        INSERT INTO tile (level, n, root, hashes)
-        SELECT t.* FROM still, unnest(%s::int[], %s::bigint[], %b::bytea[], %b::bytea[]) AS t
+        FROM moved, unnest(%b::bytea[], %b::bytea[]) WITH ORDINALITY AS t (leaf_hash, body, place)
     ), keyed AS (
-        INSERT INTO append_key (digest, first, stop) SELECT %b, %s::bigint, %s::bigint FROM still
+        INSERT INTO append_key (digest, first, stop) SELECT %b, %s::bigint, %s::bigint FROM moved
     ), evolved AS (
         INSERT INTO object (kind, key, first, version, state)
-        SELECT t.* FROM still, unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %b::bytea[]) AS t
+        SELECT t.* FROM moved, unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %b::bytea[]) AS t
         ON CONFLICT (kind, key) DO UPDATE SET version = excluded.version, state = excluded.state
     )
-    UPDATE head SET size = %s::bigint, peaks = %b, last_time = %s FROM still
 """
+_TILED = """, tiled AS (
+        INSERT INTO tile (level, n, root, hashes)
+        SELECT t.* FROM moved, unnest(%s::int[], %s::bigint[], %b::bytea[], %b::bytea[]) AS t
+    )
+"""
+_MOVED = "SELECT FROM moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +217,9 @@ class Act:
                 raise ConflictError(f"{subject} changed since it was read: at {version}, now at {now.get(subject)}")
 
 
+@lru_cache(maxsize=_STATES_KEPT)
 def read_state(kind: str, stored: bytes) -> State:
-    """Read the stored state of an object."""
+    """Read the stored state of an object; the same bytes are read once, because a state never changes."""
     known = STATES.get(kind)
     if known is None:
         raise VerificationError(f"the database holds an object of the unknown kind {kind[:64]!a}")
@@ -280,15 +285,15 @@ def _write(
 
     tiles = new_tiles(tree.size, leaves, tile)
     row = (
-        tree.size,
+        *(grown.size, b"".join(grown.peaks), draft.at, tree.size),
         *([digest.raw for digest in documents], [*documents.values()]),
         *(tree.size, leaves, draft.entries),
-        *([each.level for each in tiles], [each.n for each in tiles]),
-        *([each.root for each in tiles], [each.hashes for each in tiles]),
         *(key.raw, tree.size, grown.size),
         *([subject.kind for subject in objects], [subject.key for subject in objects]),
         *([each.first for each in objects.values()], [each.version for each in objects.values()]),
         [plain.encode(each.state) for each in objects.values()],
-        *(grown.size, b"".join(grown.peaks), draft.at),
     )
-    return connection.execute(_WRITE, row, prepare=True).rowcount == 1
+    if not tiles:
+        return connection.execute(_WRITE + _MOVED, row, prepare=True).rowcount == 1
+    columns = zip(*((each.level, each.n, each.root, each.hashes) for each in tiles), strict=True)
+    return connection.execute(_WRITE + _TILED + _MOVED, (*row, *map(list, columns)), prepare=True).rowcount == 1
