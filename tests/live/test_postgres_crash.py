@@ -108,3 +108,19 @@ def test_a_server_that_is_down_is_told_within_seconds(cluster):
     assert cluster.server.start() == cluster.server.conninfo(OWNER)
     assert append(log, suspended("x"), key=digest("x")).first == 0
     log.close()
+
+
+def test_a_server_that_is_no_longer_the_primary_says_nothing(cluster):
+    _, app = cluster.database()
+    log = Postgres(app, SOURCE, patience=1)
+    append(log, suspended("x"))
+    cluster.server.stop()
+    (cluster.server.data / "standby.signal").touch()
+    cluster.server.start()
+
+    with pytest.raises(UnavailableError, match="is a standby"):
+        Postgres(app, SOURCE)
+    for question in (log.size, lambda: log.find(at_endpoint("x"))):
+        with pytest.raises(UnavailableError):
+            question()
+    log.close()
