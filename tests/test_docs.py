@@ -159,6 +159,16 @@ def test_every_document_type_has_a_specification():
     assert not missing(document_types(), titles)
 
 
+def test_every_noun_of_the_rules_has_one_meaning():
+    rows = re.findall(r"^\| \*\*(.+?)\*\* \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    words = [word.strip().lower() for row in rows for word in row.split(",")]
+    nouns = {found.name for found in pkgutil.iter_modules(lockgate.core.__path__)} - {"rights"} | {"right"}
+
+    assert sorted(nouns - set(words)) == []
+    assert [word for word in words if words.count(word) > 1] == []
+    assert rows == sorted(rows, key=str.lower)
+
+
 def test_an_undocumented_word_is_found():
     assert missing(["change.opened/v1", "log.read"], "## change.opened/v1\n\nlog.read, but not as code") == ["log.read"]
 
