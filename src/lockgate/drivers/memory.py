@@ -139,11 +139,11 @@ class _Act:
             self._check_reads()
             at, first = max(at, memory.last), len(memory.log)
             drafts = [self._draft(event, first + number, actor, key, at) for number, event in enumerate(events)]
+            evolved = self._evolved(events, first, at)
             memory.documents.update(self.kept)
-            for number, (event, entry) in enumerate(zip(events, drafts, strict=True)):
-                memory.log.append(entry)
-                memory.hashes.append(leaf_hash(entry))
-                self._evolve(event, first + number, at)
+            memory.log += drafts
+            memory.hashes += [leaf_hash(entry) for entry in drafts]
+            memory.states |= evolved
             memory.last = at
             receipt = memory.receipts[key] = Receipt(first, len(memory.log))
             return receipt
@@ -160,12 +160,16 @@ class _Act:
         envelope = CloudEvent(str(uuid.uuid4()), self.memory.source, "", subject, at, actor, key, salt, {})
         return encode_entry(write_fact(event, envelope))
 
-    def _evolve(self, event: Event, index: int, at: datetime) -> None:
-        subject = subject_of(event, index)
-        held = self.memory.states.get(subject)
-        state = evolve(held[0] if held else None, event, index, at)
-        if state is not None:
-            self.memory.states[subject] = (state, held[1] if held else index, index)
+    def _evolved(self, events: Sequence[Event], first: int, at: datetime) -> dict[Subject, tuple[State, int, int]]:
+        """Say what becomes of every object that the events are about, before anything is changed."""
+        evolved: dict[Subject, tuple[State, int, int]] = {}
+        for index, event in enumerate(events, first):
+            subject = subject_of(event, index)
+            held = evolved.get(subject) or self.memory.states.get(subject)
+            state = evolve(held[0] if held else None, event, index, at)
+            if state is not None:
+                evolved[subject] = (state, held[1] if held else index, index)
+        return evolved
 
 
 class MemoryBlobs:

@@ -37,9 +37,16 @@ def to_plain(value: Any) -> Json:
         return {str(key): to_plain(item) for key, item in value.items()}
     if hasattr(type(value), "parse"):
         return str(value)
-    members = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    tag = getattr(type(value), "type", None)
-    return {"type": tag, **members} if isinstance(tag, str) else members
+    kind: Any = type(value)
+    tagged, names = _members(kind)
+    return tagged | {name: to_plain(getattr(value, name)) for name in names}
+
+
+@cache
+def _members(kind: type) -> tuple[dict[str, Json], tuple[str, ...]]:
+    """List the fields of a dataclass, and the member that tells its type."""
+    tag = getattr(kind, "type", None)
+    return ({"type": tag} if isinstance(tag, str) else {}), tuple(field.name for field in dataclasses.fields(kind))
 
 
 def from_plain(kind: type[T], value: Json, where: str = "") -> T:
