@@ -49,7 +49,7 @@ def _refuse_skip(report, name):
 @pytest.fixture
 def world():
     """Give a whole installation in memory, and check all of it when the test is done."""
-    from tests.world import World  # noqa: PLC0415 - only tests that use it pay for it
+    from tests.world import World
 
     world = World()
     yield world

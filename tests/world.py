@@ -129,7 +129,7 @@ class World:
         said = self.say("ann", "policy.adopt", environment, after=Digest.of(plain.encode(self.policy)))
         adopt.adopt_policy(self.installation, document, said, self.now)
 
-    def say(  # noqa: PLR0913 - an intent has that many parts
+    def say(
         self,
         who: str,
         act: str,
