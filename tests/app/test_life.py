@@ -128,7 +128,9 @@ class Life(RuleBasedStateMachine):
         assert (done is not None) == (who in ("dave", "olivia", "ann"))
         self.suspended_at = done.first if done else self.suspended_at
 
-    @rule(release=releases, resumes=st.booleans(), spoil=st.sampled_from(["", "", "", "attest", "approve", "wait"]))
+    @rule(
+        release=releases, resumes=st.booleans(), spoil=st.sampled_from(["", "", "", "attest", "approve", "wait", "end"])
+    )
     def promote(self, release, resumes, spoil):
         self.attest(release, Verdict.FAILED if spoil == "attest" else Verdict.PASSED, "0.99")
         number = self.open(release, "alice", resumes and self.suspended_at is not None)
@@ -136,6 +138,8 @@ class Life(RuleBasedStateMachine):
             self.approve(number, "bob", 1)
             self.approve(number, "bob" if spoil == "approve" else "carol", 1)
             self.wait(24 if spoil == "wait" else 0)
+            if spoil == "end":
+                self.end(number, "bob", ("change.reject", reject))
             self.activate(number, "dave")
 
     @rule(hours=st.sampled_from([1, 24, 24 * 31]))
@@ -186,6 +190,6 @@ class Life(RuleBasedStateMachine):
 
 
 Life.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestLife = pytest.mark.slow(Life.TestCase)
