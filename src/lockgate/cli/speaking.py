@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from lockgate.core.intent import Intent, SignedIntent, SshProof, sign_intent
 from lockgate.errors import UnavailableError
 from lockgate.formats import plain
 from lockgate.formats.canonical import Json
@@ -21,6 +20,7 @@ from lockgate.formats.keys import PrivateKey, PublicKey
 from lockgate.formats.names import Endpoint, Name, Tag
 
 if TYPE_CHECKING:
+    from lockgate.core.intent import Intent, SignedIntent
     from lockgate.loader.connection import Connection
 
 P = ParamSpec("P")
@@ -103,10 +103,12 @@ def connect(server: str, actor: Name, key: str) -> "Connection":
     return Connection(server.rstrip("/"), actor, signing(key))
 
 
-def signing(key: str) -> Callable[[Intent], SignedIntent]:
+def signing(key: str) -> "Callable[[Intent], SignedIntent]":
     """Make intents be signed by a key file, or by the SSH agent for `agent:FILE` (an OpenSSH public key)."""
     if key.startswith(AGENT):
         return _agent_signing(Path(key.removeprefix(AGENT)))
+    from lockgate.core.intent import sign_intent
+
     private = private_key(Path(key))
     return lambda intent: sign_intent(intent, private)
 
@@ -182,16 +184,16 @@ def progress(label: str, length: int | None = None) -> AbstractContextManager[Ca
     return bar(label, length, shown=sys.stderr.isatty())
 
 
-def _agent_signing(public: Path) -> Callable[[Intent], SignedIntent]:
+def _agent_signing(public: Path) -> "Callable[[Intent], SignedIntent]":
     from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
-    from lockgate.core.intent import NAMESPACE
+    from lockgate.core.intent import NAMESPACE, SignedIntent, SshProof
     from lockgate.drivers.ssh_agent import SshAgent
 
     key = PublicKey.from_loaded(load_ssh_public_key(read(public)))
     agent = SshAgent(Path(os.environ.get("SSH_AUTH_SOCK", "/nowhere")))
 
-    def sign(intent: Intent) -> SignedIntent:
+    def sign(intent: "Intent") -> SignedIntent:
         return SignedIntent(intent, SshProof(agent.sign(key, plain.encode(intent), NAMESPACE)))
 
     return sign
