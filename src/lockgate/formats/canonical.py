@@ -78,7 +78,9 @@ def _refuse(token: str) -> NoReturn:
 
 
 def _check(value: Json, depth: int = 0) -> None:
-    if isinstance(value, Mapping):
+    if value is None or isinstance(value, str | int):  # first: most of what there is
+        _check_scalar(value)
+    elif isinstance(value, Mapping):
         _check_depth(depth)
         for name, member in value.items():
             _check_name(name)

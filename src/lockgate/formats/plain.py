@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from lockgate.errors import VerificationError
@@ -22,6 +22,8 @@ from lockgate.formats.instant import parse_instant, write_instant
 T = TypeVar("T")
 _Reader = Callable[[Json, str], Any]
 
+_SCALARS_KEPT = 4096  # of each kind: the same digests, names and instants come again and again
+
 
 def to_plain(value: Any) -> Json:
     """Turn a value made of dataclasses and scalars into JSON."""
@@ -29,14 +31,14 @@ def to_plain(value: Any) -> Json:
         return value
     if isinstance(value, datetime):
         return write_instant(value)
+    if hasattr(type(value), "parse"):
+        return str(value)
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
-    if hasattr(type(value), "parse"):
-        return str(value)
     kind: Any = type(value)
     tagged, names = _members(kind)
     return tagged | {name: to_plain(getattr(value, name)) for name in names}
@@ -113,6 +115,8 @@ def _exactly(kind: type) -> _Reader:
 
 
 def _scalar(parse: Callable[[str], Any]) -> _Reader:
+    parse = lru_cache(maxsize=_SCALARS_KEPT)(parse)
+
     def read(value: Json, where: str) -> Any:
         if not isinstance(value, str):
             raise VerificationError(f"{where}: found {type(value).__name__}, wanted text")

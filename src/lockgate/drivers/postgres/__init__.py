@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from lockgate.app.ports import Receipt, Transaction
 from lockgate.core.journal import State, Subject
-from lockgate.drivers.postgres.act import Act, read_document, read_state
+from lockgate.drivers.postgres.act import Act, check_document, read_documents, read_state
 from lockgate.drivers.postgres.connections import Connections
 from lockgate.drivers.postgres.schema import migrate, rebuild_projections
 from lockgate.drivers.postgres.stored_hashes import read_hashes
@@ -76,7 +76,7 @@ class Postgres:
 
     def document(self, digest: Digest) -> bytes:
         """Return a kept document."""
-        return read_document(self._connections, digest)
+        return check_document(digest, read_documents(self._connections, [digest]).get(digest))
 
     def size(self) -> int:
         """Return how many entries the log has."""

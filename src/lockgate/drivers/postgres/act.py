@@ -13,9 +13,9 @@ Only one thing can be unknown after a lost connection: whether the append was do
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -47,7 +47,7 @@ _PEEK = """
             FROM unnest(%s::text[], %s::text[], %s::bool[]) AS asked (kind, key, wanted) JOIN object USING (kind, key)
         ) AS now ON true
 """
-_DOCUMENT = "SELECT body FROM document WHERE digest = %s"
+_DOCUMENTS = "SELECT digest, body FROM document WHERE digest = ANY(%b::bytea[])"
 _LOCK = "SELECT FROM head FOR UPDATE"
 _WRITE = """
     WITH moved AS (
@@ -126,6 +126,7 @@ class Act:
         self._read: dict[Subject, tuple[int | None, State | None]] = {}
         self._heads: dict[int, _Head] = {}
         self._kept: dict[Digest, bytes] = {}
+        self._stored: dict[Digest, bytes] = {}
         self._appended = False
 
     def load(self, subject: Subject) -> State | None:
@@ -141,7 +142,16 @@ class Act:
     def document(self, digest: Digest) -> bytes:
         """Return a document, also one that is about to be kept."""
         kept = self._kept.get(digest)
-        return kept if kept is not None else read_document(self._connections, digest)
+        if kept is not None:
+            return kept
+        if digest not in self._stored:
+            self._stored |= read_documents(self._connections, self._beside(digest))
+        return check_document(digest, self._stored.get(digest))
+
+    def _beside(self, digest: Digest) -> set[Digest]:
+        """Guess what is asked for next: the documents that the same loaded object names, in the same round trip."""
+        named = (set(_digests(state)) for _, state in self._read.values())
+        return {digest}.union(*(digests for digests in named if digest in digests))
 
     def keep(self, document: bytes) -> Digest:
         """Keep a document when the append commits."""
@@ -226,15 +236,32 @@ def read_state(kind: str, stored: bytes) -> State:
     return plain.decode(known, stored, limit=max(len(stored), 1))
 
 
-def read_document(connections: Connections, digest: Digest) -> bytes:
-    """Return a kept document, if it still is what was kept."""
-    rows = connections.ask(_DOCUMENT, (digest.raw,))
-    if not rows:
+def read_documents(connections: Connections, digests: Collection[Digest]) -> dict[Digest, bytes]:
+    """Return those of some documents that are stored, as they are stored: see `check_document`."""
+    rows = connections.ask(_DOCUMENTS, ([digest.raw for digest in digests],))
+    return {Digest(digest.hex()): body for digest, body in rows}
+
+
+def check_document(digest: Digest, stored: bytes | None) -> bytes:
+    """Return a document that was read, if it still is what was kept."""
+    if stored is None:
         raise UnavailableError(f"document {digest} is not here")
-    body: bytes = rows[0][0]
-    if Digest.of(body) != digest:
+    if Digest.of(stored) != digest:
         raise VerificationError(f"document {digest} was altered")
-    return body
+    return stored
+
+
+def _digests(value: object) -> Iterator[Digest]:
+    """Find the digests in a state."""
+    if isinstance(value, Digest):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _digests(item)
+    elif isinstance(value, Mapping):
+        yield from _digests(tuple(value.values()))
+    elif is_dataclass(value):
+        yield from _digests(tuple(getattr(value, field.name) for field in fields(value)))
 
 
 def only(rows: Sequence[TupleRow]) -> TupleRow:
