@@ -204,7 +204,9 @@ class World:
         before = stable.release if stable else None
         tag = release.manifest.tag
         digest = Digest.of(plain.encode(self.policy))
-        content = Content("normal", PROD, tag, release.digest, before, resumes, digest, "because")
+        content = Content(
+            "normal", PROD, tag, release.digest, before, self.endpoint().epoch, resumes, digest, "because"
+        )
         said = self.say(who, "change.open", PROD, before=before, after=content.digest)
         return open_change(self.installation, content, said, self.now).first
 

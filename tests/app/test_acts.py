@@ -63,6 +63,7 @@ def test_a_name_is_bound_once(world: World) -> None:
         ({"release": Digest.of(b"")}, r"magika@1\.0\.0 is sha256:.*, not sha256:e3b0"),
         ({"before": Digest.of(b"")}, "prod/magika serves None, not sha256:e3b0"),
         ({"policy": Digest.of(b"")}, "the policy in force is sha256:.*, not sha256:e3b0"),
+        ({"epoch": 0}, "prod/magika stands at entry -1, not 0"),
         ({"resumes": True}, "prod/magika is not suspended, so nothing is to be resumed"),
     ],
 )
@@ -74,6 +75,7 @@ def test_a_change_is_opened_for_what_is_true(world: World, spoilt: dict, reason:
         release.manifest.tag,
         release.digest,
         None,
+        -1,
         resumes=False,
         policy=world.installation.policy().digest,
         reason="x",

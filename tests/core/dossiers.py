@@ -77,7 +77,7 @@ def release_of(manifest):
 def content_of(release, **changes):
     tag, pinned = release.manifest.tag, Digest.of(plain.encode(policy()))
     return replace(
-        Content("normal", PROD, tag, release.digest, None, resumes=False, policy=pinned, reason="why"), **changes
+        Content("normal", PROD, tag, release.digest, None, -1, resumes=False, policy=pinned, reason="why"), **changes
     )
 
 

@@ -72,7 +72,9 @@ class Client:
             return
         before = Digest.parse(found["slots"][-1]["release"])
         policy = Digest.of(plain.encode(self.world.policy))
-        content = Content("normal", PROD, release.manifest.tag, release.digest, before, False, policy, "because")  # noqa: FBT003
+        content = Content(
+            "normal", PROD, release.manifest.tag, release.digest, before, found["epoch"], False, policy, "because"
+        )  # noqa: FBT003
         opened = self.act(
             "alice", "/api/v1/changes", "change.open", PROD, before=before, after=content.digest, content=content
         )

@@ -40,10 +40,10 @@ def evidence(served, digest, manifest):
 
 
 def open_change(served, digest, manifest):
-    stable = served.world.endpoint().stable
+    stable, epoch = served.world.endpoint().stable, served.world.endpoint().epoch
     before = stable.release if stable else None
     policy = Digest.parse(served.get("alice", "installation").json()["policy"]["digest"])
-    content = Content("normal", PROD, manifest.tag, digest, before, resumes=False, policy=policy, reason="because")
+    content = Content("normal", PROD, manifest.tag, digest, before, epoch, resumes=False, policy=policy, reason="x")
     said = served.world.say("alice", "change.open", PROD, before=before, after=content.digest)
     return served.post("alice", "changes", said, content=content)
 

@@ -17,7 +17,7 @@ from lockgate.formats import plain
 
 def activate(installation: Installation, number: int, signed: SignedIntent, now: datetime) -> Receipt:
     """Carry out change `number`, if the gate lets it through: one transaction, or nothing."""
-    if done := installation.ledger.receipt(signed.intent.digest):
+    if done := installation.done(signed, "change.activate"):
         return done
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "change.activate", now, tx)
@@ -43,7 +43,7 @@ def _judged(installation: Installation, change: Change, now: datetime, tx: Trans
     check_open(change)
     content = plain.decode(Content, tx.document(change.content))
     state = loaded_endpoint(tx, content.endpoint)
-    check_activation(state, change.number, content.before, resumes=content.resumes)
+    check_activation(state, content.epoch, resumes=content.resumes)
     policy = installation.policy(tx)
     check_policy(content, policy.digest)
     dossier = _dossier(change, content, tx)

@@ -24,7 +24,7 @@ def found(installation: Installation, document: bytes, root: Root, now: datetime
 
 def adopt_trust(installation: Installation, document: bytes, signed: SignedIntent, now: datetime) -> Receipt:
     """Adopt the next trust document, signed by the threshold of the one in force."""
-    if done := installation.ledger.receipt(signed.intent.digest):
+    if done := installation.done(signed, "trust.adopt"):
         return done
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "trust.adopt", now, tx)
@@ -39,7 +39,7 @@ def adopt_trust(installation: Installation, document: bytes, signed: SignedInten
 
 def adopt_policy(installation: Installation, document: bytes, signed: SignedIntent, now: datetime) -> Receipt:
     """Adopt the next policy, signed by the threshold of the trust document in force."""
-    if done := installation.ledger.receipt(signed.intent.digest):
+    if done := installation.done(signed, "policy.adopt"):
         return done
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "policy.adopt", now, tx)

@@ -17,7 +17,7 @@ from lockgate.formats.statement import parse_statement
 
 def attest(installation: Installation, tag: Tag, statement: bytes, signed: SignedIntent, now: datetime) -> Receipt:
     """Take a statement into the evidence of a release, failed results too."""
-    if done := installation.ledger.receipt(signed.intent.digest):
+    if done := installation.done(signed, "release.attest"):
         return done
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "release.attest", now, tx)

@@ -28,7 +28,7 @@ from lockgate.formats.names import Endpoint
 
 def open_change(installation: Installation, content: Content, signed: SignedIntent, now: datetime) -> Receipt:
     """Open a change. Its number is the leaf index of the entry."""
-    if done := installation.ledger.receipt(signed.intent.digest):
+    if done := installation.done(signed, "change.open"):
         return done
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "change.open", now, tx)
@@ -40,7 +40,7 @@ def open_change(installation: Installation, content: Content, signed: SignedInte
 
 def approve(installation: Installation, number: int, signed: SignedIntent, now: datetime) -> Receipt:
     """Approve a change: its exact content, until the intent expires, by somebody who is no author of it."""
-    if done := installation.ledger.receipt(signed.intent.digest):
+    if done := installation.done(signed, "change.approve"):
         return done
     with installation.ledger.transaction() as tx:
         said, change = _heard(installation, "change.approve", number, signed, now, tx)
@@ -52,7 +52,7 @@ def approve(installation: Installation, number: int, signed: SignedIntent, now: 
 
 def reject(installation: Installation, number: int, signed: SignedIntent, now: datetime) -> Receipt:
     """Reject a change for good."""
-    if done := installation.ledger.receipt(signed.intent.digest):
+    if done := installation.done(signed, "change.reject"):
         return done
     with installation.ledger.transaction() as tx:
         said, change = _heard(installation, "change.reject", number, signed, now, tx)
@@ -63,7 +63,7 @@ def reject(installation: Installation, number: int, signed: SignedIntent, now: d
 
 def withdraw(installation: Installation, number: int, signed: SignedIntent, now: datetime) -> Receipt:
     """Take one's own change back."""
-    if done := installation.ledger.receipt(signed.intent.digest):
+    if done := installation.done(signed, "change.withdraw"):
         return done
     with installation.ledger.transaction() as tx:
         said, change = _heard(installation, "change.withdraw", number, signed, now, tx)
@@ -104,6 +104,7 @@ def _check_content(installation: Installation, content: Content, tx: Transaction
     differences = (
         (content.release != record.release, f"{content.tag} is {record.release}, not {content.release}"),
         (content.before != stable, f"{content.endpoint} serves {stable}, not {content.before}"),
+        (content.epoch != state.epoch, f"{content.endpoint} stands at entry {state.epoch}, not {content.epoch}"),
         (content.policy != policy.digest, f"the policy in force is {policy.digest}, not {content.policy}"),
         (content.resumes and not state.suspended, f"{content.endpoint} is not suspended, so nothing is to be resumed"),
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from lockgate.app.ports import Blobs, Catalog, Checkpoints, History, Ledger, Transaction
+from lockgate.app.ports import Blobs, Catalog, Checkpoints, History, Ledger, Receipt, Transaction
 from lockgate.core.intent import Said, SignedIntent, open_intent
 from lockgate.core.journal import Rulebook, rulebook_subject
 from lockgate.core.policy import POLICY, Policy
@@ -64,6 +64,12 @@ class Installation:
             found = self._agreed[place] = open_agreed(Policy, document, POLICY, root)
         assert isinstance(found.document, Policy)
         return Agreed(found.document, found.digest)
+
+    def done(self, signed: SignedIntent, act: str) -> Receipt | None:
+        """Return the receipt of an intent that was carried out before, so that saying it twice does it once."""
+        if signed.intent.act != act:
+            raise VerificationError(f"the intent says {signed.intent.act[:64]!a}, this is {act}")
+        return self.ledger.receipt(signed.intent.digest)
 
     def hear(self, signed: SignedIntent, act: str, now: datetime, tx: Transaction) -> Said:
         """Verify who speaks, that they have the right to `act`, and that they saw our log; else raise."""

@@ -36,7 +36,7 @@ def register(installation: Installation, submitted: Submission, signed: SignedIn
 
     Enforces: verified_admission
     """
-    if done := installation.ledger.receipt(signed.intent.digest):
+    if done := installation.done(signed, "release.register"):
         return done
     bundles = {name: bundle.encode() for name, bundle in submitted.bundles.items()}
     admitted = admit(submitted.manifest.encode(), bundles, installation.trust().document, now)

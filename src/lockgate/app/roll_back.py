@@ -20,7 +20,7 @@ def roll_back(installation: Installation, endpoint: Endpoint, signed: SignedInte
 
     Enforces: complete_rollback
     """
-    if done := installation.ledger.receipt(signed.intent.digest):
+    if done := installation.done(signed, "endpoint.roll-back"):
         return done
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "endpoint.roll-back", now, tx)

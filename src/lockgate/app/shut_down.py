@@ -32,7 +32,7 @@ def shut_down(installation: Installation, endpoint: Endpoint, signed: SignedInte
 
 
 def _suspend(installation: Installation, endpoint: Endpoint, signed: SignedIntent, now: datetime) -> Receipt:
-    if done := installation.ledger.receipt(signed.intent.digest):
+    if done := installation.done(signed, "endpoint.suspend"):
         return done
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "endpoint.suspend", now, tx)

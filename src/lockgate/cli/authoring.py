@@ -48,8 +48,12 @@ def read_draft(path: Path, at: datetime) -> Draft:
         components = _table(written, "components")
         bundles = {name: (path.parent / str(_table(components, name)["signature"])).read_bytes() for name in components}
         folders = {name: path.parent / str(_table(components, name)["path"]) for name in components}
-    except tomllib.TOMLDecodeError as e:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise VerificationError(f"{path} is not TOML: {e}") from e
+    except RecursionError as e:
+        raise VerificationError(f"{path} is nested too deep") from e
+    except ValueError as e:
+        raise VerificationError(f"{path}: a path holds a NUL") from e
     except KeyError as e:
         raise VerificationError(f"{path}: a component has no {e.args[0]}") from e
     except OSError as e:
@@ -62,10 +66,15 @@ def read_draft(path: Path, at: datetime) -> Draft:
         "type": "release/v1",
         "created_at": plain.to_plain(at),
         "components": parts,
-        "contract": {name: sorted(values) if isinstance(values, list) else values for name, values in contract.items()},
+        "contract": {name: _sorted(values) for name, values in contract.items()},
         "serve": serve,
     }
     return Draft(plain.from_plain(Manifest, manifest, str(path)), bundles, folders)
+
+
+def _sorted(values: Json) -> Json:
+    texts = isinstance(values, list) and all(isinstance(value, str) for value in values)
+    return sorted(map(str, values)) if texts and isinstance(values, list) else values
 
 
 def _part(name: str, written: Mapping[str, Json], bundle: bytes) -> Json:

@@ -176,9 +176,12 @@ def _open(connection: "Connection", tag: Tag, endpoint: Endpoint, reason: str, *
     installation = connection.get("/api/v1/installation")
     policy = installation.get("policy")
     assert isinstance(policy, dict)
-    stable, _ = _slots(connection.find(f"/api/v1/endpoints/{endpoint}") or {})
+    state = connection.find(f"/api/v1/endpoints/{endpoint}") or {"epoch": -1}
+    stable, epoch = _slots(state)[0], state["epoch"]
+    if not isinstance(epoch, int):
+        raise VerificationError(f"the server says no epoch of {endpoint}")
     content = Content(
-        "normal", endpoint, tag, Digest.parse(str(record["release"])), stable, resumes,
+        "normal", endpoint, tag, Digest.parse(str(record["release"])), stable, epoch, resumes,
         Digest.parse(str(policy["digest"])), reason,
     )  # fmt: skip
     intent = connection.intend("change.open", endpoint, before=stable, after=content.digest)

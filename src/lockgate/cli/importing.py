@@ -24,7 +24,7 @@ def import_bundle(connection: Connection, bundle: Path) -> Mapping[str, Json]:
         with zipfile.ZipFile(bundle) as archive:
             passport = parse_passport(_member(archive, "passport.json", MAX_PASSPORT))
             _upload_blobs(connection, archive, passport)
-    except (zipfile.BadZipFile, KeyError, OSError) as e:
+    except (zipfile.BadZipFile, KeyError, OSError, EOFError, ValueError, RuntimeError) as e:
         raise VerificationError(f"{bundle} is not a whole release bundle: {e}") from e
     envelope = dsse.parse(passport.manifest.encode())
     if envelope.payload_type != MANIFEST:
@@ -61,6 +61,8 @@ def _upload_blobs(connection: Connection, archive: zipfile.ZipFile, passport: Pa
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     found = archive.getinfo(name)
+    if found.compress_type != zipfile.ZIP_STORED:
+        raise VerificationError(f"{name} is compressed, and no member of a release bundle is")
     if found.file_size > limit:
         raise VerificationError(f"{name} has {found.file_size} bytes, more than the {limit} allowed")
     return archive.read(found)

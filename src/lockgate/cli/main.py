@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from lockgate import __version__
+from lockgate.cli.speaking import one_line
 from lockgate.errors import DeniedError, LockgateError
 
 # Command, the module that has it, and the line that --help shows. Modules are imported when their command is called.
@@ -83,8 +84,7 @@ def main() -> NoReturn:
     except LockgateError as e:
         sys.exit(_explain(e))
     except click.ClickException as e:
-        e.show()
-        sys.exit(2)
+        sys.exit(_explain_usage(e))
     except click.Abort:
         click.echo("stopped by hand; nothing was half done", err=True)
         sys.exit(130)
@@ -101,5 +101,13 @@ def _explain(error: LockgateError) -> int:
         click.echo(json.dumps({"error": word, "reasons": list(reasons), "exit": code}))
     else:
         for reason in reasons:
-            click.secho(f"{word}: {reason}", fg="red", err=True)
+            click.secho(f"{word}: {one_line(reason)}", fg="red", err=True)
     return code
+
+
+def _explain_usage(error: click.ClickException) -> int:
+    if "--json" in sys.argv:
+        click.echo(json.dumps({"error": "usage", "reasons": [error.format_message()], "exit": 2}))
+    else:
+        error.show()
+    return 2

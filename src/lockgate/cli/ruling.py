@@ -124,10 +124,13 @@ def check_policy(document: Path, json_: bool) -> None:
 
 def _written(path: Path, kind: str) -> Json:
     """Read YAML into JSON values; the `type` member may be left out."""
+    content = read(path)
     try:
-        found = yaml.safe_load(read(path))
-    except yaml.YAMLError as e:
+        found = yaml.safe_load(content)
+    except (yaml.YAMLError, ValueError) as e:  # ValueError: a date that the calendar does not have
         raise VerificationError(f"{path} is not YAML: {e}") from e
-    if not isinstance(found, dict):
+    except RecursionError as e:
+        raise VerificationError(f"{path} is nested too deep") from e
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise VerificationError(f"{path} is not a {kind} document")
     return {"type": f"{kind}/v1", **found}

@@ -1,5 +1,6 @@
 """What can be done with nobody else: sign a directory, verify one, make keys? Offline."""
 
+import os
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from lockgate.cli.speaking import (
     private_key,
     progress,
     public_key,
+    read,
     show,
     write_new,
 )
@@ -33,7 +35,7 @@ def sign(directory: Path, key: Path, signature: Path, certificate: tuple[Path, .
     from lockgate.formats.certificates import read_certificates
     from lockgate.loader.directory import sign_directory
 
-    chain = [der for path in certificate for der in read_certificates(path.read_bytes())]
+    chain = [der for path in certificate for der in read_certificates(read(path))]
     with progress(f"signing {directory}", _bytes_below(directory)) as advance:
         sealed = sign_directory(directory, private_key(key), signature, certificates=chain, progress=advance)
     found = {"digest": str(sealed.dir_hash), "files": len(sealed.files), "signature": str(signature)}
@@ -58,7 +60,7 @@ def verify(
 
     if not keys and not roots:
         raise click.UsageError("say whom you trust: --public-key or --root")
-    trusted = Trusted(tuple(public_key(path) for path in keys), tuple(path.read_bytes() for path in roots))
+    trusted = Trusted(tuple(public_key(path) for path in keys), tuple(read(path) for path in roots))
     with progress(f"verifying {directory}", _bytes_below(directory)) as advance:
         component = verify_directory(directory, signature, trusted, at=now(), deep=deep, progress=advance)
     found = {
@@ -80,8 +82,11 @@ def key() -> None:
 @as_json
 def create_keys(paths: tuple[Path, ...], algorithm: str, json_: bool) -> None:
     """Create a private key at each PATH (mode 0600) and its public half at PATH.pub."""
-    if held := [path for path in paths if path.exists()]:
+    places = [place for path in paths for place in (path, path.with_name(f"{path.name or '.'}.pub"))]
+    if held := [place for place in places if os.path.lexists(place)]:
         raise ConflictError(f"{held[0]} exists; a key is never overwritten")
+    if len({place.absolute() for place in places}) < len(places):
+        raise ConflictError("one path is named twice; a key is never overwritten")
     made = {path: _create_key(path, algorithm) for path in paths}
     found = [{"path": str(path), "key_id": str(key.key_id), "public_key": str(key)} for path, key in made.items()]
     show(json_, {"keys": found}, *(f"created {one['path']}: {one['key_id']}" for one in found))

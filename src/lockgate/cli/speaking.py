@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from lockgate.errors import UnavailableError
+from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.keys import PrivateKey, PublicKey
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 AGENT = "agent:"
+_LARGEST = 64 << 20  # bytes of a file that is read whole
 
 
 class Text(click.ParamType):  # type: ignore[type-arg]  # click 8.5 makes it generic, 8.3 does not
@@ -36,8 +37,6 @@ class Text(click.ParamType):  # type: ignore[type-arg]  # click 8.5 makes it gen
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read the value; a bad one is an error of usage."""
-        from lockgate.errors import VerificationError
-
         if not isinstance(value, str):
             return value
         try:
@@ -116,7 +115,7 @@ def signing(key: str) -> "Callable[[Intent], SignedIntent]":
 def private_key(path: Path) -> PrivateKey:
     """Read a private key from a PEM file; an encrypted one asks for LOCKGATE_KEY_PASSWORD."""
     password = os.environ.get("LOCKGATE_KEY_PASSWORD")
-    return PrivateKey.from_pem(read(path), password.encode() if password else None)
+    return PrivateKey.from_pem(read(path), os.fsencode(password) if password else None)
 
 
 def public_key(path: Path) -> PublicKey:
@@ -127,14 +126,18 @@ def public_key(path: Path) -> PublicKey:
 def read(path: Path) -> bytes:
     """Read a file that the user named."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
     except OSError as e:
         raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
+    if len(content) > _LARGEST:
+        raise VerificationError(f"{path} has more than {_LARGEST} bytes")
+    return content
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file that the user named, whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.parent / f".{path.name[:200]}.{os.getpid()}"
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as stream:
@@ -145,7 +148,8 @@ def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
     except OSError as e:
         raise UnavailableError(f"cannot write {path}: {e.strerror}") from e
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # it became the file, or was never made
+            draft.unlink()
 
 
 def now() -> datetime:
@@ -159,7 +163,13 @@ def show(json_: bool, value: object, *lines: str) -> None:
         click.echo(json.dumps(plain.to_plain(value)))
     else:
         for line in lines:
-            click.echo(line)
+            click.echo("\n".join(one_line(part) for part in line.split("\n")))
+
+
+def one_line(text: str) -> str:
+    """Write text of others so that it moves no cursor, changes no colour and makes no second line."""
+    flat = " ".join(part for part in (line.rstrip() for line in text.splitlines()) if part) if "\n" in text else text
+    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in flat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +195,17 @@ def progress(label: str, length: int | None = None) -> AbstractContextManager[Ca
 
 
 def _agent_signing(public: Path) -> "Callable[[Intent], SignedIntent]":
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
     from lockgate.core.intent import NAMESPACE, SignedIntent, SshProof
     from lockgate.drivers.ssh_agent import SshAgent
 
-    key = PublicKey.from_loaded(load_ssh_public_key(read(public)))
+    content = read(public)
+    try:
+        key = PublicKey.from_loaded(load_ssh_public_key(content))
+    except (ValueError, UnsupportedAlgorithm) as e:
+        raise VerificationError(f"{public} is not an OpenSSH public key") from e
     agent = SshAgent(Path(os.environ.get("SSH_AUTH_SOCK", "/nowhere")))
 
     def sign(intent: "Intent") -> SignedIntent:

@@ -22,7 +22,11 @@ Phase: TypeAlias = Literal["opened", "authorized", "closed", "rejected", "withdr
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a change would do: take `endpoint` from the release `before` to `release`. Approvals sign its digest."""
+    """What a change would do: take `endpoint` from the release `before` to `release`. Approvals sign its digest.
+
+    `epoch` is the log entry that last changed the endpoint, so that the change is about that state and no other, also
+    when a later state looks the same (-1: nothing happened there yet).
+    """
 
     type: ClassVar[str] = "change/v1"
     kind: Literal["normal"]
@@ -30,6 +34,7 @@ class Content:
     tag: Tag
     release: Digest
     before: Digest | None
+    epoch: int
     resumes: bool
     policy: Digest
     reason: str

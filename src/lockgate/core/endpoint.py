@@ -102,16 +102,15 @@ def check_here(endpoint: Endpoint, environment: Name) -> None:
         raise DeniedError(f"{endpoint} is not of this installation, which is {environment}")
 
 
-def check_activation(state: State, number: int, before: Digest | None, *, resumes: bool) -> None:
-    """Raise `DeniedError` unless change `number` was approved for the endpoint as it is now."""
+def check_activation(state: State, epoch: int, *, resumes: bool) -> None:
+    """Raise `DeniedError` unless a change that was opened at `epoch` is still about the endpoint as it is now."""
     reasons = []
-    found = state.stable.release if state.stable else None
-    if before != found:
-        reasons.append(f"the change was opened when {state.endpoint} served {before}; now it serves {found}")
-    if state.suspended and not (resumes and number > state.epoch):
+    if epoch != state.epoch:
         reasons.append(
-            f"{state.endpoint} is suspended since entry {state.epoch}: a later change that resumes it is needed"
+            f"{state.endpoint} has changed (entry {state.epoch}) since the change was opened for it ({epoch})"
         )
+    if state.suspended and not resumes:
+        reasons.append(f"{state.endpoint} is suspended since entry {state.epoch}: a change that resumes it is needed")
     if reasons:
         raise DeniedError(*reasons)
 
@@ -123,6 +122,8 @@ def check_rollback(state: State) -> Slot:
     """
     if state.suspended:
         raise DeniedError(f"{state.endpoint} is suspended: only a new approved change resumes it")
+    if state.rolled_back_by is not None:
+        raise DeniedError(f"{state.endpoint} was rolled back already: going to any other release is a change")
     if state.former is None:
         raise DeniedError(f"{state.endpoint} has no former release to roll back to")
     return state.former

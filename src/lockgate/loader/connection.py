@@ -4,6 +4,7 @@ Whatever comes back is parsed strictly, and whatever matters in it carries a sig
 """
 
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,10 +30,25 @@ Body: TypeAlias = bytes | Iterable[bytes] | None
 MAX_ANSWER = 32 << 20
 _TIMEOUT = urllib3.Timeout(connect=5, read=60)
 _SESSION = timedelta(minutes=2)
+_WHOLE_SECONDS = 120.0  # for an answer that is read whole, however slowly it drips
+_PIECE = 1 << 16
+_LONGEST_TOKEN = 4096
 _ERRORS: Mapping[int, type[LockgateError]] = {
     400: VerificationError, 404: DeniedError, 412: ConflictError, 413: VerificationError, 422: VerificationError,
     429: UnavailableError, 502: UnavailableError, 503: UnavailableError, 504: UnavailableError,
 }  # fmt: skip
+
+
+class Answer(dict[str, Json]):
+    """A JSON object that a server answered. What it should hold and does not is the server's fault, and is said so."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise VerificationError(f"the server's answer has no {name}")
+
+    @classmethod
+    def read(cls, content: bytes) -> "Answer":
+        """Read an object, and every object in it, from JSON."""
+        return cls((name, _answered(value)) for name, value in _parse(content).items())
 
 
 @dataclass
@@ -48,15 +64,16 @@ class Connection:
 
     def get(self, path: str, **query: object) -> Mapping[str, Json]:
         """Read a JSON object."""
-        return canonical.parse_object(self.fetch(path, **query), limit=MAX_ANSWER)
+        return Answer.read(self.fetch(path, **query))
 
     def find(self, path: str) -> Mapping[str, Json] | None:
         """Read a JSON object, None if there is nothing."""
         answer = self._send("GET", path, None, {})
+        content = _read(answer)
         if answer.status == 404:
             return None
-        _check(answer.status, answer.data)
-        return canonical.parse_object(answer.data, limit=MAX_ANSWER)
+        _check(answer.status, content)
+        return Answer.read(content)
 
     def fetch(self, path: str, **query: object) -> bytes:
         """Read the bytes of an answer."""
@@ -69,8 +86,7 @@ class Connection:
         content = canonical.encode(
             {"intent": plain.to_plain(signed), **{k: plain.to_plain(v) for k, v in body.items()}}
         )
-        answer = self._ask("POST", path, content, {"Idempotency-Key": intent.nonce})
-        return canonical.parse_object(answer, limit=MAX_ANSWER)
+        return Answer.read(self._ask("POST", path, content, {"Idempotency-Key": intent.nonce}))
 
     def intend(
         self,
@@ -94,20 +110,22 @@ class Connection:
         """Send a file of `size` bytes."""
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         answer = self._send("PUT", path, iter(pieces), headers)
-        _check(answer.status, answer.data)
+        _check(answer.status, _read(answer))
 
     def has(self, path: str) -> bool:
         """Ask whether something is there."""
         answer = self._send("HEAD", path, None, {})
+        content = _read(answer)
         if answer.status not in (200, 204, 404):
-            _check(answer.status, answer.data)
+            _check(answer.status, content)
         return answer.status != 404
 
     def stream(self, path: str) -> urllib3.BaseHTTPResponse:
         """Open an answer for reading piece by piece."""
-        answer = self._send("GET", path, None, {}, preload=False)
+        answer = self._send("GET", path, None, {})
         if answer.status != 200:
-            _check(answer.status, answer.read(MAX_ANSWER))
+            _check(answer.status, _read(answer))
+            raise UnavailableError(f"the server answered {answer.status}, and no file")
         return answer
 
     def _ask(
@@ -115,18 +133,18 @@ class Connection:
     ) -> bytes:
         kind = {"Content-Type": "application/json"} if body is not None else {}
         answer = self._send(method, path, body, {**kind, **(headers or {})})
-        _check(answer.status, answer.data)
-        return answer.data
+        content = _read(answer)
+        _check(answer.status, content)
+        return content
 
-    def _send(
-        self, method: str, path: str, body: Body, headers: Mapping[str, str], *, preload: bool = True
-    ) -> urllib3.BaseHTTPResponse:
+    def _send(self, method: str, path: str, body: Body, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         if self.token is None and not path.startswith("/log/"):
             self.token = self._open_session()
-        answer = self._request(method, path, body, headers, preload=preload)
+        answer = self._request(method, path, body, headers)
         if answer.status == 401 and isinstance(body, bytes | None):
+            _read(answer)
             self.token = self._open_session()
-            answer = self._request(method, path, body, headers, preload=preload)
+            answer = self._request(method, path, body, headers)
         return answer
 
     def _open_session(self) -> str:
@@ -134,21 +152,25 @@ class Connection:
         intent = self.intend("session.open", environment, lasts=_SESSION)
         content = canonical.encode({"intent": plain.to_plain(self.sign(intent))})
         headers = {"Content-Type": "application/json", "Idempotency-Key": intent.nonce}
-        answer = self._request("POST", "/api/v1/sessions", content, headers, preload=True)
-        _check(answer.status, answer.data)
-        token = canonical.parse_object(answer.data, limit=MAX_ANSWER).get("token")
-        if not isinstance(token, str):
+        answer = self._request("POST", "/api/v1/sessions", content, headers)
+        opened = _read(answer)
+        _check(answer.status, opened)
+        token = Answer.read(opened).get("token")
+        if not isinstance(token, str) or not 0 < len(token) <= _LONGEST_TOKEN:
             raise VerificationError("the server opened a session without a token")
+        if not (token.isascii() and token.isprintable()):
+            raise VerificationError("the token of the session is none: it holds more than printable ASCII")
         return token
 
     def _environment(self) -> str:
-        answer = self._request("GET", "/healthz", None, {}, preload=True)
-        _check(answer.status, answer.data)
-        self.environment = str(canonical.parse_object(answer.data).get("environment"))
+        answer = self._request("GET", "/healthz", None, {})
+        content = _read(answer)
+        _check(answer.status, content)
+        self.environment = str(Name(str(Answer.read(content)["environment"])))
         return self.environment
 
     def _request(
-        self, method: str, path: str, body: Body, headers: Mapping[str, str], *, preload: bool
+        self, method: str, path: str, body: Body, headers: Mapping[str, str]
     ) -> urllib3.BaseHTTPResponse:
         sent = {**headers, **({"Authorization": f"Bearer {self.token}"} if self.token else {})}
         try:
@@ -158,7 +180,7 @@ class Connection:
                 body=body,
                 headers=sent,
                 redirect=False,
-                preload_content=preload,
+                preload_content=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as e:
             raise UnavailableError(f"no answer from {self.url}: {type(e).__name__}; is the server up?") from e
@@ -182,7 +204,7 @@ class _Stream:
 
     def readinto(self, buffer: memoryview, /) -> int | None:
         try:
-            piece = self.answer.read(len(buffer))
+            piece = self.answer.read(len(buffer), decode_content=False)
         except (urllib3.exceptions.HTTPError, OSError) as e:
             raise UnavailableError(f"the download broke off: {type(e).__name__}") from e
         buffer[: len(piece)] = piece
@@ -195,9 +217,44 @@ class _Stream:
 
 def file_pieces(path: Path) -> Iterator[bytes]:
     """Read a file in pieces of 1 MiB."""
-    with path.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            yield piece
+    try:
+        with path.open("rb") as stream:
+            while piece := stream.read(1 << 20):
+                yield piece
+    except OSError as e:
+        raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
+
+
+def _read(answer: urllib3.BaseHTTPResponse) -> bytes:
+    """Read a whole answer as it was sent; raise for one that is too long, or that takes too long."""
+    content, ends_at = bytearray(), time.monotonic() + _WHOLE_SECONDS
+    try:
+        while piece := answer.read1(_PIECE, decode_content=False):
+            content += piece
+            if len(content) > MAX_ANSWER:
+                raise VerificationError(f"the server's answer has more than {MAX_ANSWER} bytes")
+            if time.monotonic() > ends_at:
+                raise UnavailableError(f"the server's answer takes longer than {_WHOLE_SECONDS:g} s")
+    except (urllib3.exceptions.HTTPError, OSError) as e:
+        answer.close()
+        raise UnavailableError(f"the answer broke off: {type(e).__name__}") from e
+    except BaseException:
+        answer.close()
+        raise
+    if answer.length_remaining:
+        raise UnavailableError(f"the answer broke off {answer.length_remaining} bytes before its end")
+    answer.release_conn()
+    return bytes(content)
+
+
+def _parse(content: bytes) -> dict[str, Json]:
+    return canonical.parse_object(content, limit=MAX_ANSWER)
+
+
+def _answered(value: Json) -> Json:
+    if isinstance(value, dict):
+        return Answer((name, _answered(member)) for name, member in value.items())
+    return [_answered(member) for member in value] if isinstance(value, list) else value
 
 
 def _check(status: int, content: bytes) -> None:
@@ -205,7 +262,7 @@ def _check(status: int, content: bytes) -> None:
         return
     problem: Mapping[str, Json] = {}
     with suppress(VerificationError):
-        problem = canonical.parse_object(content, limit=MAX_ANSWER)
+        problem = _parse(content)
     _refuse(status, problem)
 
 
