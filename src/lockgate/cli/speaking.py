@@ -64,7 +64,19 @@ class Span(click.ParamType):  # type: ignore[type-arg]  # as above
         return span
 
 
-SPAN = Span()
+class Url(click.ParamType):  # type: ignore[type-arg]  # as above
+    """Where a server is: `http://HOST:PORT` or `https://…`."""
+
+    name = "URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the address; what is no address is an error of usage."""
+        if not str(value).startswith(("http://", "https://")) or not str(value).isascii() or " " in str(value):
+            self.fail(f"not an address like http://127.0.0.1:8420: {str(value)[:80]!a}", param, ctx)
+        return value
+
+
+SPAN, URL = Span(), Url()
 TAG, ENDPOINT, NAME = Text(Tag, "NAME@X.Y.Z"), Text(Endpoint, "ENV/NAME"), Text(Name, "NAME")
 FILE = click.Path(path_type=Path, dir_okay=False)
 EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -84,7 +96,9 @@ def speaking(command: Callable[P, R]) -> Callable[..., R]:
         return command(*args, connection=connect(server, actor, key), **kwargs)  # type: ignore[arg-type]
 
     options = (
-        click.option("--server", envvar="LOCKGATE_SERVER", default="http://127.0.0.1:8420", show_default=True),
+        click.option(
+            "--server", envvar="LOCKGATE_SERVER", type=URL, default="http://127.0.0.1:8420", show_default=True
+        ),
         click.option("--as", "actor", envvar="LOCKGATE_ACTOR", type=NAME, required=True, help="Your name there."),
         click.option(
             "--key", envvar="LOCKGATE_KEY", required=True, help="Your key: a PEM file, or agent:PUBLIC-KEY-FILE."
@@ -127,12 +141,14 @@ def read(path: Path) -> bytes:
     """Read a file that the user named."""
     try:
         with path.open("rb") as stream:
-            content = stream.read(_LARGEST + 1)
+            content = bytearray()
+            while len(content) <= _LARGEST and (piece := stream.read(1 << 20)):
+                content += piece
     except OSError as e:
         raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
     if len(content) > _LARGEST:
         raise VerificationError(f"{path} has more than {_LARGEST} bytes")
-    return content
+    return bytes(content)
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -196,10 +212,9 @@ def progress(label: str, length: int | None = None) -> AbstractContextManager[Ca
 
 def _agent_signing(public: Path) -> "Callable[[Intent], SignedIntent]":
     from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-
     from lockgate.core.intent import NAMESPACE, SignedIntent, SshProof
     from lockgate.drivers.ssh_agent import SshAgent
+    from lockgate.formats.sshsig import SshKey
 
     content = read(public)
     try:
