@@ -54,15 +54,18 @@ class Settings:
 
 def create(home: Path, environment: Name, origin: str | None = None) -> dict[str, PublicKey]:
     """Make the folders, settings and keys of an installation where they are missing; return its public keys."""
-    for folder in (home, home / "keys", home / "blobs"):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-    for name in KEYS:
-        _write_once(home / "keys" / f"{name}.pem", PrivateKey.from_seed(secrets.token_bytes(32)).pem)
-    _write_once(home / "keys" / "session", secrets.token_bytes(_SESSION_KEY))
     named = origin or f"lockgate.invalid/{environment}/changes"
     NoteVerifier(named, bytes(32))  # an origin is the name of the key that signs checkpoints
-    _write_once(home / "lockgate.toml", f'environment = "{environment}"\norigin = {json.dumps(named)}\n'.encode())
+    with _naming(home):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # a folder that was there keeps its mode
+        for folder in (home / "keys", home / "blobs"):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)
+        for name in KEYS:
+            _write_once(home / "keys" / f"{name}.pem", PrivateKey.from_seed(secrets.token_bytes(32)).pem)
+        _write_once(home / "keys" / "session", secrets.token_bytes(_SESSION_KEY))
+        settled = f'environment = "{environment}"\norigin = {json.dumps(named)}\n'
+        _write_once(home / "lockgate.toml", settled.encode())
     found = settings(home, {})
     if found.environment != environment or origin not in (None, found.origin):
         raise ConflictError(f"{home} is {found.environment} ({found.origin}) already, not {environment} ({origin})")
@@ -76,6 +79,8 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         session_key = (home / "keys" / "session").read_bytes()
     except FileNotFoundError as e:
         raise UnavailableError(f"there is no installation in {home}: {Path(e.filename).name} is missing") from e
+    except OSError as e:
+        raise UnavailableError(f"cannot read {e.filename}: {e.strerror}") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise VerificationError(f"{home / 'lockgate.toml'}: {e}") from e
     names = ("environment", "origin", "listen", "hosts", "database_url", "database_owner_url", "blob_limit")
@@ -157,6 +162,8 @@ def _key(home: Path, name: str) -> PrivateKey:
         return PrivateKey.from_pem(path.read_bytes())
     except FileNotFoundError as e:
         raise UnavailableError(f"the key {path} is missing") from e
+    except OSError as e:
+        raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
 
 
 def _write_once(path: Path, content: bytes) -> None:
@@ -174,6 +181,14 @@ def _write_once(path: Path, content: bytes) -> None:
             os.link(growing, path)
     finally:
         growing.unlink()
+
+
+@contextmanager
+def _naming(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        raise UnavailableError(f"no installation can live in {home}: {e.strerror}") from e
 
 
 def _text(chosen: Mapping[str, object], name: str, default: str | None = None) -> str:

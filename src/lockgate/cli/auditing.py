@@ -1,7 +1,7 @@
 """How does an auditor see the log, the state at an instant, passports, and what of the standard is kept?"""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,11 +39,11 @@ def log() -> None:
 @as_json
 def show_log(start: int, stop: int | None, connection: "Connection", json_: bool) -> None:
     """Show entries of the log, one a line."""
-    from lockgate.cli.following import entries_of
+    from lockgate.cli.following import entries_of, read_event
 
-    events = [json.loads(entry) for entry in entries_of(connection, start, stop)]
+    events = [read_event(entry) for entry in entries_of(connection, start, stop)]
     lines = [
-        f"{start + n:>6}  {e['time'][:19]}  {e['actor']:<10} {e['type']:<26} {e['subject']}"
+        f"{start + n:>6}  {str(e['time'])[:19]}  {e['actor']!s:<10} {e['type']!s:<26} {e['subject']}"
         for n, e in enumerate(events)
     ]
     show(json_, {"items": events}, *lines)
@@ -93,7 +93,7 @@ def prove_entry(index: int, output: Path, connection: "Connection", json_: bool)
 @as_json
 def show_checkpoint(connection: "Connection", json_: bool) -> None:
     """Show the newest signed head of the log."""
-    note = connection.fetch("/log/checkpoint").decode()
+    note = connection.fetch("/log/checkpoint").decode(errors="backslashreplace")
     show(json_, {"checkpoint": note}, note)
 
 
@@ -189,4 +189,7 @@ def _instant(text: str | None) -> datetime:
         raise click.UsageError(f"not an instant like 2026-11-21T12:00:00Z: {text[:40]}") from e
     if at.tzinfo is None:
         raise click.UsageError("say the zone: an instant without one means nothing")
-    return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as e:
+        raise click.UsageError(f"not an instant of this calendar: {text[:40]}") from e

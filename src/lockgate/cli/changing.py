@@ -175,7 +175,8 @@ def _open(connection: "Connection", tag: Tag, endpoint: Endpoint, reason: str, *
     record = connection.get(f"/api/v1/releases/{tag.name}/{tag.version}")
     installation = connection.get("/api/v1/installation")
     policy = installation.get("policy")
-    assert isinstance(policy, dict)
+    if not isinstance(policy, dict):
+        raise DeniedError(f"{installation['environment']} has no policy yet, so nothing may serve there")
     state = connection.find(f"/api/v1/endpoints/{endpoint}") or {"epoch": -1}
     stable, epoch = _slots(state)[0], state["epoch"]
     if not isinstance(epoch, int):

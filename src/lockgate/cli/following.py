@@ -5,17 +5,18 @@ DIRECTORY/checkpoint                the signed head
           tile/0/000.p/7 …          the hashes above them
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from lockgate.core.journal import State, Subject, replay
+from lockgate.core.journal import State, Subject, read_fact, replay
 from lockgate.core.trust import Agreed, Purpose, Trust
 from lockgate.errors import UnavailableError, VerificationError
+from lockgate.formats import canonical
+from lockgate.formats.canonical import Json
 from lockgate.loader.connection import Connection
-from lockgate.tlog.checkpoint import Checkpoint, open_checkpoint
+from lockgate.tlog.checkpoint import Checkpoint, open_checkpoint, parse_decimal
 from lockgate.tlog.merkle import leaf_hashes, tree_root
 from lockgate.tlog.note import NoteVerifier
 from lockgate.tlog.tiles import TILE_WIDTH, TilePath, decode_bundle, encode_bundle, tile_paths
@@ -47,8 +48,10 @@ def export(connection: Connection, directory: Path) -> int:
     """Write the log under its newest checkpoint into `directory`; return how many entries it has."""
     connection.get("/api/v1/installation")  # has a checkpoint signed that covers everything until now
     note = connection.fetch("/log/checkpoint")
-    size = int(note.split(b"\n")[1])
+    size = _size(note)
     entries = list(entries_of(connection, 0, size))
+    if len(entries) != size:
+        raise VerificationError(f"the server signed a log of {size} entries, and gives {len(entries)}")
     for path in tile_paths(size):
         if path.level is None:
             first = path.n * TILE_WIDTH
@@ -67,17 +70,26 @@ def verified(directory: Path, trust: Agreed[Trust], *, until: datetime | None = 
         keys = [signer.key for signer in trust.document.signers if signer.purpose is Purpose.CHECKPOINT and signer.key]
         checkpoint = open_checkpoint(note, [NoteVerifier(trust.document.origin, key.raw) for key in keys])
         entries = tuple(_entries(directory, checkpoint.size))
-    except FileNotFoundError as e:
-        raise UnavailableError(f"the export is not whole: {e.filename} is missing") from e
+    except OSError as e:
+        raise UnavailableError(f"the export is not whole: {e.filename}: {e.strerror}") from e
     if tree_root(leaf_hashes(entries)) != checkpoint.root:
         raise VerificationError(f"the entries are not those of the checkpoint: the root of {len(entries)} differs")
     return Verified(entries, checkpoint, replay(entries, until=until))
 
 
-def read_events(directory: Path) -> list[Mapping[str, object]]:
+def read_events(directory: Path) -> list[Mapping[str, Json]]:
     """Read the events of an export without verifying it."""
-    size = int((directory / "checkpoint").read_bytes().split(b"\n")[1])
-    return [json.loads(entry) for entry in _entries(directory, size)]
+    try:
+        size = _size((directory / "checkpoint").read_bytes())
+        return [read_event(entry) for entry in _entries(directory, size)]
+    except OSError as e:
+        raise UnavailableError(f"the export is not whole: {e.filename}: {e.strerror}") from e
+
+
+def read_event(entry: bytes) -> Mapping[str, Json]:
+    """Read an entry of the log; raise `VerificationError` if it is none."""
+    read_fact(entry)
+    return canonical.parse_object(entry)
 
 
 def _entries(directory: Path, size: int) -> Iterator[bytes]:
@@ -87,6 +99,17 @@ def _entries(directory: Path, size: int) -> Iterator[bytes]:
         yield from decode_bundle(bundle, width)
 
 
+def _size(note: bytes) -> int:
+    """Read the size out of a checkpoint that nobody has verified yet."""
+    try:
+        return parse_decimal(note.decode().split("\n")[1])
+    except (IndexError, UnicodeDecodeError) as e:
+        raise VerificationError("not a checkpoint: it has no second line") from e
+
+
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as e:
+        raise UnavailableError(f"cannot write {path}: {e.strerror}") from e

@@ -1,11 +1,13 @@
 """How does a person create, show and move releases, and attach evidence to them?"""
 
 import json
+import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -23,10 +25,12 @@ from lockgate.cli.speaking import (
     speaking,
     table,
 )
+from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.canonical import Json
 from lockgate.formats.names import Tag
 
 if TYPE_CHECKING:
+    from lockgate.formats.oms import FileDigest
     from lockgate.loader.connection import Connection
 
 
@@ -119,22 +123,44 @@ def export_release(tag: Tag, output: Path, connection: "Connection", json_: bool
     from lockgate.core.passport import parse_passport
     from lockgate.formats import oms
 
+    if not output.name:
+        raise click.UsageError("say what the bundle is called: --output FILE")
     passport = connection.fetch(f"/api/v1/releases/{tag.name}/{tag.version}/export")
     bundles = parse_passport(passport).bundles.values()
-    files = {f.sha256: f.size or 0 for bundle in bundles for f in oms.parse(bundle.encode()).files}
-    draft = output.with_name(f".{output.name}.part")
-    with (
-        zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as bundle,
-        progress("exporting", sum(files.values())) as advance,
-    ):
+    files = {f.sha256: f for bundle in bundles for f in oms.parse(bundle.encode()).files}
+    draft = output.parent / f".{output.name[:200]}.{os.getpid()}"
+    try:
+        with progress("exporting", sum(file.size or 0 for file in files.values())) as advance:
+            _write_bundle(draft, passport, files.values(), connection, advance)
+        draft.replace(output)
+    except OSError as e:
+        raise UnavailableError(f"cannot write {output}: {e.strerror}") from e
+    finally:
+        with suppress(OSError):  # it became the bundle, or was never made
+            draft.unlink()
+    show(json_, {"tag": str(tag), "output": str(output), "files": len(files)}, f"exported {tag} to {output}")
+
+
+def _write_bundle(
+    path: Path, passport: bytes, files: "Iterable[FileDigest]", connection: "Connection", advance: Callable[[int], None]
+) -> None:
+    """Write a zip file with the passport and every file, each checked as it comes."""
+    from lockgate.loader.connection import ServerSource
+    from lockgate.loader.verified_read import copy_verified
+
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as bundle:
         bundle.writestr("passport.json", passport)
-        for digest in files:
-            with bundle.open(f"sha256/{digest.hex}", "w", force_zip64=True) as member:
-                for piece in connection.stream(f"/api/v1/blobs/{digest}").stream(1 << 20):
+        for file in files:
+            with (
+                closing(ServerSource(connection).open("", file)) as stream,
+                bundle.open(f"sha256/{file.sha256.hex}", "w", force_zip64=True) as member,
+            ):
+
+                def write(piece: memoryview, member: "IO[bytes]" = member) -> None:
                     member.write(piece)
                     advance(len(piece))
-    draft.replace(output)
-    show(json_, {"tag": str(tag), "output": str(output), "files": len(files)}, f"exported {tag} to {output}")
+
+                copy_verified(stream.readinto, file, write, component="bundle")
 
 
 @release.command("import")
@@ -222,7 +248,8 @@ def evidence(tag: Tag, connection: "Connection", json_: bool) -> None:
 
     record, _ = _release(connection, tag)
     digests = record["evidence"]
-    assert isinstance(digests, list)
+    if not isinstance(digests, list):
+        raise VerificationError(f"the server says no list of evidence for {tag}")
     rows: list[Mapping[str, Json]] = []
     for digest in digests:
         statement = parse_statement(dsse.parse(connection.fetch(f"/api/v1/documents/{digest}")).payload)
@@ -265,7 +292,11 @@ def _upload(connection: "Connection", path: Path, digest: object) -> None:
 
     where = f"/api/v1/blobs/{digest}"
     if not connection.has(where):
-        connection.upload(where, file_pieces(path), path.stat().st_size)
+        try:
+            size = path.stat().st_size
+        except OSError as e:
+            raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
+        connection.upload(where, file_pieces(path), size)
 
 
 def _items(answer: Mapping[str, Json]) -> list[Mapping[str, Json]]:

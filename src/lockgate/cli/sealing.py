@@ -82,7 +82,7 @@ def key() -> None:
 @as_json
 def create_keys(paths: tuple[Path, ...], algorithm: str, json_: bool) -> None:
     """Create a private key at each PATH (mode 0600) and its public half at PATH.pub."""
-    places = [place for path in paths for place in (path, path.with_name(f"{path.name or '.'}.pub"))]
+    places = [place for path in paths for place in (path, path.parent / f"{path.name}.pub")]
     if held := [place for place in places if os.path.lexists(place)]:
         raise ConflictError(f"{held[0]} exists; a key is never overwritten")
     if len({place.absolute() for place in places}) < len(places):
@@ -103,7 +103,7 @@ def _create_key(path: Path, algorithm: str) -> PublicKey:
     pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = PrivateKey.from_pem(pem).public
     write_new(path, pem, 0o600)
-    write_new(path.with_name(path.name + ".pub"), public.pem)
+    write_new(path.parent / f"{path.name}.pub", public.pem)
     return public
 
 

@@ -62,7 +62,7 @@ def _run_once(home: Path, endpoint: Endpoint, port: int, source: Path | None) ->
     _tell(f"admitted {permit.release.manifest.tag} {permit.release.digest} for {endpoint}, approved by {people}")
     _tell(f"handed over as {opened.files.how}: {len(opened.files.paths)} files that nobody can change")
     try:
-        ended = serve_release(host, endpoint, opened, connection, port, _tell)
+        ended = serve_release(host, opened, connection, port, _tell)
     finally:
         opened.files.close()
     _tell(f"ended: {ended.why}")

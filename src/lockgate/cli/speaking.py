@@ -211,16 +211,11 @@ def progress(label: str, length: int | None = None) -> AbstractContextManager[Ca
 
 
 def _agent_signing(public: Path) -> "Callable[[Intent], SignedIntent]":
-    from cryptography.exceptions import UnsupportedAlgorithm
     from lockgate.core.intent import NAMESPACE, SignedIntent, SshProof
     from lockgate.drivers.ssh_agent import SshAgent
     from lockgate.formats.sshsig import SshKey
 
-    content = read(public)
-    try:
-        key = PublicKey.from_loaded(load_ssh_public_key(content))
-    except (ValueError, UnsupportedAlgorithm) as e:
-        raise VerificationError(f"{public} is not an OpenSSH public key") from e
+    key = SshKey.parse(read(public).decode(errors="replace")).public
     agent = SshAgent(Path(os.environ.get("SSH_AUTH_SOCK", "/nowhere")))
 
     def sign(intent: "Intent") -> SignedIntent:

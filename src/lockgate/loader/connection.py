@@ -169,9 +169,7 @@ class Connection:
         self.environment = str(Name(str(Answer.read(content)["environment"])))
         return self.environment
 
-    def _request(
-        self, method: str, path: str, body: Body, headers: Mapping[str, str]
-    ) -> urllib3.BaseHTTPResponse:
+    def _request(self, method: str, path: str, body: Body, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         sent = {**headers, **({"Authorization": f"Bearer {self.token}"} if self.token else {})}
         try:
             return self.pool.request(

@@ -7,6 +7,7 @@ is the only file that is not covered.
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def _read(signature: Path) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     """Replace a file so that, whenever the power fails, it is the old one or the new one."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh = path.parent / f".{path.name[:200]}.{os.getpid()}"
     try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "wb") as file:
             file.write(content)
@@ -96,4 +97,5 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as e:
         raise UnavailableError(f"cannot write {path}: {e.strerror}") from e
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):  # it became the file, or was never made
+            fresh.unlink()

@@ -9,8 +9,11 @@
 The server is not asked what to trust.
 """
 
+import fcntl
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -49,12 +52,27 @@ class Host:
     trust: Agreed[Trust]
     policy: Agreed[Policy]
 
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Be the only one of this home who learns of a log head: two at once would forget the later one."""
+        try:
+            lock = os.open(self.home / "seen.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as e:
+            raise UnavailableError(f"this host cannot remember what it sees: {e.filename}: {e.strerror}") from e
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
     def remember(self, checkpoint: Checkpoint, connection: Connection) -> None:
         """Take note of a verified log head; raise `VerificationError` if it is not a later state of the one we saw."""
         seen = _seen(self.home)
         if seen is not None:
             _check_grown(seen, checkpoint, connection)
         trust, policy = self.trust.document.version, self.policy.document.version
+        if seen is not None:
+            trust, policy = max(trust, seen.trust), max(policy, seen.policy)
         _write(self.home / "seen.json", Seen(checkpoint.size, Digest(checkpoint.root.hex()), trust, policy))
 
 
@@ -68,12 +86,15 @@ def open_host(home: Path, now: datetime) -> Host:
         key = PrivateKey.from_pem((home / "keys" / "node.pem").read_bytes())
     except OSError as e:
         raise UnavailableError(f"this is no serving host yet: {e.filename}: {e.strerror}") from e
-    except tomllib.TOMLDecodeError as e:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
         raise VerificationError(f"{home / 'host.toml'} is not TOML: {e}") from e
     seen = _seen(home)
     if seen and (trust.document.version < seen.trust or policy.document.version < seen.policy):
         raise VerificationError("the trust or policy document is older than one that this host judged by before")
-    return Host(home, Name(str(settings.get("node"))), str(settings.get("server")), key, trust, policy)
+    server = settings.get("server")
+    if not isinstance(server, str) or not server.startswith(("http://", "https://")):
+        raise VerificationError(f"{home / 'host.toml'}: server is no address like http://127.0.0.1:8420")
+    return Host(home, Name(str(settings.get("node"))), server.rstrip("/"), key, trust, policy)
 
 
 def _seen(home: Path) -> Seen | None:
@@ -81,6 +102,8 @@ def _seen(home: Path) -> Seen | None:
         return plain.decode(Seen, (home / "seen.json").read_bytes())
     except FileNotFoundError:
         return None
+    except OSError as e:
+        raise UnavailableError(f"this host cannot read what it has seen: {e.filename}: {e.strerror}") from e
 
 
 def _check_grown(seen: Seen, checkpoint: Checkpoint, connection: Connection) -> None:
@@ -98,9 +121,12 @@ def _check_grown(seen: Seen, checkpoint: Checkpoint, connection: Connection) -> 
 
 def _write(path: Path, value: object) -> None:
     """Replace a file, so that a crash leaves the old one or the new one."""
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    with draft.open("wb") as stream:
-        stream.write(plain.encode(value))
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)
+    draft = path.with_suffix(".tmp")
+    try:
+        with draft.open("wb") as stream:
+            stream.write(plain.encode(value))
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    except OSError as e:
+        raise UnavailableError(f"this host cannot remember what it sees: {path}: {e.strerror}") from e

@@ -5,6 +5,7 @@
 Each step needs what the one before it gave, so none can be left out.
 """
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,6 @@ from lockgate.core.lease import Request, Want, open_grant, sign_request
 from lockgate.core.passport import Admission, admit_passport, parse_passport
 from lockgate.core.release import Kind
 from lockgate.errors import DeniedError, VerificationError
-from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from lockgate.loader.connection import Connection, ServerSource
 from lockgate.loader.hand_over import Handed, Progress, hand_over
@@ -53,21 +53,32 @@ def judge_endpoint(host: Host, endpoint: Endpoint, connection: Connection) -> Ad
 
     Enforces: verified_loading
     """
-    passport = parse_passport(connection.fetch(f"/api/v1/endpoints/{endpoint}/passport"))
-    admission = admit_passport(passport, endpoint, host.trust, host.policy, datetime.now(UTC))
-    host.remember(admission.checkpoint, connection)
+    with host.looking():
+        passport = parse_passport(connection.fetch(f"/api/v1/endpoints/{endpoint}/passport"))
+        admission = admit_passport(passport, endpoint, host.trust, host.policy, datetime.now(UTC))
+        host.remember(admission.checkpoint, connection)
     return admission
 
 
-def ask_lease(host: Host, endpoint: Endpoint, release: Digest, connection: Connection, how: str) -> Held:
-    """Ask for a fresh lease; raise `DeniedError` if it is refused, `UnavailableError` if nobody answers."""
-    request = Request(host.node, secrets.token_hex(16), (Want(endpoint, release),), how)
+def ask_lease(host: Host, admission: Admission, connection: Connection, how: str) -> Held:
+    """Ask for a fresh lease; raise `DeniedError` if it is refused, `UnavailableError` if nobody answers.
+
+    It must be for the activation that this host has judged: if the release was stopped and came back since, the change
+    that brought it back is judged first. It lasts no longer than this host's own policy says.
+    """
+    permit = admission.permit
+    want = Want(permit.endpoint, permit.release.digest)
+    request = Request(host.node, secrets.token_hex(16), (want,), how)
     sent_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     answer = connection.post("/api/v1/leases", sign_request(request, host.key))
     grant = open_grant(answer, request, host.trust.document, datetime.now(UTC))
-    if not grant.granted:
+    if grant.refused or not grant.granted:
         raise DeniedError(*[refused.reason for refused in grant.refused] or ["no lease was granted"])
-    return held(sent_at, grant.granted[0].seconds)
+    granted = grant.granted[0]
+    if granted.epoch != admission.epoch:
+        entries = f"the lease is for entry {granted.epoch}, judged was entry {admission.epoch}"
+        raise DeniedError(f"{permit.endpoint} has moved on: {entries}")
+    return held(sent_at, min(granted.seconds, permit.rules.lease.seconds))
 
 
 def open_release(
@@ -86,7 +97,7 @@ def open_release(
     Enforces: verified_loading
     """
     admission = judge_endpoint(host, endpoint, connection)
-    lease = ask_lease(host, endpoint, admission.permit.release.digest, connection, "sealed")
+    lease = ask_lease(host, admission, connection, "sealed")
     source: Source = DirectorySource(directory) if directory else ServerSource(connection)
     if directory:
         _check_no_extra(directory, admission)
@@ -102,8 +113,14 @@ def open_release(
 
 
 def installed_distributions() -> Mapping[str, str]:
-    """List what is installed for this interpreter: name (as PEP 503 normalises it) and version."""
-    return {_normal(found.metadata["Name"]): found.version for found in metadata.distributions()}
+    """List what is installed for this interpreter: name (as PEP 503 normalises it) and version.
+
+    Of two with one name the first on the path counts, because that is the one which is imported.
+    """
+    installed: dict[str, str] = {}
+    for found in metadata.distributions():
+        installed.setdefault(_normal(str(found.metadata["Name"])), found.version)
+    return installed
 
 
 def check_lock(lock: bytes, installed: Mapping[str, str]) -> None:
@@ -153,7 +170,7 @@ def _locked(lock: bytes) -> list[tuple[str, str]]:
 
 
 def _normal(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _environment(host: Host) -> str:

@@ -7,16 +7,16 @@ The deadline lies with the supervisor of the child as well, so a loop that hangs
 """
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lockgate.core.policy import Lease
 from lockgate.core.release import Serve
 from lockgate.errors import ConflictError, DeniedError, UnavailableError, VerificationError
-from lockgate.formats.names import Endpoint
 from lockgate.loader.connection import Connection
 from lockgate.loader.hand_over import Handed
 from lockgate.loader.host import Host
@@ -27,6 +27,7 @@ from lockgate.loader.supervise import Child, forwarding
 STOPPED = 10  # the exit code of `run` when the permission to serve ended
 _TERM_SECONDS = 5.0
 _RETRY_SECONDS = 1.0
+_PLACE = re.compile(r"\{(model|port|python|file:[^{}]*)\}")
 
 Tell = Callable[[str], None]
 
@@ -39,9 +40,7 @@ class Ended:
     why: str
 
 
-def serve_release(
-    host: Host, endpoint: Endpoint, opened: Opened, connection: Connection, port: int, tell: Tell
-) -> Ended:
+def serve_release(host: Host, opened: Opened, connection: Connection, port: int, tell: Tell) -> Ended:
     """Start the manifest's command on the verified files and keep it running as long as leases last.
 
     Enforces: verified_loading, emergency_shutdown
@@ -49,32 +48,44 @@ def serve_release(
     manifest = opened.admission.permit.release.manifest
     command = command_line(manifest.serve, opened.files, port)
     environment = {"PATH": os.defpath, **manifest.serve.environment}
+    _check_words(command, environment)
+    lease = opened.lease
+    if lease.is_due(_now()):  # copying took its time: nothing starts on a permission that is about to end
+        lease = ask_lease(host, opened.admission, connection, "sealed")
     child = Child(command, environment, opened.files.directory or Path("/"), opened.files.fds)
     tell(f"started {manifest.tag} as {' '.join(command[:3])} …")
     with forwarding(child):
-        return _watch(host, endpoint, opened, connection, child, tell)
+        return _watch(host, replace(opened, lease=lease), connection, child, tell)
 
 
 def command_line(serve: Serve, files: Handed, port: int) -> Sequence[str]:
     """Fill in the manifest's command: `{model}`, `{port}`, `{python}` and `{file:COMPONENT/NAME}`, nothing else."""
-    values = {"{port}": str(port), "{python}": sys.executable}
+    values = {"port": str(port), "python": sys.executable}
     if files.directory is not None:
-        values["{model}"] = str(files.directory)
-    values |= {f"{{file:{name}}}": path for name, path in files.paths.items()}
-    return [_filled(word, values) for word in serve.command]
+        values["model"] = str(files.directory)
+    values |= {f"file:{name}": path for name, path in files.paths.items()}
+    return [_PLACE.sub(lambda place: _value(place[1], values), word) for word in serve.command]
 
 
-def _filled(word: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        word = word.replace(name, value)
-    if "{model}" in word:
+def _value(name: str, values: Mapping[str, str]) -> str:
+    """Look up what stands in a placeholder's stead; what is put in is never looked at again."""
+    if name == "model" and name not in values:
         raise UnavailableError("this host has no private mounts, so there is no {model}; the command must use {file:…}")
-    return word
+    if name not in values:
+        raise VerificationError(f"the command wants {{{name[:200]}}}, and no component has that file")
+    return values[name]
 
 
-def _watch(host: Host, endpoint: Endpoint, opened: Opened, connection: Connection, child: Child, tell: Tell) -> Ended:
-    release, rules = opened.admission.permit.release, opened.admission.permit.rules
-    lease = opened.lease
+def _check_words(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Raise `VerificationError` for what no program can be given (execve(2))."""
+    if any("\0" in word for word in (*command, *environment, *environment.values())):
+        raise VerificationError("the command or its environment holds a NUL")
+    if any(not name or "=" in name for name in environment):
+        raise VerificationError("the name of an environment variable is empty, or holds a =")
+
+
+def _watch(host: Host, opened: Opened, connection: Connection, child: Child, tell: Tell) -> Ended:
+    rules, lease = opened.admission.permit.rules, opened.lease
     child.allow_until(_limit(lease, rules.lease))
     while True:
         code = child.wait(_pause(lease))
@@ -82,7 +93,7 @@ def _watch(host: Host, endpoint: Endpoint, opened: Opened, connection: Connectio
             over = _now() >= _limit(lease, rules.lease)
             return Ended(STOPPED, "the lease ended and nobody answered") if over else Ended(code, "the server ended")
         try:
-            lease = latest(lease, ask_lease(host, endpoint, release.digest, connection, "sealed"))
+            lease = latest(lease, ask_lease(host, opened.admission, connection, "sealed"))
             child.allow_until(_limit(lease, rules.lease))
         except DeniedError as e:
             tell(f"stopping: {e}")
