@@ -11,11 +11,12 @@ all appends in one order. Nobody holds the lock while an act thinks.
 Only one thing can be unknown after a lost connection: whether the append was done. Its key tells.
 """
 
+import re
 import secrets
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -34,6 +35,7 @@ from lockgate.tlog.merkle import CompactRange, leaf_hashes
 from lockgate.tlog.tiles import new_tiles
 
 _STATES_KEPT = 1024
+_NAMED = re.compile(rb"sha256:([0-9a-f]{64})")
 _LOAD = """
     SELECT size, peaks, last_time, version, state
     FROM head LEFT JOIN object ON kind = %s AND key = %s
@@ -126,6 +128,7 @@ class Act:
         self._read: dict[Subject, tuple[int | None, State | None]] = {}
         self._heads: dict[int, _Head] = {}
         self._kept: dict[Digest, bytes] = {}
+        self._named: list[frozenset[bytes]] = []  # the digests in each loaded object
         self._stored: dict[Digest, bytes] = {}
         self._appended = False
 
@@ -137,6 +140,7 @@ class Act:
             version, state = rows[0][3:]
             self._heads[head.tree.size] = head
             self._read[subject] = (version, None if version is None else read_state(subject.kind, state))
+            self._named.append(frozenset(_NAMED.findall(state or b"")))
         return self._read[subject][1]
 
     def document(self, digest: Digest) -> bytes:
@@ -150,8 +154,8 @@ class Act:
 
     def _beside(self, digest: Digest) -> set[Digest]:
         """Guess what is asked for next: the documents that the same loaded object names, in the same round trip."""
-        named = (set(_digests(state)) for _, state in self._read.values())
-        return {digest}.union(*(digests for digests in named if digest in digests))
+        digits = digest.hex.encode()
+        return {digest}.union(Digest(each.decode()) for named in self._named if digits in named for each in named)
 
     def keep(self, document: bytes) -> Digest:
         """Keep a document when the append commits."""
@@ -249,19 +253,6 @@ def check_document(digest: Digest, stored: bytes | None) -> bytes:
     if Digest.of(stored) != digest:
         raise VerificationError(f"document {digest} was altered")
     return stored
-
-
-def _digests(value: object) -> Iterator[Digest]:
-    """Find the digests in a state."""
-    if isinstance(value, Digest):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _digests(item)
-    elif isinstance(value, Mapping):
-        yield from _digests(tuple(value.values()))
-    elif is_dataclass(value):
-        yield from _digests(tuple(getattr(value, field.name) for field in fields(value)))
 
 
 def only(rows: Sequence[TupleRow]) -> TupleRow:
