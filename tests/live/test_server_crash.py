@@ -72,9 +72,8 @@ class Client:
             return
         before = Digest.parse(found["slots"][-1]["release"])
         policy = Digest.of(plain.encode(self.world.policy))
-        content = Content(
-            "normal", PROD, release.manifest.tag, release.digest, before, found["epoch"], False, policy, "because"
-        )  # noqa: FBT003
+        tag, epoch = release.manifest.tag, found["epoch"]
+        content = Content("normal", PROD, tag, release.digest, before, epoch, resumes=False, policy=policy, reason="x")
         opened = self.act(
             "alice", "/api/v1/changes", "change.open", PROD, before=before, after=content.digest, content=content
         )
