@@ -48,7 +48,7 @@ def race(world, number):
     go = threading.Barrier(2)
     stop = world.say("olivia", "endpoint.suspend", PROD)
     activation = world.say("dave", "change.activate", change_subject(number), after=world.change(number).content)
-    ended = []
+    ended: list[object] = []
 
     def act():
         go.wait()
