@@ -14,15 +14,18 @@ class Rogue(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.status, self.content, self.token = 200, b"{}", "token"
 
+    def answer(self, _body):
+        return self.content
+
 
 class Answering(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one packet
 
     def do_GET(self):
-        self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
         fixed = {"/healthz": {"environment": "prod"}, "/api/v1/sessions": {"token": self.server.token}}.get(self.path)
-        content = json.dumps(fixed).encode() if fixed else self.server.content
+        content = json.dumps(fixed).encode() if fixed else self.server.answer(body)
         self.send_response(200 if fixed else self.server.status)
         self.send_header("content-length", str(len(content)))
         self.send_header("location", "/elsewhere")

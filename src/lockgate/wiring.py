@@ -10,6 +10,7 @@
 Every setting can be overridden by `LOCKGATE_` and its name. Nothing in a model directory configures anything.
 """
 
+import fcntl
 import json
 import os
 import secrets
@@ -125,6 +126,7 @@ def running(chosen: Settings) -> Iterator[Installation]:
     from lockgate.drivers.postgres import Postgres
 
     with ExitStack() as leaving:
+        leaving.enter_context(_alone(chosen.home))
         if chosen.database_url is None:
             leaving.callback(EmbeddedPostgres(chosen.home).stop)
         installation = open_installation(chosen)
@@ -181,6 +183,22 @@ def _write_once(path: Path, content: bytes) -> None:
             os.link(growing, path)
     finally:
         growing.unlink()
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Be the only server of this home: the one that ends stops the database, which then is nobody else's."""
+    with _naming(home):
+        lock = os.open(home / "serving.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        os.close(lock)
+        raise ConflictError(f"{home} is served by another process already") from e
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from threading import Lock, current_thread, main_thread
+from threading import RLock, current_thread, main_thread
 from types import FrameType
 from typing import Literal
 
@@ -40,7 +40,7 @@ class Child:
     def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path, pass_fds: Sequence[int] = ()) -> None:
         """Start `command`; raise `UnavailableError` if it cannot be started."""
         assert current_thread() is main_thread(), "the server would be killed when the thread that started it ends"
-        self._lock = Lock()
+        self._lock = RLock()  # a signal may come while it is held, and is forwarded by the thread that holds it
         self._code: int | None = None
         for contained_by in ("pid-namespace", "subreaper"):
             settings = Settings(list(command), dict(env), str(cwd), list(pass_fds), contained_by == "pid-namespace")
@@ -87,7 +87,7 @@ class Child:
         return self._code
 
     def _say(self, message: str) -> None:
-        with suppress(ConnectionError), self._lock:
+        with suppress(OSError), self._lock:  # gone, or just being dismissed
             if self._code is None:
                 self._socket.send(message.encode())
 

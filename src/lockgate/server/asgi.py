@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import signal
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp
 import lockgate
 from lockgate.app.installation import Installation
 from lockgate.app.publish_checkpoint import publish_checkpoint
-from lockgate.errors import LockgateError, VerificationError
+from lockgate.errors import LockgateError, UnavailableError, VerificationError
 from lockgate.server.blob_routes import UPLOADS
 from lockgate.server.default_deny import DefaultDeny, Limits
 from lockgate.server.doors import Gatehouse, hang
@@ -69,11 +70,9 @@ def serve(home: Path) -> None:
     chosen = settings(home)
     host, port = loopback(chosen.listen)
     signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when it is done
-    with suppress(KeyboardInterrupt), running(chosen) as installation:
+    with suppress(KeyboardInterrupt), _bound(host, port) as door, running(chosen) as installation:
         config = uvicorn.Config(
             build(installation, chosen),
-            host=host,
-            port=port,
             log_config=None,
             access_log=False,
             proxy_headers=False,
@@ -81,7 +80,20 @@ def serve(home: Path) -> None:
             ws="none",
             timeout_graceful_shutdown=_PARTING,
         )
-        uvicorn.Server(config).run()
+        uvicorn.Server(config).run(sockets=[door])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """Take the address before anything is started; nobody is let in before the server listens."""
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    door = socket.socket(family, kind)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(address)
+    except OSError as e:
+        door.close()
+        raise UnavailableError(f"cannot listen at {host}:{port}: {e.strerror}") from e
+    return door
 
 
 def loopback(listen: str) -> tuple[str, int]:
