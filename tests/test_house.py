@@ -217,7 +217,7 @@ def test_a_planted_violation_is_found(rule, planted):
     assert len(list(rule(Module("src/lockgate/core/key.py", planted.replace("·", ""))))) == 1
 
 
-@pytest.mark.parametrize("rule", {rule for rule, _, _ in RULES}, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("rule", [rule for rule, _, _ in RULES], ids=lambda rule: rule.__name__)
 def test_what_is_clean_is_left_alone(rule):
     assert list(rule(Module("src/lockgate/core/key.py", CLEAN.replace("·", "")))) == []
 

@@ -16,9 +16,9 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PrivateKey, PublicKey
 
 MAKERS: dict[str, Any] = {
-    "ed25519": ed25519.Ed25519PrivateKey.generate,
-    "secp256r1": lambda: ec.generate_private_key(ec.SECP256R1()),
-    "secp384r1": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "ed25519": lambda: ed25519.Ed25519PrivateKey.from_private_bytes(b"always the same secret 32 bytes!"),
+    "secp256r1": lambda: ec.derive_private_key(2**200 + 1, ec.SECP256R1()),
+    "secp384r1": lambda: ec.derive_private_key(2**200 + 1, ec.SECP384R1()),
 }
 LOADED: dict[str, Any] = {algorithm: make() for algorithm, make in MAKERS.items()}
 FOREIGN: dict[str, Any] = {
