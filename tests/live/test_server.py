@@ -239,3 +239,16 @@ def test_an_intent_of_somebody_else_is_refused(founded):
         Connection(url, Name("dave"), lambda intent: sign_intent(intent, key("olivia")), token=dave.token).act(
             f"/api/v1/endpoints/{PROD}/shutdown", said
         )
+
+
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_own_headers(tmp_path):
+    found_installation(tmp_path)
+    client = urllib3.PoolManager(retries=False)
+    seconds = []
+    with running(tmp_path) as (url, _):
+        for _ in range(20):
+            started = time.perf_counter()
+            assert client.request("GET", f"{url}/healthz").status == 200
+            seconds.append(time.perf_counter() - started)
+
+    assert min(seconds[10:]) < 0.03, "Nagle's algorithm waits for an acknowledgement that is delayed by 40 ms"
