@@ -1,0 +1,71 @@
+"""A company with a release in service over a real socket, and a host that may serve it: what does it need on a disk?"""
+
+import threading
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+
+from lockgate.core.policy import POLICY
+from lockgate.core.release import Serve
+from lockgate.core.trust import TRUST
+from lockgate.formats import plain
+from lockgate.formats.names import Name
+from lockgate.loader.host import open_host
+from lockgate.server.asgi import build
+from lockgate.wiring import Settings
+from tests.world import World, agreed, key
+
+STAYS = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: exit(0))
+print("serves", flush=True)
+time.sleep(60)
+"""
+ENDS = "import time; time.sleep(0.5); raise SystemExit(7)"
+
+
+@contextmanager
+def serving(world):
+    """Serve a world over a real socket; its clock is the real one."""
+    chosen = Settings(Path("none"), Name("prod"), world.trust.origin, session_key=bytes(32))
+    server = uvicorn.Server(uvicorn.Config(build(world.installation, chosen), port=0, log_level="critical"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+
+
+class Company:
+    def __init__(self, path):
+        self.path, self.world = path, World()
+
+    def home(self, url):
+        """Install a serving host that speaks to `url`."""
+        home = self.path / "host"
+        (home / "keys").mkdir(parents=True, exist_ok=True)
+        (home / "host.toml").write_text(f'node = "host-1"\nserver = "{url}"\n')
+        (home / "keys" / "node.pem").write_bytes(key("host-1").pem)
+        (home / "root.json").write_bytes(plain.encode(self.world.trust.root))
+        (home / "trust.json").write_bytes(agreed(self.world.trust, TRUST))
+        (home / "policy.json").write_bytes(agreed(self.world.policy, POLICY))
+        return home
+
+    def host(self, url):
+        return open_host(self.home(url), datetime.now(UTC))
+
+    def serve(self, program=STAYS):
+        command = ("{python}", "-c", program, "{file:weights/model.onnx}", "{port}")
+        return self.world.serve(serve=Serve(command, {}))
+
+    def suspend_and_resume(self, release):
+        self.world.shut_down()
+        number = self.world.open(release, resumes=True)
+        self.world.approve(number)
+        self.world.activate(number)
