@@ -37,7 +37,8 @@ from tests.world import PROD, key
 def company(tmp_path, monkeypatch):
     """A world of today with a release in service, and a host that may serve it."""
     monkeypatch.setattr(tests.world, "NOW", datetime.now(UTC).replace(microsecond=0))
-    monkeypatch.setattr(tests.world, "rules", lambda held=tests.world.rules(): replace(held, lease=Lease(6, "stop")))
+    rules = replace(tests.world.rules(), lease=Lease(6, "stop"))
+    monkeypatch.setattr(tests.world, "rules", lambda: rules)
     return Company(tmp_path)
 
 
