@@ -33,7 +33,7 @@ check: $(READY) ## form, types, floors and the quick tests: under a minute
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not live and not slow" $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not live and not slow" $(ARGS)
 
 format: $(READY) ## put the form right
 	$(BIN)/ruff check --fix .

@@ -76,7 +76,7 @@ def trust(environment: str = "prod") -> Trust:
     )
     root = Root(2, tuple(key(f"root{number}").public for number in (1, 2, 3)))
     origin = f"{environment}.example/changes"
-    return Trust(Name(environment), 1, NOW + timedelta(days=365), origin, root, actors, signers)
+    return Trust(Name(environment), 1, NOW + timedelta(days=36_500), origin, root, actors, signers)
 
 
 def rules() -> Rules:
@@ -94,7 +94,7 @@ def rules() -> Rules:
 
 def policy(environment: str = "prod") -> Policy:
     """Write the policy of an environment."""
-    expires = NOW + timedelta(days=365)
+    expires = NOW + timedelta(days=36_500)
     return Policy(Name(environment), 1, expires, {f"{environment}/magika": rules()})
 
 

@@ -4,7 +4,7 @@
                    keys/node.pem  the node's own key
                    root.json      who signs trust and policy: pinned when the host was installed
                    trust.json, policy.json   the signed documents; later versions are put in their place
-                   seen.json      the largest log head this host has verified, and the versions it has judged by
+                   seen.json      the largest log head, the newest rules and the newest state of each endpoint it knows
 
 The server is not asked what to trust.
 """
@@ -12,12 +12,13 @@ The server is not asked what to trust.
 import fcntl
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from lockgate.core.passport import Admission
 from lockgate.core.policy import Policy, open_policy
 from lockgate.core.trust import Agreed, Root, Trust, open_trust
 from lockgate.errors import UnavailableError, VerificationError
@@ -39,6 +40,7 @@ class Seen:
     root: Digest
     trust: int
     policy: int
+    epochs: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +67,23 @@ class Host:
         finally:
             os.close(lock)
 
-    def remember(self, checkpoint: Checkpoint, connection: Connection) -> None:
-        """Take note of a verified log head; raise `VerificationError` if it is not a later state of the one we saw."""
+    def remember(self, admission: Admission, connection: Connection) -> None:
+        """Take note of what was judged; raise `VerificationError` if it takes this host back in time.
+
+        The log must have grown from the head that was seen, and the endpoint must not stand at an earlier entry: so a
+        stolen server cannot bring back a release that was replaced, not even one that was once approved.
+        """
         seen = _seen(self.home)
+        endpoint, checkpoint = str(admission.permit.endpoint), admission.checkpoint
+        trust, policy, epochs = self.trust.document.version, self.policy.document.version, dict[str, int]()
         if seen is not None:
             _check_grown(seen, checkpoint, connection)
-        trust, policy = self.trust.document.version, self.policy.document.version
-        if seen is not None:
-            trust, policy = max(trust, seen.trust), max(policy, seen.policy)
-        _write(self.home / "seen.json", Seen(checkpoint.size, Digest(checkpoint.root.hex()), trust, policy))
+            trust, policy, epochs = max(trust, seen.trust), max(policy, seen.policy), dict(seen.epochs)
+        if admission.epoch < epochs.get(endpoint, -1):
+            held = epochs[endpoint]
+            raise VerificationError(f"{endpoint} stands at entry {admission.epoch}; this host has seen entry {held}")
+        epochs[endpoint] = admission.epoch
+        _write(self.home / "seen.json", Seen(checkpoint.size, Digest(checkpoint.root.hex()), trust, policy, epochs))
 
 
 def open_host(home: Path, now: datetime) -> Host:

@@ -56,7 +56,7 @@ def judge_endpoint(host: Host, endpoint: Endpoint, connection: Connection) -> Ad
     with host.looking():
         passport = parse_passport(connection.fetch(f"/api/v1/endpoints/{endpoint}/passport"))
         admission = admit_passport(passport, endpoint, host.trust, host.policy, datetime.now(UTC))
-        host.remember(admission.checkpoint, connection)
+        host.remember(admission, connection)
     return admission
 
 

@@ -1,0 +1,103 @@
+"""What does a serving host remember, so that nobody can take it back in time?"""
+
+from dataclasses import replace
+
+import pytest
+
+from lockgate.app.issue_passport import passport_for
+from lockgate.core.policy import POLICY
+from lockgate.core.trust import TRUST
+from lockgate.errors import VerificationError
+from lockgate.formats import plain
+from lockgate.loader.host import open_host
+from lockgate.tlog.tiles import TilePath
+from tests.world import NOW, PROD, World, agreed, key
+
+
+class Tiles:
+    """The hash tiles of a world, as its server publishes them."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def fetch(self, path):
+        tile = TilePath.parse(path.removeprefix("/log/"))
+        return self.world.memory.tile(tile.level, tile.n, tile.width)
+
+
+@pytest.fixture
+def home(tmp_path, world):
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "node.pem").write_bytes(key("host-1").pem)
+    (tmp_path / "host.toml").write_text('node = "host-1"\nserver = "http://127.0.0.1:1"\n')
+    (tmp_path / "root.json").write_bytes(plain.encode(world.trust.root))
+    (tmp_path / "trust.json").write_bytes(agreed(world.trust, TRUST))
+    (tmp_path / "policy.json").write_bytes(agreed(world.policy, POLICY))
+    return tmp_path
+
+
+def seen(home, world, admission):
+    open_host(home, NOW).remember(admission, Tiles(world))
+
+
+def test_what_was_judged_can_be_judged_again(home, world: World):
+    world.serve("1.0.0")
+    for _ in range(2):
+        seen(home, world, world.admit())
+    world.serve("1.1.0")
+
+    seen(home, world, world.admit())
+
+
+def test_a_log_that_was_set_back_is_refused(home, world: World):
+    world.serve("1.0.0")
+    old = world.admit()
+    world.serve("1.1.0")
+    seen(home, world, world.admit())
+
+    with pytest.raises(VerificationError, match="it was set back"):
+        seen(home, world, old)
+
+
+def test_a_log_of_the_same_size_and_another_root_is_refused(home, world: World):
+    world.serve("1.0.0")
+    admission = world.admit()
+    seen(home, world, admission)
+    other = World()
+    other.serve("1.0.0")
+
+    with pytest.raises(VerificationError):
+        seen(home, other, other.admit())
+
+
+def test_a_release_that_was_replaced_is_not_brought_back_under_a_newer_head(home, world: World):
+    world.serve("1.0.0")
+    former = passport_for(world.installation, PROD)
+    world.serve("1.1.0")
+    newest = world.admit()
+    seen(home, world, newest)
+
+    stolen = replace(world.admit(former), checkpoint=newest.checkpoint)
+
+    with pytest.raises(VerificationError, match=f"this host has seen entry {newest.epoch}"):
+        seen(home, world, stolen)
+
+
+def test_a_rollback_is_later_not_earlier(home, world: World):
+    world.serve("1.0.0")
+    world.serve("1.1.0")
+    seen(home, world, world.admit())
+    world.roll_back()
+
+    seen(home, world, world.admit())
+
+
+@pytest.mark.parametrize("document", ["trust", "policy"])
+def test_documents_older_than_those_judged_by_before_are_refused(home, world: World, document):
+    world.serve("1.0.0")
+    seen(home, world, world.admit())
+    known = (home / "seen.json").read_text()
+    (home / "seen.json").write_text(known.replace(f'"{document}":1', f'"{document}":2'))
+
+    with pytest.raises(VerificationError, match="older than one that this host judged by before"):
+        open_host(home, NOW)
