@@ -8,7 +8,9 @@ import pytest
 
 from lockgate.cli.following import export, verified
 from lockgate.core.change import Content
+from lockgate.core.policy import POLICY
 from lockgate.core.release import Release
+from lockgate.core.trust import TRUST
 from lockgate.drivers.postgres import Postgres
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
@@ -18,7 +20,7 @@ from lockgate.loader.host import open_host
 from lockgate.loader.open_release import ask_lease, connect, judge_endpoint, open_release
 from tests.contracts.cluster import run
 from tests.live.serving import free_port, speak, start
-from tests.world import POLICY, PROD, TRUST, World, agreed, key, trust
+from tests.world import PROD, World, agreed, key, trust
 
 AT = f"/api/v1/endpoints/{PROD}"
 

@@ -146,12 +146,15 @@ def _check_no_extra(directory: Path, admission: Admission) -> None:
 
 
 def _check_lock(admission: Admission, handed: Handed) -> None:
+    """Compare the dependency lock with what is installed for the interpreter that will run: `{python}`, this one."""
     manifest = admission.permit.release.manifest
     for name, part in manifest.components.items():
-        if part.kind is Kind.DEPENDENCY_LOCK:
-            for file in admission.permit.components[name].files:
-                lock = Path(handed.paths[f"{name}/{file.name}"]).read_bytes()
-                check_lock(lock, installed_distributions())
+        if part.kind is not Kind.DEPENDENCY_LOCK:
+            continue
+        if manifest.serve.command[0] != "{python}":
+            raise VerificationError(f"{manifest.tag} has a dependency lock, so its command must start with {{python}}")
+        for file in admission.permit.components[name].files:
+            check_lock(Path(handed.paths[f"{name}/{file.name}"]).read_bytes(), installed_distributions())
 
 
 def _locked(lock: bytes) -> list[tuple[str, str]]:
