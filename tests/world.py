@@ -145,13 +145,15 @@ class World:
         return sign_intent(Intent(act, str(object_), before, after, Name(who), nonce, self.now + lasts), key(who))
 
     def submission(
-        self, version: str = "1.0.0", weights: bytes = b"", **changes: object
+        self, version: str = "1.0.0", weights: bytes = b"", lock: bytes = b"", **changes: object
     ) -> tuple[Submission, Manifest]:
         """Sign the components and the manifest of a small release."""
         contents = {
             "weights": {"model.onnx": weights or b"weights " + version.encode()},
             "config": {"config.json": b"{}"},
         }
+        if lock:
+            contents["dependency-lock"] = {"requirements.txt": lock}
         parts, bundles = {}, {}
         for name, files in contents.items():
             for content in files.values():

@@ -105,7 +105,7 @@ def open_release(
     total = sum(file.size or 0 for files in listed.values() for file in files)
     handed = hand_over(listed, source, mounts, _counted(progress, total))
     try:
-        _check_lock(admission, handed)
+        check_installed(admission, handed)
     except BaseException:
         handed.close()
         raise
@@ -145,7 +145,7 @@ def _check_no_extra(directory: Path, admission: Admission) -> None:
                     raise VerificationError(f"{name}/{found} is there, but nobody signed it")
 
 
-def _check_lock(admission: Admission, handed: Handed) -> None:
+def check_installed(admission: Admission, handed: Handed) -> None:
     """Compare the dependency lock with what is installed for the interpreter that will run: `{python}`, this one."""
     manifest = admission.permit.release.manifest
     for name, part in manifest.components.items():
