@@ -18,14 +18,14 @@ MAX_INTEGER = 2**53 - 1  # RFC 7493 §2.2: what every JSON implementation holds 
 MAX_DEPTH = 32
 MAX_BYTES = 1 << 20
 
+# `default` meets only what `_check` saw to be a mapping.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=dict)
+
 
 def encode(value: Json) -> bytes:
     """Write `value` as canonical JSON (RFC 8785)."""
     _check(value)
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=dict
-    )  # `default` meets only what `_check` saw to be a mapping
-    return text.encode()
+    return _ENCODER.encode(value).encode()
 
 
 def parse(data: bytes, *, limit: int = MAX_BYTES) -> Json:
@@ -78,11 +78,12 @@ def _refuse(token: str) -> NoReturn:
 
 
 def _check(value: Json, depth: int = 0) -> None:
-    if value is None or isinstance(value, str | int):  # first: most of what there is
-        _check_scalar(value)
-    elif isinstance(value, Mapping):
+    kind = type(value)
+    if kind is str:  # first: most of what there is
+        _check_text(value)  # type: ignore[arg-type]  # the line above says so
+    elif kind is dict or isinstance(value, Mapping):
         _check_depth(depth)
-        for name, member in value.items():
+        for name, member in value.items():  # type: ignore[union-attr]  # so does this
             _check_name(name)
             _check(member, depth + 1)
     elif isinstance(value, list | tuple):
@@ -114,6 +115,8 @@ def _check_scalar(value: object) -> None:
 
 
 def _check_text(text: str) -> None:
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError as e:

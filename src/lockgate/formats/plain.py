@@ -21,34 +21,43 @@ from lockgate.formats.instant import parse_instant, write_instant
 
 T = TypeVar("T")
 _Reader = Callable[[Json, str], Any]
+_Writer = Callable[[Any], Any]
 
 _SCALARS_KEPT = 4096  # of each kind: the same digests, names and instants come again and again
 
 
 def to_plain(value: Any) -> Json:
     """Turn a value made of dataclasses and scalars into JSON."""
-    if value is None or isinstance(value, bool | int) or type(value) is str:
-        return value
-    if isinstance(value, datetime):
-        return write_instant(value)
-    if hasattr(type(value), "parse"):
-        return str(value)
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, tuple | list):
-        return [to_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
     kind: Any = type(value)
-    tagged, names = _members(kind)
-    return tagged | {name: to_plain(getattr(value, name)) for name in names}
+    written: Json = _writer(kind)(value)
+    return written
 
 
 @cache
-def _members(kind: type) -> tuple[dict[str, Json], tuple[str, ...]]:
-    """List the fields of a dataclass, and the member that tells its type."""
+def _writer(kind: Any) -> _Writer:
+    """Say how values of one type are written: decided once, because everything that is logged or sent comes by."""
+    if kind in (str, int, bool, type(None)):
+        return lambda value: value
+    if issubclass(kind, datetime):
+        return write_instant
+    if issubclass(kind, StrEnum):
+        return lambda value: value.value
+    if issubclass(kind, tuple | list):
+        return lambda value: [to_plain(item) for item in value]
+    if issubclass(kind, Mapping):
+        return lambda value: {str(key): to_plain(item) for key, item in value.items()}
+    if hasattr(kind, "parse"):
+        return str
+    if issubclass(kind, str | int):
+        return lambda value: value
+    return _record_writer(kind)
+
+
+def _record_writer(kind: Any) -> _Writer:
     tag = getattr(kind, "type", None)
-    return ({"type": tag} if isinstance(tag, str) else {}), tuple(field.name for field in dataclasses.fields(kind))
+    tagged = {"type": tag} if isinstance(tag, str) else {}
+    names = tuple(field.name for field in dataclasses.fields(kind))
+    return lambda value: tagged | {name: to_plain(getattr(value, name)) for name in names}
 
 
 def from_plain(kind: type[T], value: Json, where: str = "") -> T:

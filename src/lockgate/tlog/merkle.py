@@ -57,18 +57,19 @@ def perfect_root(hashes: Sequence[Hash]) -> Hash:
     row = hashes
     assert len(row).bit_count() == 1, "a perfect tree has a power of two of leaves"
     while len(row) > 1:
-        row = _parents(row)
+        row = parents(row)
     return row[0]
 
 
-def _parents(row: Sequence[Hash]) -> list[Hash]:
-    parents: list[Hash] = []
-    append, copy, hashes = parents.append, _NODE.copy, iter(row)
+def parents(row: Sequence[Hash]) -> list[Hash]:
+    """Hash each two neighbours of an even row into their parent."""
+    above: list[Hash] = []
+    append, copy, hashes = above.append, _NODE.copy, iter(row)
     for left, right in zip(hashes, hashes, strict=True):
         state = copy()
         state.update(left + right)
         append(Hash(state.digest()))
-    return parents
+    return above
 
 
 def tree_root(hashes: Iterable[Hash]) -> Hash:

@@ -12,10 +12,11 @@ up to, not including, (index + 1) * 2**height.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from lockgate.errors import VerificationError
-from lockgate.tlog.merkle import HASH_SIZE, MAX_SIZE, Hash, fold, perfect_root, split_hashes
+from lockgate.tlog.merkle import HASH_SIZE, MAX_SIZE, Hash, fold, parents, perfect_root, split_hashes
 
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
@@ -97,7 +98,7 @@ def new_tiles(old_size: int, leaves: Sequence[Hash], tiles: TileReader) -> list[
     level, old, added = 0, old_size, list(leaves)
     while (old + len(added)) // TILE_WIDTH > old // TILE_WIDTH:
         first, kept = divmod(old, TILE_WIDTH)
-        row = (_read(tiles, level, first, kept) if kept else []) + added
+        row = (split_hashes(_read(tiles, level, first, kept)) if kept else []) + added
         full = [_tile(level, first + i, row[at : at + TILE_WIDTH]) for i, at in enumerate(_starts(row))]
         complete += full
         level, old, added = level + 1, first, [tile.root for tile in full]
@@ -162,13 +163,14 @@ def _left(count: int) -> int:
 
 def _roots(ranges: Iterable[tuple[int, int]], size: int, tiles: TileReader) -> tuple[Hash, ...]:
     """Compute the root over each range of leaves; read no tile twice."""
-    seen: dict[tuple[int, int], list[Hash]] = {}
+    seen: dict[tuple[int, int], Sequence[Sequence[Hash]]] = {}
 
     def node(height: int, index: int) -> Hash:
         level, n, offset = locate(height, index)
         if (level, n) not in seen:
-            seen[level, n] = _read(tiles, level, n, tile_width(level, n, size))
-        return perfect_root(seen[level, n][offset : offset + (1 << height % TILE_HEIGHT)])
+            seen[level, n] = _rows(_read(tiles, level, n, tile_width(level, n, size)))
+        above = height % TILE_HEIGHT
+        return seen[level, n][above][offset >> above]
 
     return tuple(fold([node(height, index) for height, index in _peaks(low, high)]) for low, high in ranges)
 
@@ -181,12 +183,21 @@ def _peaks(low: int, high: int) -> Iterator[tuple[int, int]]:
         low += 1 << height
 
 
-def _read(tiles: TileReader, level: int, n: int, width: int) -> list[Hash]:
+@lru_cache(maxsize=64)
+def _rows(hashes: bytes) -> Sequence[Sequence[Hash]]:
+    """Compute what stands above the hashes of a tile, row by row; proofs share the upper tiles, so some are kept."""
+    rows: list[Sequence[Hash]] = [split_hashes(hashes)]
+    while len(rows[-1]) > 1:
+        rows.append(parents(rows[-1][: len(rows[-1]) & ~1]))  # one without a neighbour has no parent here
+    return rows
+
+
+def _read(tiles: TileReader, level: int, n: int, width: int) -> bytes:
     found = tiles(level, n, width)
     if len(found) != width * HASH_SIZE:
         path = TilePath(level, n, width).encode()
         raise VerificationError(f"{path} has {len(found)} bytes, not {width * HASH_SIZE}")
-    return split_hashes(found)
+    return found
 
 
 def encode_bundle(entries: Sequence[bytes]) -> bytes:
