@@ -17,7 +17,7 @@ from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from lockgate.loader.host import open_host
-from lockgate.loader.open_release import ask_lease, connect, judge_endpoint, open_release
+from lockgate.loader.opening import ask_lease, connect, judge_endpoint, open_release
 from tests.contracts.cluster import run
 from tests.live.serving import free_port, speak, start
 from tests.world import PROD, World, agreed, key, trust

@@ -5,7 +5,7 @@ import pytest
 from lockgate.core.release import Serve
 from lockgate.errors import VerificationError
 from lockgate.loader.hand_over import Handed
-from lockgate.loader.open_release import check_installed, check_lock, installed_distributions
+from lockgate.loader.opening import check_installed, check_lock, installed_distributions
 
 INSTALLED = {"numpy": "2.4.6", "onnxruntime": "1.31.1"}
 PYTHON = Serve(("{python}", "-m", "server"), {})

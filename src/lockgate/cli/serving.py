@@ -43,7 +43,7 @@ def _run_once(home: Path, endpoint: Endpoint, port: int, source: Path | None) ->
         _tell(f"{e}; sealed memfds are used instead")
         mounts = None
     from lockgate.loader.host import open_host
-    from lockgate.loader.open_release import connect, open_release
+    from lockgate.loader.opening import connect, open_release
     from lockgate.loader.run import serve_release
 
     host = open_host(home, now())

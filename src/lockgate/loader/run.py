@@ -21,7 +21,7 @@ from lockgate.loader.connection import Connection
 from lockgate.loader.hand_over import Handed
 from lockgate.loader.host import Host
 from lockgate.loader.lease_clock import NANOSECONDS, Held, latest
-from lockgate.loader.open_release import Opened, ask_lease
+from lockgate.loader.opening import Opened, ask_lease
 from lockgate.loader.supervise import Child, forwarding
 
 STOPPED = 10  # the exit code of `run` when the permission to serve ended
