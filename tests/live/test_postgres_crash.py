@@ -50,7 +50,7 @@ def test_what_was_acknowledged_survives_a_kill_under_load(cluster):
     survivor = Postgres(app, SOURCE)
     append(survivor, suspended("before"))
     writers = [start_writer(app, who) for who in range(3)]
-    while survivor.size() < 100:
+    while survivor.size() < 100 or not all(survivor.find(at_endpoint(f"w{who}")) for who in range(3)):
         time.sleep(0.05)
 
     kill(cluster)
