@@ -1,12 +1,12 @@
 """What does the log promise to outsiders? A signed checkpoint: its size and root, never smaller, never another tree."""
 
 from lockgate.app.installation import Installation
-from lockgate.core.trust import Purpose, Trust
+from lockgate.core.trust import Trust
 from lockgate.errors import UnavailableError
 from lockgate.formats.keys import Signer
 from lockgate.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from lockgate.tlog.merkle import verify_consistency
-from lockgate.tlog.note import NoteSigner, NoteVerifier
+from lockgate.tlog.note import NoteSigner
 from lockgate.tlog.tiles import consistency_proof
 
 
@@ -17,7 +17,7 @@ def publish_checkpoint(installation: Installation) -> str:
     signer = note_signer(trust, installation.keys.checkpoint)
     newest = installation.checkpoints.newest()
     if newest is not None:
-        before = open_checkpoint(newest, verifiers_of(trust))
+        before = open_checkpoint(newest, trust.log_verifiers())
         if (before.size, before.root) == (size, root):
             return newest
         if before.size > size:
@@ -29,12 +29,6 @@ def publish_checkpoint(installation: Installation) -> str:
     note = sign_checkpoint(Checkpoint(trust.origin, size, root), signer)
     installation.checkpoints.publish(note, size, root)
     return note
-
-
-def verifiers_of(trust: Trust) -> list[NoteVerifier]:
-    """List the keys, former ones too, that have signed or may sign heads of this log."""
-    keys = [signer.key for signer in trust.signers if signer.purpose is Purpose.CHECKPOINT and signer.key]
-    return [NoteVerifier(trust.origin, key.raw) for key in keys]
 
 
 def note_signer(trust: Trust, key: Signer) -> NoteSigner:

@@ -17,10 +17,10 @@ from lockgate.cli.speaking import (
     read,
     show,
     speaking,
-    write_new,
 )
 from lockgate.errors import VerificationError
 from lockgate.formats.names import Endpoint, Tag
+from lockgate.loader.whole_file import write_whole
 
 if TYPE_CHECKING:
     from lockgate.core.trust import Agreed, Trust
@@ -84,7 +84,7 @@ def verify_log(directory: Path, trust_file: Path, root: Path, json_: bool) -> No
 @as_json
 def prove_entry(index: int, output: Path, connection: "Connection", json_: bool) -> None:
     """Write the proof that the log holds entry INDEX, for an outsider."""
-    write_new(output, connection.fetch(f"/api/v1/log/proof/{index}"))
+    write_whole(output, connection.fetch(f"/api/v1/log/proof/{index}"))
     show(json_, {"index": index, "output": str(output)}, f"proof of entry {index} in {output}")
 
 
@@ -135,7 +135,7 @@ def export_passport(what: str, output: Path, connection: "Connection", json_: bo
         path = f"/api/v1/releases/{tag.name}/{tag.version}/passport"
     else:
         path = f"/api/v1/endpoints/{Endpoint.parse(what)}/passport"
-    write_new(output, connection.fetch(path))
+    write_whole(output, connection.fetch(path))
     show(json_, {"passport": str(output)}, f"passport of {what} in {output}")
 
 

@@ -11,14 +11,13 @@ from datetime import datetime
 from pathlib import Path
 
 from lockgate.core.journal import State, Subject, read_fact, replay
-from lockgate.core.trust import Agreed, Purpose, Trust
+from lockgate.core.trust import Agreed, Trust
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats import canonical
 from lockgate.formats.canonical import Json
 from lockgate.loader.connection import Connection
 from lockgate.tlog.checkpoint import Checkpoint, open_checkpoint, parse_decimal
 from lockgate.tlog.merkle import leaf_hashes, tree_root
-from lockgate.tlog.note import NoteVerifier
 from lockgate.tlog.tiles import TILE_WIDTH, TilePath, decode_bundle, encode_bundle, tile_paths
 
 _PAGE = 1000
@@ -67,8 +66,7 @@ def verified(directory: Path, trust: Agreed[Trust], *, until: datetime | None = 
     """Verify an exported log: the signature of its head, every leaf, the tree, and that a state follows from it."""
     try:
         note = (directory / "checkpoint").read_bytes()
-        keys = [signer.key for signer in trust.document.signers if signer.purpose is Purpose.CHECKPOINT and signer.key]
-        checkpoint = open_checkpoint(note, [NoteVerifier(trust.document.origin, key.raw) for key in keys])
+        checkpoint = open_checkpoint(note, trust.document.log_verifiers())
         entries = tuple(_entries(directory, checkpoint.size))
     except OSError as e:
         raise UnavailableError(f"the export is not whole: {e.filename}: {e.strerror}") from e

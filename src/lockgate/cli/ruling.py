@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
-from lockgate.cli.speaking import EXISTING, FILE, as_json, private_key, read, show, speaking, write_new
+from lockgate.cli.speaking import EXISTING, FILE, as_json, private_key, read, show, speaking
 from lockgate.errors import VerificationError
 from lockgate.formats.canonical import Json
+from lockgate.loader.whole_file import write_whole
 
 if TYPE_CHECKING:
     from lockgate.loader.connection import Connection
@@ -43,7 +44,7 @@ def _sign(document: Path, keys: tuple[Path, ...], output: Path, kind: str) -> st
     fresh = dsse.sign(payload, payload_type, [private_key(path) for path in keys])
     ids = {signature.key_id for signature in fresh.signatures}
     kept = tuple(signature for signature in held if signature.key_id not in ids)
-    write_new(output, dsse.Envelope(payload_type, payload, (*kept, *fresh.signatures)).encode())
+    write_whole(output, dsse.Envelope(payload_type, payload, (*kept, *fresh.signatures)).encode())
     return str(Digest.of(payload))
 
 

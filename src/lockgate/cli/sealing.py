@@ -15,10 +15,10 @@ from lockgate.cli.speaking import (
     public_key,
     read,
     show,
-    write_new,
 )
 from lockgate.errors import ConflictError
 from lockgate.formats.keys import PublicKey
+from lockgate.loader.whole_file import write_whole
 
 
 @click.command()
@@ -102,8 +102,8 @@ def _create_key(path: Path, algorithm: str) -> PublicKey:
     made = ed25519.Ed25519PrivateKey.generate() if algorithm == "ed25519" else ec.generate_private_key(curve)
     pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = PrivateKey.from_pem(pem).public
-    write_new(path, pem, 0o600)
-    write_new(path.parent / f"{path.name}.pub", public.pem)
+    write_whole(path, pem, 0o600)
+    write_whole(path.parent / f"{path.name}.pub", public.pem)
     return public
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -149,23 +149,6 @@ def read(path: Path) -> bytes:
     if len(content) > _LARGEST:
         raise VerificationError(f"{path} has more than {_LARGEST} bytes")
     return bytes(content)
-
-
-def write_new(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file that the user named, whole or not at all."""
-    draft = path.parent / f".{path.name[:200]}.{os.getpid()}"
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)
-    except OSError as e:
-        raise UnavailableError(f"cannot write {path}: {e.strerror}") from e
-    finally:
-        with suppress(OSError):  # it became the file, or was never made
-            draft.unlink()
 
 
 def now() -> datetime:

@@ -23,13 +23,12 @@ from lockgate.core.intent import SignedIntent, check_intent, open_intent
 from lockgate.core.journal import Event, read_fact, subject_of
 from lockgate.core.policy import Policy
 from lockgate.core.rights import check_right
-from lockgate.core.trust import Agreed, Purpose, Trust
+from lockgate.core.trust import Agreed, Trust
 from lockgate.errors import VerificationError
 from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from lockgate.tlog.checkpoint import Checkpoint
-from lockgate.tlog.note import NoteVerifier
 from lockgate.tlog.proof import LogProof
 
 E = TypeVar("E", bound=Event)
@@ -141,7 +140,7 @@ def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossi
 def _proved(kind: type[E], logged: Logged, trust: Trust, now: datetime) -> _Proved[E]:
     """Prove that the log holds an event of this kind."""
     entry = logged.entry.encode()
-    verifiers = [NoteVerifier(trust.origin, key.raw) for key in trust.keys_for(Purpose.CHECKPOINT, now)]
+    verifiers = trust.log_verifiers(now)
     proof = LogProof.parse(logged.proof)
     checkpoint = proof.verify(entry, verifiers)
     envelope, event = read_fact(entry)

@@ -18,6 +18,7 @@ from lockgate.formats import dsse, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PublicKey
 from lockgate.formats.names import Name
+from lockgate.tlog.note import NoteVerifier
 
 TRUST = "application/vnd.lockgate.trust+json"
 MANIFESTS = "release"  # the scope of a component signer who may also sign release manifests
@@ -95,6 +96,11 @@ class Trust:
     def keys_for(self, purpose: Purpose, at: datetime, scope: str | None = None) -> tuple[PublicKey, ...]:
         """List the keys that may sign for `purpose` (and `scope`) at `at`."""
         return tuple(signer.key for signer in self._signers(purpose, at, scope) if signer.key)
+
+    def log_verifiers(self, at: datetime | None = None) -> list[NoteVerifier]:
+        """List who may have signed heads of this environment's log: at `at`, or ever."""
+        keys = self.keys_for(Purpose.CHECKPOINT, at) if at else _keys(self.signers, Purpose.CHECKPOINT)
+        return [NoteVerifier(self.origin, key.raw) for key in keys]
 
     def component_signers(self, at: datetime) -> dict[Kind, Trusted]:
         """Say for each kind of component who may sign it at `at`."""
@@ -189,6 +195,10 @@ def check_trust(trust: Trust) -> None:
             raise VerificationError(f"signer {signer.name} needs either a key or a certificate root")
         if signer.person is not None and signer.person not in names:
             raise VerificationError(f"signer {signer.name} is held by {signer.person}, who is no actor")
+
+
+def _keys(signers: Iterable[TrustedSigner], purpose: Purpose) -> tuple[PublicKey, ...]:
+    return tuple(signer.key for signer in signers if signer.purpose is purpose and signer.key)
 
 
 def _lasts(until: datetime | None, at: datetime) -> bool:

@@ -7,7 +7,6 @@ is the only file that is not covered.
 import os
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from lockgate.formats.keys import Signer
 from lockgate.formats.oms import Bundle
 from lockgate.loader.reading import Progress
 from lockgate.loader.tree import measure, verify_tree
+from lockgate.loader.whole_file import write_whole
 
 
 def sign_directory(
@@ -39,7 +39,7 @@ def sign_directory(
     files = measure(root, ignore=inside, progress=progress)
     name = subject or root.resolve().name or "model"
     sealed = oms.seal(files, signer, certificates=certificates, signature_name=inside, subject=name)
-    _write(signature, sealed)
+    write_whole(signature, sealed)
     return oms.parse(sealed)
 
 
@@ -78,24 +78,3 @@ def _read(signature: Path) -> bytes:
             return file.read(oms.MAX_BYTES + 1)
     except OSError as e:
         raise UnavailableError(f"cannot read {signature}: {e.strerror}") from e
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file so that, whenever the power fails, it is the old one or the new one."""
-    fresh = path.parent / f".{path.name[:200]}.{os.getpid()}"
-    try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as e:
-        raise UnavailableError(f"cannot write {path}: {e.strerror}") from e
-    finally:
-        with suppress(OSError):  # it became the file, or was never made
-            fresh.unlink()
