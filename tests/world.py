@@ -17,11 +17,12 @@ from lockgate.app.decide_change import approve, open_change
 from lockgate.app.installation import Installation, Keys
 from lockgate.app.issue_passport import passport_for
 from lockgate.app.ports import Receipt
+from lockgate.app.propose import propose
 from lockgate.app.publish_checkpoint import note_signer, publish_checkpoint
 from lockgate.app.register import Submission, register
 from lockgate.app.roll_back import roll_back
 from lockgate.app.shut_down import shut_down
-from lockgate.core.change import Change, Content
+from lockgate.core.change import Change, Content, RuleChange, Ruling
 from lockgate.core.endpoint import State, nothing_at
 from lockgate.core.evidence import Provenance, TestRun, Verdict, provenance, subject_of, test_result
 from lockgate.core.intent import Intent, SignedIntent, sign_intent
@@ -95,7 +96,7 @@ def rules() -> Rules:
 def policy(environment: str = "prod") -> Policy:
     """Write the policy of an environment."""
     expires = NOW + timedelta(days=36_500)
-    return Policy(Name(environment), 1, expires, {f"{environment}/magika": rules()})
+    return Policy(Name(environment), 1, expires, {f"{environment}/magika": rules()}, Approvals(2, Role.APPROVER))
 
 
 def agreed(document: object, payload_type: str, *signers: str) -> bytes:
@@ -113,10 +114,12 @@ def file_digest(name: str, content: bytes) -> oms.FileDigest:
 class World:
     """One installation in memory, and everybody who speaks to it."""
 
-    def __init__(self, environment: str = "prod", log: Memory | Postgres | None = None) -> None:
+    def __init__(
+        self, environment: str = "prod", log: Memory | Postgres | None = None, *, founded_by: Trust | None = None
+    ) -> None:
         self.now = NOW
         self.nonces = 0
-        self.trust = trust(environment)
+        self.trust = founded_by or trust(environment)
         self.policy = policy(environment)
         self.memory = log or Memory(self.trust.origin)
         self.blobs = MemoryBlobs()
@@ -212,6 +215,16 @@ class World:
         said = self.say(who, "change.open", PROD, before=before, after=content.digest)
         return open_change(self.installation, content, said, self.now).first
 
+    def propose(self, document: Trust | Policy, /, who: str = "ann", reason: str = "because", **changes: object) -> int:
+        """Propose the next trust or policy; return the number of the change."""
+        kind, held = rule_of(document), self.installation.policy()
+        before = self.installation.trust().digest if kind == "trust" else held.digest
+        digest = Digest.of(plain.encode(document))
+        content = RuleChange(kind, document.environment, before, digest, document.version, reason)
+        content = replace(content, **changes)  # type: ignore[arg-type]
+        said = self.say(who, "rules.propose", content.environment, before=content.before, after=content.digest)
+        return propose(self.installation, content, plain.encode(document), said, self.now).first
+
     def approve(self, number: int, *people: str, lasts: timedelta = timedelta(hours=1)) -> None:
         """Approve a change as each of `people`."""
         for who in people or ("bob", "carol"):
@@ -280,6 +293,11 @@ class World:
             read_fact(entry)
             proof = LogProof(index, inclusion_proof(index, len(entries), self.memory.tile), note)
             assert LogProof.parse(proof.encode()).verify(entry, [verifier]).size == len(entries)
+
+
+def rule_of(document: Trust | Policy) -> Ruling:
+    """Say which of the two a document is."""
+    return "trust" if isinstance(document, Trust) else "policy"
 
 
 def sign_manifest(manifest: Manifest, signer: str = "components") -> str:

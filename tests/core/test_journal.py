@@ -41,6 +41,7 @@ EVENTS: list[Event] = [
     release.Registered(TAG, A, A, {}, A, ALICE, imported_from="dev"),
     release.Attested(TAG, A, B, "https://example.com/v1", "key"),
     change.Opened(PROD, A, B, ALICE),
+    change.Proposed(PROD_NAME, "policy", A, B, ALICE),
     change.Approved(7, A, ALICE, NOW),
     change.Rejected(7, ALICE),
     change.Withdrawn(7, ALICE),
@@ -97,14 +98,15 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[0], release_subject(TAG)),
         (EVENTS[2], release_subject(TAG)),
         (EVENTS[3], change_subject(5)),
-        (EVENTS[4], change_subject(7)),
-        (EVENTS[8], change_subject(7)),
-        (EVENTS[9], endpoint_subject(PROD)),
-        (EVENTS[11], endpoint_subject(PROD)),
+        (EVENTS[4], change_subject(5)),
+        (EVENTS[5], change_subject(7)),
+        (EVENTS[9], change_subject(7)),
+        (EVENTS[10], endpoint_subject(PROD)),
         (EVENTS[12], endpoint_subject(PROD)),
-        (EVENTS[13], rulebook_subject(PROD_NAME)),
+        (EVENTS[13], endpoint_subject(PROD)),
         (EVENTS[14], rulebook_subject(PROD_NAME)),
-        (EVENTS[15], Subject("denied", "change/7")),
+        (EVENTS[15], rulebook_subject(PROD_NAME)),
+        (EVENTS[16], Subject("denied", "change/7")),
     ],
 )
 def test_every_event_is_about_one_object(event, subject):
@@ -137,7 +139,15 @@ def test_a_record_of_a_release_gathers_its_evidence():
     assert attested == replace(record, evidence=(B,))
 
 
-FIRST = (release.Registered, change.Opened, endpoint.Activated, endpoint.Suspended, TrustAdopted, Denied)
+FIRST = (
+    release.Registered,
+    change.Opened,
+    change.Proposed,
+    endpoint.Activated,
+    endpoint.Suspended,
+    TrustAdopted,
+    Denied,
+)
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
@@ -194,14 +204,14 @@ def test_a_prefix_of_the_log_is_a_log(size):
 
 def test_an_entry_about_another_object_than_it_says_is_refused():
     refused("log entry 0 is about release/magika@1.0.0, but says 'release/x'", [entry(EVENTS[0], subject="release/x")])
-    refused("is about change/1, but says 'change/0'", [entry(EVENTS[13]), entry(EVENTS[3], 0)])
+    refused("is about change/1, but says 'change/0'", [entry(EVENTS[14]), entry(EVENTS[3], 0)])
 
 
 def test_an_entry_from_before_the_one_before_it_is_refused():
-    earlier = entry(EVENTS[12], 1, NOW - TICK)
+    earlier = entry(EVENTS[13], 1, NOW - TICK)
 
-    refused("log entry 1 is of .*, earlier than the one before it", [entry(EVENTS[13]), earlier])
-    replay([entry(EVENTS[13]), entry(EVENTS[12], 1, NOW)])
+    refused("log entry 1 is of .*, earlier than the one before it", [entry(EVENTS[14]), earlier])
+    replay([entry(EVENTS[14]), entry(EVENTS[13], 1, NOW)])
 
 
 @pytest.mark.parametrize("spoilt", [[1, 0], [2, 3, 4], [0, 1, 1, 2]])

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from lockgate.core.policy import POLICY, Approvals, Lease, check_rules, decimal, open_policy
 from lockgate.core.rights import Role
 from lockgate.errors import DeniedError, VerificationError
-from lockgate.formats import plain
+from lockgate.formats import canonical, dsse, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from tests.core.dossiers import TICK, ruling
-from tests.world import NOW, PROD, agreed, policy, rules, trust
+from tests.world import NOW, PROD, agreed, key, policy, rules, trust
 
 ROOT = trust().root
 
@@ -67,6 +67,27 @@ def test_rules_at_the_edge_are_rules(changes):
 
     opened = open_policy(agreed(found, POLICY), ROOT, NOW)
     assert opened.document == found and opened.digest == Digest.of(plain.encode(found))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        (Approvals(0, Role.APPROVER), "0 approvals would let one person change the rules"),
+        (Approvals(-1, Role.APPROVER), "-1 approvals would let one person change the rules"),
+        *((Approvals(1, role), f"the role {role} may approve nothing") for role in Role if role is not Role.APPROVER),
+    ],
+)
+def test_rules_that_one_person_or_nobody_could_change_are_refused(wanted, reason):
+    with pytest.raises(VerificationError, match=f"rule_changes: {reason}"):
+        open_policy(agreed(replace(policy(), rule_changes=wanted), POLICY), ROOT, NOW)
+    open_policy(agreed(replace(policy(), rule_changes=Approvals(1, Role.APPROVER)), POLICY), ROOT, NOW)
+
+
+def test_a_policy_without_its_rule_changes_is_refused():
+    written = {name: value for name, value in plain.to_plain(policy()).items() if name != "rule_changes"}
+
+    with pytest.raises(VerificationError, match="member 'rule_changes' is missing"):
+        open_policy(dsse.sign(canonical.encode(written), POLICY, [key("root1"), key("root2")]).encode(), ROOT, NOW)
 
 
 def test_a_policy_rules_in_its_own_environment():

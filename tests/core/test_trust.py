@@ -14,6 +14,7 @@ from lockgate.core.trust import (
     TRUST,
     Actor,
     Purpose,
+    Retiring,
     Root,
     TrustedSigner,
     check_root,
@@ -204,6 +205,23 @@ def test_a_signer_and_an_actor_count_until_their_time_is_over():
         left.actor(Name("bob"), NOW)
     with pytest.raises(VerificationError, match="nobody called eve may act in prod"):
         trust().actor(Name("eve"), NOW)
+
+
+def test_an_old_key_counts_beside_the_new_one_until_its_time_is_over():
+    rotated = trusting("bob", keys=(key("new").public,), retiring=(Retiring(key("bob").public, NOW),))
+
+    assert rotated.actor(Name("bob"), NOW - TICK).keys == (key("new").public, key("bob").public)
+    assert rotated.actor(Name("bob"), NOW).keys == (key("new").public,)
+    assert rotated.holders([key("bob").public]) == rotated.holders([key("new").public]) == {Name("bob")}
+    check_trust(rotated)
+
+
+@pytest.mark.parametrize("double", ["new", "carol", "root1", "components"])
+def test_an_old_key_is_listed_once_like_any_other(double):
+    rotated = trusting("bob", keys=(key("new").public,), retiring=(Retiring(key(double).public, NOW),))
+
+    with pytest.raises(VerificationError, match="a key is listed twice"):
+        check_trust(rotated)
 
 
 def test_the_holders_of_a_key_are_known_even_after_their_time():

@@ -19,6 +19,7 @@ WHO = {
     "change.activate": "dave",
     "endpoint.roll-back": "dave",
     "endpoint.suspend": "olivia",
+    "rules.propose": "ann",
     "trust.adopt": "ann",
     "policy.adopt": "ann",
     "lease.ask": "host-1",

@@ -5,13 +5,15 @@ from datetime import datetime
 from lockgate.app.decide_change import loaded_change, loaded_endpoint
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
+from lockgate.app.propose import judged_proposal
 from lockgate.app.register import registered
-from lockgate.core.change import Authorized, Change, Closed, Content, check_open, check_policy
+from lockgate.core.change import Authorized, Change, Closed, Content, check_endpoint, check_open, check_policy
 from lockgate.core.decision import decision_of, sign_decision
 from lockgate.core.endpoint import Activated, check_activation
 from lockgate.core.gate import Dossier, Permit, judge
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.core.journal import change_subject
+from lockgate.core.proposal import Mandate
 from lockgate.formats import plain
 
 
@@ -33,14 +35,18 @@ def activate(installation: Installation, number: int, signed: SignedIntent, now:
         return tx.append(events, actor=str(said.actor.name), key=signed.intent.digest, at=now)
 
 
-def assess(installation: Installation, number: int, now: datetime) -> Permit:
-    """Ask the gate about a change without carrying it out; raise `DeniedError` with every reason against it."""
+def assess(installation: Installation, number: int, now: datetime) -> Permit | Mandate:
+    """Ask about a change without carrying it out; raise `DeniedError` with every reason against it."""
     with installation.ledger.transaction() as tx:
-        return _judged(installation, loaded_change(tx, number), now, tx)[1]
+        change = loaded_change(tx, number)
+        if change.rules is not None:
+            return judged_proposal(installation, change, now, tx)
+        return _judged(installation, change, now, tx)[1]
 
 
 def _judged(installation: Installation, change: Change, now: datetime, tx: Transaction) -> tuple[Content, Permit]:
     check_open(change)
+    check_endpoint(change)
     content = plain.decode(Content, tx.document(change.content))
     state = loaded_endpoint(tx, content.endpoint)
     check_activation(state, content.epoch, resumes=content.resumes)

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
+from lockgate.app.propose import in_force, loaded_proposal
 from lockgate.app.register import registered
 from lockgate.core.change import (
     Approved,
@@ -20,6 +21,7 @@ from lockgate.core.endpoint import State, nothing_at
 from lockgate.core.gate import admit, authors_of
 from lockgate.core.intent import Said, SignedIntent, check_intent
 from lockgate.core.journal import change_subject, endpoint_subject
+from lockgate.core.proposal import barred_from
 from lockgate.core.release import Record
 from lockgate.errors import DeniedError
 from lockgate.formats import plain
@@ -114,6 +116,10 @@ def _check_content(installation: Installation, content: Content, tx: Transaction
 
 
 def _check_no_author(installation: Installation, change: Change, said: Said, tx: Transaction) -> None:
+    if change.rules is not None:
+        if reason := barred_from(loaded_proposal(change, tx), in_force(installation, tx)).get(said.actor.name):
+            raise DeniedError(reason)
+        return
     content = plain.decode(Content, tx.document(change.content))
     record = registered(tx, content.tag)
     trust = installation.trust(tx).document

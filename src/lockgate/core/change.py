@@ -1,8 +1,9 @@
 """What is a change, and how does it live?
 
     opened ──▶ authorized ──▶ closed (succeeded)        authorized: the gate passed, in the act that carries it out
-       ├──▶ rejected
-       └──▶ withdrawn
+       ├──▶ rejected          ▲
+       └──▶ withdrawn         │
+    proposed, of the rules ───┘                         carried out by adopting the document (`core.proposal`)
 
 Approvals sign the digest of the content, so nobody can approve one thing and see another carried out. An approval
 expires; a change whose approvals expired waits for new ones.
@@ -18,6 +19,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
 
 Phase: TypeAlias = Literal["opened", "authorized", "closed", "rejected", "withdrawn"]
+Ruling: TypeAlias = Literal["trust", "policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +48,44 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleChange:
+    """What a change of the rules would do: take the trust or policy from `before` to `document`. Approvals sign this.
+
+    Both are digests of the documents themselves, not of envelopes: it is approved before root keys sign it, or after.
+    """
+
+    type: ClassVar[str] = "rule-change/v1"
+    kind: Ruling
+    environment: Name
+    before: Digest
+    document: Digest
+    version: int
+    reason: str
+
+    @property
+    def digest(self) -> Digest:
+        """The SHA-256 of the canonical content."""
+        return Digest.of(plain.encode(self))
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """Somebody asks for a change. The index of this entry is the number of the change."""
 
     type: ClassVar[str] = "change.opened/v1"
     endpoint: Endpoint
+    content: Digest
+    opening: Digest
+    author: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """Somebody asks for other rules. The index of this entry is the number of the change."""
+
+    type: ClassVar[str] = "rules.proposed/v1"
+    environment: Name
+    rules: Ruling
     content: Digest
     opening: Digest
     author: Name
@@ -105,7 +140,7 @@ class Closed:
     outcome: Literal["succeeded"]
 
 
-Event: TypeAlias = Opened | Approved | Rejected | Withdrawn | Authorized | Closed
+Event: TypeAlias = Opened | Proposed | Approved | Rejected | Withdrawn | Authorized | Closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +154,11 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What the log says of a change."""
+    """What the log says of a change. It is about an endpoint, or about the `rules`."""
 
     kind: ClassVar[str] = "change"
     number: int
-    endpoint: Endpoint
+    endpoint: Endpoint | None
     content: Digest
     opening: Digest
     author: Name
@@ -131,12 +166,19 @@ class Change:
     approvals: tuple[Approval, ...]
     phase: Phase
     decision: Digest | None = None
+    rules: Ruling | None = None
 
 
 def check_open(change: Change) -> None:
     """Raise `DeniedError` unless the change can still be decided."""
     if change.phase != "opened":
         raise DeniedError(f"change {change.number} is {change.phase}, not opened")
+
+
+def check_endpoint(change: Change) -> None:
+    """Raise `DeniedError` for a change of the rules, which no activation carries out."""
+    if change.rules is not None:
+        raise DeniedError(f"change {change.number} is about the {change.rules}: it is published, not activated")
 
 
 def check_policy(content: Content, policy: Digest) -> None:
@@ -163,6 +205,9 @@ def evolve(change: Change | None, event: Event, index: int, at: datetime) -> Cha
     """Say what the log knows of a change after `event`."""
     if isinstance(event, Opened):
         return Change(index, event.endpoint, event.content, event.opening, event.author, at, (), "opened")
+    if isinstance(event, Proposed):
+        opened = Change(index, None, event.content, event.opening, event.author, at, (), "opened")
+        return replace(opened, rules=event.rules)
     assert change is not None
     match event:
         case Approved():

@@ -48,6 +48,7 @@ Event: TypeAlias = (
     release.Registered
     | release.Attested
     | change.Opened
+    | change.Proposed
     | change.Approved
     | change.Rejected
     | change.Withdrawn
@@ -63,7 +64,9 @@ Event: TypeAlias = (
 State: TypeAlias = release.Record | change.Change | endpoint.State | Rulebook
 Fact: TypeAlias = tuple[CloudEvent, Event]
 
-_FIRST = (release.Registered, change.Opened, endpoint.Activated, endpoint.Suspended, TrustAdopted, Denied)
+_FIRST = (
+    release.Registered, change.Opened, change.Proposed, endpoint.Activated, endpoint.Suspended, TrustAdopted, Denied,
+)  # fmt: skip
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType({kind.type: kind for kind in get_args(Event)})
 STATES: Mapping[str, type[State]] = MappingProxyType({kind.kind: kind for kind in get_args(State)})
 
@@ -85,7 +88,7 @@ def subject_of(event: Event, index: int) -> Subject:
     match event:
         case release.Registered() | release.Attested():
             return release_subject(event.tag)
-        case change.Opened():
+        case change.Opened() | change.Proposed():
             return change_subject(index)
         case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():
             return endpoint_subject(event.endpoint)

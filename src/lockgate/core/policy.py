@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import ClassVar, Literal
 
 from lockgate.core.release import Kind
-from lockgate.core.rights import Role
+from lockgate.core.rights import RIGHTS, Role
 from lockgate.core.trust import Agreed, Root, open_agreed
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
@@ -63,13 +63,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The policy document (spec/policy.md)."""
+    """The policy document (spec/policy.md). `rule_changes` says who must approve the next trust or policy."""
 
     type: ClassVar[str] = "policy/v1"
     environment: Name
     version: int
     expires: datetime
     endpoints: Mapping[str, Rules]
+    rule_changes: Approvals
 
     def rules_for(self, endpoint: Endpoint) -> Rules:
         """Find the rules of `endpoint`; raise `DeniedError` if the policy does not name it."""
@@ -81,26 +82,36 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class PolicyAdopted:
-    """The installation decides by this policy from now on."""
+    """The installation decides by this policy from now on. `change` is the number of the change that it carries out."""
 
     type: ClassVar[str] = "policy.adopted/v1"
     environment: Name
     version: int
     digest: Digest
     envelope: Digest
+    change: int | None = None
 
 
 def open_policy(document: bytes, root: Root, at: datetime) -> Agreed[Policy]:
     """Verify a policy that a threshold of `root` signed; raise `VerificationError` when it is expired or absurd."""
     agreed = open_agreed(Policy, document, POLICY, root)
-    policy = agreed.document
+    check_policy(agreed.document, at)
+    return agreed
+
+
+def check_policy(policy: Policy, at: datetime) -> None:
+    """Raise `VerificationError` for a policy that has expired, or could not mean what its author wanted."""
     for text, rules in policy.endpoints.items():
         if Endpoint.parse(text).environment != policy.environment:
             raise VerificationError(f"the policy of {policy.environment} names {text}")
         check_rules(text, rules)
+    wanted = policy.rule_changes
+    if wanted.count < 1:
+        raise VerificationError(f"rule_changes: {wanted.count} approvals would let one person change the rules")
+    if wanted.role not in RIGHTS["change.approve"]:
+        raise VerificationError(f"rule_changes: the role {wanted.role} may approve nothing")
     if policy.expires <= at:
         raise VerificationError(f"policy of {policy.environment} version {policy.version} expired at {policy.expires}")
-    return agreed
 
 
 def check_rules(endpoint: str, rules: Rules) -> None:

@@ -6,7 +6,7 @@ nobody is counted twice and no key serves two purposes.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Generic, TypeVar
@@ -39,6 +39,14 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Retiring:
+    """A key that another one takes the place of: both count until `until`."""
+
+    key: PublicKey
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """A person or a machine that may act, by the keys that sign its intents."""
 
@@ -46,6 +54,17 @@ class Actor:
     roles: tuple[Role, ...]
     keys: tuple[PublicKey, ...]
     until: datetime | None = None
+    retiring: tuple[Retiring, ...] | None = None
+
+    @property
+    def held(self) -> tuple[PublicKey, ...]:
+        """Every key of the actor, whenever its time ends or ended."""
+        return (*self.keys, *(old.key for old in self.retiring or ()))
+
+    def at(self, instant: datetime) -> "Actor":
+        """Say who the actor is at `instant`: `keys` are those that count then."""
+        kept = tuple(old.key for old in self.retiring or () if instant < old.until)
+        return replace(self, keys=(*self.keys, *kept), retiring=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +109,7 @@ class Trust:
         """Find who `name` is at `at`; raise `VerificationError` for nobody."""
         for actor in self.actors:
             if actor.name == name and _lasts(actor.until, at):
-                return actor
+                return actor.at(at)
         raise VerificationError(f"nobody called {name} may act in {self.environment}")
 
     def keys_for(self, purpose: Purpose, at: datetime, scope: str | None = None) -> tuple[PublicKey, ...]:
@@ -116,7 +135,7 @@ class Trust:
         """Name the persons and actors who hold any of `keys`, whenever their time ended."""
         wanted = set(keys)
         people = {signer.person for signer in self.signers if signer.key in wanted and signer.person}
-        return frozenset(people | {actor.name for actor in self.actors if wanted & set(actor.keys)})
+        return frozenset(people | {actor.name for actor in self.actors if wanted & set(actor.held)})
 
     def _signers(self, purpose: Purpose, at: datetime, scope: str | None) -> Sequence[TrustedSigner]:
         return [
@@ -136,13 +155,14 @@ class Agreed(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class TrustAdopted:
-    """The installation judges by this trust document from now on."""
+    """The installation judges by this trust document from now on. `change` is the change that it carries out."""
 
     type: ClassVar[str] = "trust.adopted/v1"
     environment: Name
     version: int
     digest: Digest
     envelope: Digest
+    change: int | None = None
 
 
 def open_trust(document: bytes, root: Root, at: datetime) -> Agreed[Trust]:
@@ -186,7 +206,7 @@ def check_trust(trust: Trust) -> None:
     names = [actor.name for actor in trust.actors]
     if len(set(names)) != len(names):
         raise VerificationError("an actor is named twice in the trust document")
-    keys = [*trust.root.keys, *(key for actor in trust.actors for key in actor.keys)]
+    keys = [*trust.root.keys, *(key for actor in trust.actors for key in actor.held)]
     keys += [signer.key for signer in trust.signers if signer.key]
     if len(set(keys)) != len(keys):
         raise VerificationError("a key is listed twice in the trust document")

@@ -12,7 +12,7 @@ from lockgate.app.activate import activate, assess
 from lockgate.app.decide_change import approve, open_change, reject, withdraw
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt
-from lockgate.core.change import Change, Content
+from lockgate.core.change import Change, Content, RuleChange
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, change_subject
 from lockgate.errors import DeniedError, VerificationError
@@ -39,7 +39,7 @@ class Described:
     """What the log says of a change, and what it would do."""
 
     state: Change
-    content: Content
+    content: Content | RuleChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,9 @@ def list_changes(
 def get_change(visit: Here, number: Number) -> Response:
     """Say what the log says of a change, and what it would do."""
     change = visit.find(Change, change_subject(number))
-    content = plain.decode(Content, visit.installation.catalog.document(change.content))
-    return answer(Described(change, content))
+    document = visit.installation.catalog.document(change.content)
+    kind: type[Content | RuleChange] = Content if change.rules is None else RuleChange
+    return answer(Described(change, plain.decode(kind, document)))
 
 
 def get_assessment(visit: Here, number: Number) -> Response:

@@ -65,6 +65,7 @@ DOORS = (
     Door("GET", f"{API}/policy", "read", rules.get_policy),
     Door("POST", f"{API}/trust", "trust.adopt", rules.post_trust, rules.Signed, Receipt),
     Door("POST", f"{API}/policy", "policy.adopt", rules.post_policy, rules.Signed, Receipt),
+    Door("POST", f"{API}/proposals", "rules.propose", rules.post_proposal, rules.Proposed, Receipt),
     Door("PUT", f"{API}/blobs/{{digest}}", "blob.put", blobs.put_blob, bytes),
     Door("GET", f"{API}/blobs/{{digest}}", "read", blobs.get_blob, gives=bytes),
     Door("HEAD", f"{API}/blobs/{{digest}}", "read", blobs.head_blob),

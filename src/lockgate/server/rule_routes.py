@@ -6,9 +6,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from lockgate.app.adopt import adopt_policy, adopt_trust
+from lockgate.app.propose import propose
 from lockgate.app.publish_checkpoint import publish_checkpoint
+from lockgate.core.change import RuleChange
 from lockgate.core.intent import Head, SignedIntent
-from lockgate.core.journal import Rulebook, rulebook_subject
+from lockgate.core.journal import Rulebook, change_subject, rulebook_subject
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from lockgate.server.visit import Body, Here, Visit, answer
@@ -19,6 +21,15 @@ from lockgate.tlog.checkpoint import parse_decimal, parse_hash
 class Signed:
     """A document that a threshold of root keys signed, and who brings it."""
 
+    document: str
+    intent: SignedIntent
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """A change of the rules, the document that it is about (canonical JSON, as text), and who asks for it."""
+
+    content: RuleChange
     document: str
     intent: SignedIntent
 
@@ -76,6 +87,13 @@ def post_policy(visit: Here, body: Body) -> Response:
     order = visit.order(Signed, body)
     done = adopt_policy(visit.installation, order.document.encode(), order.intent, visit.now)
     return visit.receipt(done, rulebook_subject(visit.installation.environment))
+
+
+def post_proposal(visit: Here, body: Body) -> Response:
+    """Propose the next trust document or policy; the number of the change is the `first` of the answer."""
+    order = visit.order(Proposed, body)
+    receipt = propose(visit.installation, order.content, order.document.encode(), order.intent, visit.now)
+    return visit.receipt(receipt, change_subject(receipt.first))
 
 
 def head_of(note: str) -> Head:

@@ -100,6 +100,7 @@ def _policy(environment: str) -> dict[str, Any]:
         "version": 1,
         "expires": _in_a_year(),
         "endpoints": {f"{environment}/magika": rules},
+        "rule_changes": {"count": 2, "role": "approver"},
     }
 
 

@@ -1,0 +1,168 @@
+"""What does a new policy change, in words?"""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from lockgate.core.difference.sentence import (
+    Difference,
+    Effect,
+    Words,
+    each_field,
+    environment,
+    expiry,
+    free,
+    in_another_order,
+    members,
+    neutral,
+    number,
+    paired,
+    reordered,
+    stronger,
+    version,
+    weaker,
+)
+from lockgate.core.policy import Approvals, Evaluation, Lease, Rules, decimal
+from lockgate.core.release import Kind
+from lockgate.core.rights import Role
+from lockgate.errors import VerificationError
+
+_RULES = "changes of the rules"
+
+
+def _endpoints(old: Mapping[str, Rules], new: Mapping[str, Rules], _where: str) -> Iterator[Difference]:
+    for name in (*old, *(name for name in new if name not in old)):
+        if name not in new:
+            yield stronger(f"removes the endpoint {free(name)}: nothing may serve there")
+        elif name not in old:
+            yield weaker(f"adds the endpoint {free(name)}, where nothing might serve; it demands {_demands(new[name])}")
+        else:
+            yield from each_field(RULES, old[name], new[name], free(name))
+
+
+def _demands(rules: Rules) -> str:
+    kinds = ", ".join(rules.components)
+    tests = "; ".join(_wanted(evaluation) for evaluation in rules.evaluations) or "no evaluation"
+    proof = "provenance" if rules.provenance else "no provenance"
+    people = f"{rules.approvals.count} approvals by the role {rules.approvals.role}"
+    return f"{kinds}; {proof}; {tests}; {people}; a lease of {rules.lease.seconds} s ({rules.lease.on_silence})"
+
+
+def _wanted(evaluation: Evaluation) -> str:
+    metrics = ", ".join(f"{free(name)} at least {free(least)}" for name, least in evaluation.metrics.items())
+    return f"suite {free(evaluation.suite)} ({metrics or 'no metric'}, at most {evaluation.max_age_days} days old)"
+
+
+def _components(old: tuple[Kind, ...], new: tuple[Kind, ...], where: str) -> Iterator[Difference]:
+    yield from members(
+        old, new,
+        lambda kind: weaker(f"no longer demands a component of kind {kind} at {where}"),
+        lambda kind: stronger(f"demands a component of kind {kind} at {where}"),
+    )  # fmt: skip
+    yield from reordered(old, new, f"components of {where}")
+
+
+def _provenance(old: bool, _new: bool, where: str) -> Iterator[Difference]:  # noqa: FBT001 - the value of a field
+    yield (weaker if old else stronger)(f"{'no longer demands' if old else 'demands'} provenance at {where}")
+
+
+def _evaluations(old: tuple[Evaluation, ...], new: tuple[Evaluation, ...], where: str) -> Iterator[Difference]:
+    for before, after in paired(old, new, lambda evaluation: evaluation.suite):
+        if after is None and before is not None:
+            yield weaker(f"no longer demands {_wanted(before)} at {where}")
+        elif before is None and after is not None:
+            yield stronger(f"demands {_wanted(after)} at {where}")
+        elif before is not None and after is not None:
+            yield from each_field(EVALUATION, before, after, f"suite {free(before.suite)} at {where}")
+    yield from in_another_order([one.suite for one in old], [one.suite for one in new], f"suites of {where}")
+
+
+def _metrics(old: Mapping[str, str], new: Mapping[str, str], where: str) -> Iterator[Difference]:
+    yield from members(
+        old.keys(), new.keys(),
+        lambda name: weaker(f"no longer asks for {free(name)} in {where}"),
+        lambda name: stronger(f"asks for {free(name)} of at least {free(new[name])} in {where}"),
+    )  # fmt: skip
+    for name in old:
+        if name in new and old[name] != new[name]:
+            yield _threshold(f"the evaluation threshold of {free(name)} in {where}", old[name], new[name])
+
+
+def _threshold(what: str, old: str, new: str) -> Difference:
+    step = f"from {free(old)} to {free(new)}"
+    try:
+        before, after = decimal(old), decimal(new)
+    except VerificationError:
+        return weaker(f"changes {what} {step}, which is no number")
+    if before == after:
+        return neutral(f"writes {what} in another way: {step}")
+    return stronger(f"raises {what} {step}") if after > before else weaker(f"lowers {what} {step}")
+
+
+def _approvals(old: Approvals, new: Approvals, where: str) -> Iterator[Difference]:
+    yield from each_field(APPROVALS, old, new, where)
+
+
+def _role(old: Role, new: Role, where: str) -> Iterator[Difference]:
+    yield weaker(f"counts approvals of {where} by the role {new}, no longer by {old}")
+
+
+def _lease(old: Lease, new: Lease, where: str) -> Iterator[Difference]:
+    yield from each_field(LEASE, old, new, where)
+
+
+def _on_silence(old: str, new: str, where: str) -> Iterator[Difference]:
+    say = stronger if new == "stop" else weaker
+    yield say(f"what holders at {where} do when nobody answers: {new}, no longer {old}")
+
+
+def _grace(old: int | None, new: int | None, where: str) -> Iterator[Difference]:
+    before, after = ("none" if span is None else f"{span} s" for span in (old, new))
+    say = weaker if (new or 0) > (old or 0) else neutral if (new or 0) == (old or 0) else stronger
+    yield say(f"changes the grace of {where} when nobody answers from {before} to {after}")
+
+
+def _span(what: str) -> Words:
+    def words(old: int, new: int, where: str) -> Iterator[Difference]:
+        verb, say = ("lengthens", weaker) if new > old else ("shortens", stronger)
+        yield say(f"{verb} {what} of {where} from {old} s to {new} s")
+
+    return words
+
+
+def _hand_over(old: str, new: str, where: str) -> Iterator[Difference]:
+    say = stronger if new == "sealed" else weaker
+    yield say(f"hands files over at {where} as {new}, no longer as {old}")
+
+
+POLICY: Mapping[str, Words] = {
+    "environment": environment,
+    "version": version,
+    "expires": expiry("policy"),
+    "endpoints": _endpoints,
+    "rule_changes": lambda old, new, _where: _approvals(old, new, _RULES),
+}
+RULES: Mapping[str, Words] = {
+    "components": _components,
+    "provenance": _provenance,
+    "evaluations": _evaluations,
+    "approvals": _approvals,
+    "lease": _lease,
+    "rollback_seconds": _span("the window for a rollback"),
+    "hand_over": _hand_over,
+}
+EVALUATION: Mapping[str, Words] = {
+    "suite": lambda old, new, where: [weaker(f"asks for suite {free(new)} instead of {free(old)} in {where}")],
+    "metrics": _metrics,
+    "max_age_days": number("how many days old a result may be in {where},", Effect.WEAKENS),
+}
+APPROVALS: Mapping[str, Words] = {
+    "count": number("how many people must approve {where},", Effect.STRENGTHENS),
+    "role": _role,
+}
+LEASE: Mapping[str, Words] = {
+    "seconds": _span("the lease"),
+    "on_silence": _on_silence,
+    "grace_seconds": _grace,
+}
+
+policy_differences = partial(each_field, POLICY)
