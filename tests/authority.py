@@ -1,5 +1,6 @@
 """Who issues certificates in tests? A root, an authority under it, and a signer's leaf, spoiled where a test asks."""
 
+import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -64,6 +65,9 @@ def _issue(
     path_length=None,
     signs=True,
     purposes=(ExtendedKeyUsageOID.CODE_SIGNING,),
+    hosts=(),
+    limited=True,
+    at=NOW,
     curve=None,
 ):
     key = ec_key(sum(name.encode()), curve)
@@ -85,16 +89,23 @@ def _issue(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(sum(name.encode()))
-        .not_valid_before(NOW + days[0] * DAY)
-        .not_valid_after(NOW + days[1] * DAY)
+        .not_valid_before(at + days[0] * DAY)
+        .not_valid_after(at + days[1] * DAY)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
-        .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
+    if limited:
+        builder = builder.add_extension(usage, critical=True)
+    if hosts:
+        builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
     if purposes and by:
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     return Issued(builder.sign(issuer_key, hashes.SHA256(), ecdsa_deterministic=True), key)
+
+
+def _host(text):
+    return x509.IPAddress(ipaddress.ip_address(text)) if text[0].isdigit() else x509.DNSName(text)
 
 
 def _name(text):

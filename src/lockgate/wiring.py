@@ -1,7 +1,7 @@
 """What is this installation made of on this machine? The only place that names concrete drivers.
 
     HOME/                0700
-    ├── lockgate.toml    environment, origin, listen, hosts, database_url, database_owner_url, blob_limit
+    ├── lockgate.toml    environment, origin, listen, hosts, tls_…, database_url, database_owner_url, blob_limit
     ├── trust.json       the first trust document, adopted at the first start
     ├── keys/            0700: vsa.pem lease.pem checkpoint.pem export.pem session (0600)
     ├── blobs/           files by their digest
@@ -29,6 +29,7 @@ from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.formats import dsse, plain
 from lockgate.formats.keys import PrivateKey, PublicKey
 from lockgate.formats.names import Name
+from lockgate.loader.tls import Tls
 from lockgate.tlog.note import NoteVerifier
 
 KEYS = ("vsa", "lease", "checkpoint", "export")
@@ -36,6 +37,18 @@ LISTEN = "127.0.0.1:8420"
 
 _BLOB_LIMIT = 64 << 30
 _SESSION_KEY = 32
+_NAMES = (
+    "environment",
+    "origin",
+    "listen",
+    "hosts",
+    "database_url",
+    "database_owner_url",
+    "blob_limit",
+    "tls_certificate",
+    "tls_key",
+    "tls_clients",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +64,16 @@ class Settings:
     database_owner_url: str | None = field(default=None, repr=False)
     blob_limit: int = _BLOB_LIMIT
     session_key: bytes = field(default=b"", repr=False)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_clients: Path | None = None
+
+    @property
+    def tls(self) -> Tls | None:
+        """What the server shows, and whose certificates it asks for; None on a loopback address without TLS."""
+        if self.tls_certificate is None and self.tls_key is None and self.tls_clients is None:
+            return None
+        return Tls(self.tls_certificate, self.tls_key, self.tls_clients)
 
 
 def create(home: Path, environment: Name, origin: str | None = None) -> dict[str, PublicKey]:
@@ -84,10 +107,9 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         raise UnavailableError(f"cannot read {e.filename}: {e.strerror}") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise VerificationError(f"{home / 'lockgate.toml'}: {e}") from e
-    names = ("environment", "origin", "listen", "hosts", "database_url", "database_owner_url", "blob_limit")
-    if unknown := sorted(chosen.keys() - set(names)):
+    if unknown := sorted(chosen.keys() - set(_NAMES)):
         raise VerificationError(f"{home / 'lockgate.toml'}: unknown setting {unknown[0][:64]!a}")
-    chosen |= {name: environ[f"LOCKGATE_{name.upper()}"] for name in names if f"LOCKGATE_{name.upper()}" in environ}
+    chosen |= {name: environ[f"LOCKGATE_{name.upper()}"] for name in _NAMES if f"LOCKGATE_{name.upper()}" in environ}
     if len(session_key) != _SESSION_KEY:
         raise VerificationError(f"keys/session has {len(session_key)} bytes, not {_SESSION_KEY}")
     return Settings(
@@ -100,6 +122,7 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         _text(chosen, "database_owner_url") if "database_owner_url" in chosen else None,
         _count(chosen.get("blob_limit", _BLOB_LIMIT)),
         session_key,
+        **{name: home / _text(chosen, name) for name in _NAMES if name.startswith("tls_") and name in chosen},
     )
 
 

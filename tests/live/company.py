@@ -14,7 +14,8 @@ from lockgate.core.trust import TRUST
 from lockgate.formats import plain
 from lockgate.formats.names import Name
 from lockgate.loader.host import open_host
-from lockgate.server.asgi import build
+from lockgate.loader.tls import server_context
+from lockgate.server.asgi import build, config
 from lockgate.wiring import Settings
 from tests.world import World, agreed, key
 
@@ -28,16 +29,18 @@ ENDS = "import time; time.sleep(0.5); raise SystemExit(7)"
 
 
 @contextmanager
-def serving(world):
-    """Serve a world over a real socket; its clock is the real one."""
+def serving(world, tls=None):
+    """Serve a world over a real socket, as the server does; its clock is the real one."""
     chosen = Settings(Path("none"), Name("prod"), world.trust.origin, session_key=bytes(32))
-    server = uvicorn.Server(uvicorn.Config(build(world.installation, chosen), port=0, log_level="critical"))
+    chosen_config = config(build(world.installation, chosen), server_context(tls) if tls else None)
+    chosen_config.port = 0
+    server = uvicorn.Server(chosen_config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    yield f"{'https' if tls else 'http'}://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join(10)
 

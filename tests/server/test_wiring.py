@@ -6,7 +6,7 @@ import pytest
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.formats.keys import PrivateKey
 from lockgate.formats.names import Name
-from lockgate.server.asgi import loopback
+from lockgate.loader.tls import listening
 from lockgate.wiring import KEYS, create, settings
 
 PROD = Name("prod")
@@ -110,7 +110,7 @@ def test_a_session_key_that_was_cut_short_is_refused(tmp_path):
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:8420", "localhost:1", "[::1]:65535", "127.9.9.9:80"])
 def test_the_server_listens_where_only_this_machine_can_reach_it(listen):
-    host, port = loopback(listen)
+    host, port = listening(listen, secured=False)
 
     assert f"{host}:{port}" == listen.replace("[", "").replace("]", "")
 
@@ -118,14 +118,17 @@ def test_the_server_listens_where_only_this_machine_can_reach_it(listen):
 @pytest.mark.parametrize(
     "listen", ["0.0.0.0:8420", "[::]:8420", "10.0.0.1:80", "[::ffff:127.0.0.1]:80", "192.168.0.1:80"]
 )
-def test_and_nowhere_else_as_long_as_there_is_no_tls(listen):
-    with pytest.raises(VerificationError, match="TLS"):
-        loopback(listen)
+def test_and_nowhere_else_without_tls(listen):
+    with pytest.raises(VerificationError, match="there is no TLS"):
+        listening(listen, secured=False)
+
+    assert listening(listen, secured=True)
 
 
 @pytest.mark.parametrize(
     "listen", ["", "127.0.0.1", "127.0.0.1:", ":8420", "127.0.0.1:0", "127.0.0.1:65536", "x:80", "a:b"]
 )
 def test_what_is_no_address_is_refused(listen):
-    with pytest.raises(VerificationError):
-        loopback(listen)
+    for secured in (False, True):
+        with pytest.raises(VerificationError):
+            listening(listen, secured=secured)

@@ -73,7 +73,7 @@ def verify(
 
 @click.group()
 def key() -> None:
-    """Create keys. A key serves one purpose; which one, the trust document says."""
+    """Create keys, and certificates for TLS. A key serves one purpose; which one, the trust document says."""
 
 
 @key.command("create")
@@ -90,6 +90,36 @@ def create_keys(paths: tuple[Path, ...], algorithm: str, json_: bool) -> None:
     made = {path: _create_key(path, algorithm) for path in paths}
     found = [{"path": str(path), "key_id": str(key.key_id), "public_key": str(key)} for path, key in made.items()]
     show(json_, {"keys": found}, *(f"created {one['path']}: {one['key_id']}" for one in found))
+
+
+@key.command("certificate")
+@click.option("--key", "path", type=EXISTING, required=True, help="Private key, PEM: of this certificate only.")
+@click.option(
+    "--name", "hosts", multiple=True, required=True, help="Host name or address that it is for. May be given again."
+)
+@click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How long it is valid.")
+@click.option("--output", type=FILE, required=True, help="Where the certificate goes, PEM.")
+@as_json
+def create_certificate(path: Path, hosts: tuple[str, ...], days: int, output: Path, json_: bool) -> None:
+    """Write a self-signed certificate for TLS, which the other side pins: small installations need no authority.
+
+    A server or agent shows it (tls_certificate); a host or person that pins it (tls_ca), or a server that pins it
+    (tls_clients), believes this certificate alone. Browsers want --algorithm p256 of `lockgate key create`.
+    """
+    import secrets
+    from datetime import timedelta
+
+    from lockgate.formats.certificates import read_certificates, self_signed
+    from lockgate.formats.digest import Digest
+
+    first = now().replace(microsecond=0)
+    last = first + timedelta(days=days)
+    serial = secrets.randbits(158) | 1 << 158  # RFC 5280 §4.1.2.2: positive, at most 20 octets
+    pem = self_signed(private_key(path), hosts, serial, first - timedelta(minutes=5), last)
+    write_whole(output, pem)
+    fingerprint = Digest.of(read_certificates(pem)[0])
+    found = {"output": str(output), "fingerprint": str(fingerprint), "names": list(hosts), "until": last.isoformat()}
+    show(json_, found, f"{output} is for {', '.join(hosts)} until {last:%Y-%m-%d}: {fingerprint}")
 
 
 def _create_key(path: Path, algorithm: str) -> PublicKey:

@@ -22,6 +22,7 @@ from lockgate.formats.names import Endpoint, Name, Tag
 if TYPE_CHECKING:
     from lockgate.core.intent import Intent, SignedIntent
     from lockgate.loader.connection import Connection
+    from lockgate.loader.tls import Tls
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,7 +66,7 @@ class Span(click.ParamType):  # type: ignore[type-arg]  # as above
 
 
 class Url(click.ParamType):  # type: ignore[type-arg]  # as above
-    """Where a server is: `http://HOST:PORT` or `https://…`."""
+    """Where a server is: `https://HOST:PORT`, or `http://…` on this machine."""
 
     name = "URL"
 
@@ -93,7 +94,8 @@ def speaking(command: Callable[P, R]) -> Callable[..., R]:
 
     @functools.wraps(command)
     def connected(*args: Any, server: str, actor: Name, key: str, **kwargs: Any) -> R:
-        return command(*args, connection=connect(server, actor, key), **kwargs)  # type: ignore[arg-type]
+        tls = _tls(*(kwargs.pop(name) for name in ("tls_certificate", "tls_key", "tls_ca")))
+        return command(*args, connection=connect(server, actor, key, tls), **kwargs)  # type: ignore[arg-type]
 
     options = (
         click.option(
@@ -103,17 +105,38 @@ def speaking(command: Callable[P, R]) -> Callable[..., R]:
         click.option(
             "--key", envvar="LOCKGATE_KEY", required=True, help="Your key: a PEM file, or agent:PUBLIC-KEY-FILE."
         ),
+        click.option(
+            "--tls-ca",
+            envvar="LOCKGATE_TLS_CA",
+            type=FILE,
+            help="Who vouches for the server, PEM: authorities, or its own certificate. Else those of the system.",
+        ),
+        click.option(
+            "--tls-certificate",
+            envvar="LOCKGATE_TLS_CERTIFICATE",
+            type=FILE,
+            help="Your TLS certificate, PEM, if the server asks for one.",
+        ),
+        click.option("--tls-key", envvar="LOCKGATE_TLS_KEY", type=FILE, help="The key of that certificate, PEM."),
     )
     for option in reversed(options):
         connected = option(connected)
     return connected
 
 
-def connect(server: str, actor: Name, key: str) -> "Connection":
+def connect(server: str, actor: Name, key: str, tls: "Tls | None" = None) -> "Connection":
     """Speak to `server` as `actor`."""
     from lockgate.loader.connection import Connection
 
-    return Connection(server.rstrip("/"), actor, signing(key))
+    return Connection(server.rstrip("/"), actor, signing(key), tls)
+
+
+def _tls(certificate: Path | None, key: Path | None, authorities: Path | None) -> "Tls":
+    from lockgate.loader.tls import Tls
+
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--tls-certificate and --tls-key go together")
+    return Tls(certificate, key, authorities)
 
 
 def signing(key: str) -> "Callable[[Intent], SignedIntent]":

@@ -1,27 +1,46 @@
-"""For which key does a certificate authority vouch, and until when?
+"""For which key does a certificate vouch, and until when?
 
 Path validation (RFC 5280 §6) is that of `cryptography`, with the extensions that signing code asks for: the signer's
 certificate is for digital signatures, is no authority, and if it names purposes then code signing is among them.
 Revocation is not asked here: a key that must not be believed any more is taken out of the trust.
 """
 
+import ipaddress
+import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import ClientVerifier, Criticality, ExtensionPolicy, Policy
 
 from lockgate.errors import VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.instant import write_instant
-from lockgate.formats.keys import PublicKey
+from lockgate.formats.keys import PrivateKey, PublicKey
 
 MAX_INTERMEDIATES = 6
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_TLS = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +85,38 @@ def read_certificates(data: bytes) -> tuple[bytes, ...]:
 def key_of(der: bytes) -> PublicKey:
     """Read the key that a certificate is about. It is not checked who issued it."""
     return _key(_load(der))
+
+
+def self_signed(key: PrivateKey, hosts: Sequence[str], serial: int, first: datetime, last: datetime) -> bytes:
+    """Write a certificate (PEM) in which `key` vouches for itself, at TLS servers and clients called `hosts`.
+
+    It is no authority: whoever pins it believes this one certificate, and no other that the key might sign.
+    """
+    if not hosts:
+        raise VerificationError("a certificate names at least one host")
+    public = serialization.load_der_public_key(key.public.der)
+    assert isinstance(public, ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey)
+    names = x509.SubjectAlternativeName([_host(host) for host in hosts])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
+    usage = dict.fromkeys(_USAGES, False) | {"digital_signature": True}
+    certificate = (
+        x509.CertificateBuilder(name, name, public, serial, first, last)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(**usage), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(_TLS), critical=False)
+        .add_extension(names, critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
+    )
+    return key.certify(certificate).public_bytes(Encoding.PEM)
+
+
+def _host(text: str) -> x509.GeneralName:
+    with suppress(ValueError):
+        return x509.IPAddress(ipaddress.ip_address(text))
+    if len(text) > 253 or not _HOST.fullmatch(text) or text.rpartition(".")[2].isdecimal():
+        raise VerificationError(f"not the name or address of a host: {text[:80]!a}")
+    return x509.DNSName(text)
 
 
 def _verify(verifier: ClientVerifier, loaded: list[x509.Certificate]) -> list[x509.Certificate]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, Self, TypeAlias
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -155,6 +156,12 @@ class PrivateKey:
             return self._key.sign(message)
         return self._key.sign(message, ec.ECDSA(_hash(self._key.curve), deterministic_signing=True))
 
+    def certify(self, certificate: x509.CertificateBuilder) -> x509.Certificate:
+        """Sign a certificate that names this key as its issuer's."""
+        if isinstance(self._key, ed25519.Ed25519PrivateKey):
+            return certificate.sign(self._key, None)
+        return certificate.sign(self._key, _hash(self._key.curve), ecdsa_deterministic=True)
+
 
 @lru_cache(maxsize=1024)
 def _load(der: bytes) -> _Public:
@@ -188,5 +195,5 @@ def _check_point(raw: bytes) -> None:
         raise VerificationError("the Ed25519 key is of small order, or not in its canonical encoding")
 
 
-def _hash(curve: ec.EllipticCurve) -> hashes.HashAlgorithm:
+def _hash(curve: ec.EllipticCurve) -> hashes.SHA256 | hashes.SHA384:
     return hashes.SHA256() if isinstance(curve, ec.SECP256R1) else hashes.SHA384()

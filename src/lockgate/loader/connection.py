@@ -4,6 +4,7 @@ Whatever comes back is parsed strictly, and whatever matters in it carries a sig
 """
 
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -23,6 +24,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from lockgate.formats.oms import FileDigest
 from lockgate.loader.source import Reader
+from lockgate.loader.tls import Tls, client_context, explain, is_local
 
 Sign: TypeAlias = Callable[[Intent], SignedIntent]
 Body: TypeAlias = bytes | Iterable[bytes] | None
@@ -53,14 +55,18 @@ class Answer(dict[str, Json]):
 
 @dataclass
 class Connection:
-    """A server, and who speaks to it. Opens a session when one is needed."""
+    """A server, and who speaks to it: over TLS, or plainly on this machine. Opens a session when one is needed."""
 
     url: str
     actor: Name
     sign: Sign
-    pool: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False, timeout=_TIMEOUT))
+    tls: Tls | None = None
     token: str | None = None
     environment: str | None = None
+    pool: urllib3.PoolManager = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pool = _pool(self.url, self.tls or Tls())
 
     def get(self, path: str, **query: object) -> Mapping[str, Json]:
         """Read a JSON object."""
@@ -181,7 +187,7 @@ class Connection:
                 preload_content=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as e:
-            raise UnavailableError(f"no answer from {self.url}: {type(e).__name__}; is the server up?") from e
+            raise UnavailableError(f"no answer from {self.url}: {_why(e, self.url)}") from e
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +227,33 @@ def file_pieces(path: Path) -> Iterator[bytes]:
                 yield piece
     except OSError as e:
         raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
+
+
+def _pool(url: str, tls: Tls) -> urllib3.PoolManager:
+    """Prepare to speak to `url`; raise `VerificationError` for an address that would be spoken to in the open."""
+    try:
+        found = urllib3.util.parse_url(url)
+    except urllib3.exceptions.LocationParseError as e:
+        raise VerificationError(f"not an address like https://gate.example:8420: {url[:80]!a}") from e
+    if found.auth is not None or not found.host:
+        raise VerificationError(f"not an address like https://gate.example:8420: {url[:80]!a}")
+    if found.scheme == "https":
+        return urllib3.PoolManager(retries=False, timeout=_TIMEOUT, ssl_context=client_context(tls))
+    if found.scheme != "http" or not is_local(found.host):
+        raise VerificationError(f"{url[:80]!a} is not this machine: speak to it over https://")
+    return urllib3.PoolManager(retries=False, timeout=_TIMEOUT)
+
+
+def _why(error: BaseException, url: str) -> str:
+    """Say what broke: what TLS says of it, if it was that."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
+            return explain(cause)
+        cause = cause.__cause__ or cause.__context__
+    if url.startswith("https:") and isinstance(error, urllib3.exceptions.ProtocolError | urllib3.exceptions.SSLError):
+        return "it closed the connection; if it asks for certificates, it did not believe ours"
+    return f"{type(error).__name__}; is the server up?"
 
 
 def _read(answer: urllib3.BaseHTTPResponse) -> bytes:

@@ -1,6 +1,6 @@
 """What does a serving host hold of its own? A key, the trust and policy that it was given, and what it remembers.
 
-    $LOCKGATE_HOME/host.toml      node = "host-1", server = "http://127.0.0.1:8420"
+    $LOCKGATE_HOME/host.toml      node = "host-1", server = "https://gate.example:8420", tls_ca and more
                    keys/node.pem  the node's own key
                    root.json      who signs trust and policy: pinned when the host was installed
                    trust.json, policy.json   the signed documents; later versions are put in their place
@@ -27,6 +27,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PrivateKey
 from lockgate.formats.names import Name
 from lockgate.loader.connection import Connection
+from lockgate.loader.tls import Tls
 from lockgate.tlog.checkpoint import Checkpoint
 from lockgate.tlog.merkle import Hash, verify_consistency
 from lockgate.tlog.tiles import TilePath, consistency_proof
@@ -53,6 +54,7 @@ class Host:
     key: PrivateKey
     trust: Agreed[Trust]
     policy: Agreed[Policy]
+    tls: Tls | None = None
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -103,8 +105,21 @@ def open_host(home: Path, now: datetime) -> Host:
         raise VerificationError("the trust or policy document is older than one that this host judged by before")
     server = settings.get("server")
     if not isinstance(server, str) or not server.startswith(("http://", "https://")):
-        raise VerificationError(f"{home / 'host.toml'}: server is no address like http://127.0.0.1:8420")
-    return Host(home, Name(str(settings.get("node"))), server.rstrip("/"), key, trust, policy)
+        raise VerificationError(f"{home / 'host.toml'}: server is no address like https://gate.example:8420")
+    return Host(home, Name(str(settings.get("node"))), server.rstrip("/"), key, trust, policy, _tls(home, settings))
+
+
+def _tls(home: Path, settings: Mapping[str, object]) -> Tls | None:
+    """Read which files TLS takes; a relative name is one in `home`."""
+    named = {name: settings[name] for name in ("tls_certificate", "tls_key", "tls_ca") if name in settings}
+    if not named:
+        return None
+    paths: dict[str, Path] = {}
+    for name, found in named.items():
+        if not isinstance(found, str):
+            raise VerificationError(f"{home / 'host.toml'}: {name} is no file name")
+        paths[name] = home / found
+    return Tls(paths.get("tls_certificate"), paths.get("tls_key"), paths.get("tls_ca"))
 
 
 def _seen(home: Path) -> Seen | None:

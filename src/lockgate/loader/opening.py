@@ -42,7 +42,11 @@ class Opened:
 def connect(host: Host) -> Connection:
     """Speak to the server of this host, as its node."""
     return Connection(
-        host.server, host.node, lambda intent: sign_intent(intent, host.key), environment=_environment(host)
+        host.server,
+        host.node,
+        lambda intent: sign_intent(intent, host.key),
+        tls=host.tls,
+        environment=_environment(host),
     )
 
 

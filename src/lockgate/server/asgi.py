@@ -1,9 +1,9 @@
-"""How does an installation become a server? Doors, behind the layer that denies by default, on a loopback address."""
+"""How does an installation become a server? Doors, behind the layer that denies by default, over TLS or on loopback."""
 
-import ipaddress
 import logging
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -20,11 +20,13 @@ from starlette.types import ASGIApp
 import lockgate
 from lockgate.app.installation import Installation
 from lockgate.app.publish_checkpoint import publish_checkpoint
-from lockgate.errors import LockgateError, UnavailableError, VerificationError
+from lockgate.errors import LockgateError, UnavailableError
+from lockgate.loader.tls import listening, server_context
 from lockgate.server.blob_routes import UPLOADS
 from lockgate.server.default_deny import DefaultDeny, Limits
 from lockgate.server.doors import Gatehouse, hang
 from lockgate.server.metrics import Meters
+from lockgate.server.patience import Patient
 from lockgate.server.problems import answer_errors
 from lockgate.server.session import Sessions
 from lockgate.server.visit import Desk
@@ -68,19 +70,26 @@ def build(installation: Installation, chosen: Settings, *, clock: Callable[[], d
 def serve(home: Path) -> None:
     """Serve the installation in `home` until a signal ends it."""
     chosen = settings(home)
-    host, port = loopback(chosen.listen)
+    host, port = listening(chosen.listen, secured=chosen.tls is not None)
+    context = server_context(chosen.tls) if chosen.tls else None
     signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when it is done
     with suppress(KeyboardInterrupt), _bound(host, port) as door, running(chosen) as installation:
-        config = uvicorn.Config(
-            build(installation, chosen),
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            ws="none",
-            timeout_graceful_shutdown=_PARTING,
-        )
-        uvicorn.Server(config).run(sockets=[door])
+        uvicorn.Server(config(build(installation, chosen), context)).run(sockets=[door])
+
+
+def config(app: ASGIApp, context: ssl.SSLContext | None) -> uvicorn.Config:
+    """Say how `app` is served: over TLS if there is a context for it."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        http=Patient,
+        ws="none",
+        ssl_context_factory=None if context is None else lambda *_: context,
+        timeout_graceful_shutdown=_PARTING,
+    )
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -94,23 +103,6 @@ def _bound(host: str, port: int) -> socket.socket:
         door.close()
         raise UnavailableError(f"cannot listen at {host}:{port}: {e.strerror}") from e
     return door
-
-
-def loopback(listen: str) -> tuple[str, int]:
-    """Read `ADDRESS:PORT`; raise `VerificationError` for an address that others can reach."""
-    host, _, port = listen.rpartition(":")
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise VerificationError(f"listen is written ADDRESS:PORT, not {listen[:80]!a}")
-    bare = host.removeprefix("[").removesuffix("]")
-    try:
-        local = bare == "localhost" or ipaddress.ip_address(bare).is_loopback
-    except ValueError as e:
-        raise VerificationError(f"not an IP address to listen at: {bare[:80]!a}") from e
-    if not local:
-        raise VerificationError(
-            f"{bare} is no loopback address: the server speaks no TLS yet, so it listens at no other"
-        )
-    return bare, int(port)
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

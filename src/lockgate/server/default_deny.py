@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lockgate.errors import LockgateError, VerificationError
+from lockgate.server.patience import timed
 from lockgate.server.problems import problem, problem_of
 from lockgate.server.session import Session
 from lockgate.server.visit import API
@@ -80,7 +81,7 @@ class DefaultDeny:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             _check_host(scope, self._hosts)
-            bounded = _bounded(scope, receive, self._limits.of(scope["method"], scope["path"]))
+            bounded = _bounded(scope, timed(receive), self._limits.of(scope["method"], scope["path"]))
             if not is_public(scope["method"], scope["path"]):
                 scope.setdefault("state", {})["session"] = await self._session(scope)
         except HTTPException as e:

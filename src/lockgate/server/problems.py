@@ -32,6 +32,7 @@ _KINDS = {
     403: "forbidden",
     404: "not-found",
     405: "method-not-allowed",
+    408: "too-slow",
     409: "denied",
     411: "length-required",
     412: "conflict",
