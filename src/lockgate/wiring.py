@@ -4,6 +4,7 @@
     ├── lockgate.toml    environment, origin, listen, hosts, tls_…, database_url, database_owner_url, blob_limit
     ├── trust.json       the first trust document, adopted at the first start
     ├── keys/            0700: vsa.pem lease.pem checkpoint.pem export.pem session (0600)
+    │                    NAME.uri instead of NAME.pem: a text that says where the key is (lockgate.keyring)
     ├── blobs/           files by their digest
     └── postgres/        a database of our own, unless database_url names another
 
@@ -27,8 +28,9 @@ from lockgate.core.journal import rulebook_subject
 from lockgate.core.trust import Trust
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.formats import dsse, plain
-from lockgate.formats.keys import PrivateKey, PublicKey
+from lockgate.formats.keys import PrivateKey, PublicKey, Signer
 from lockgate.formats.names import Name
+from lockgate.keyring import open_signer
 from lockgate.loader.tls import Tls
 from lockgate.tlog.note import NoteVerifier
 
@@ -86,7 +88,8 @@ def create(home: Path, environment: Name, origin: str | None = None) -> dict[str
             folder.mkdir(mode=0o700, exist_ok=True)
             folder.chmod(0o700)
         for name in KEYS:
-            _write_once(home / "keys" / f"{name}.pem", PrivateKey.from_seed(secrets.token_bytes(32)).pem)
+            if not (home / "keys" / f"{name}.uri").exists():
+                _write_once(home / "keys" / f"{name}.pem", PrivateKey.from_seed(secrets.token_bytes(32)).pem)
         _write_once(home / "keys" / "session", secrets.token_bytes(_SESSION_KEY))
         settled = f'environment = "{environment}"\norigin = {json.dumps(named)}\n'
         _write_once(home / "lockgate.toml", settled.encode())
@@ -181,14 +184,13 @@ def _found(installation: Installation, path: Path, origin: str) -> None:
         adopt.found(installation, document, claimed.root, datetime.now(UTC))
 
 
-def _key(home: Path, name: str) -> PrivateKey:
-    path = home / "keys" / f"{name}.pem"
+def _key(home: Path, name: str) -> Signer:
+    """Open a key of the server: where `keys/NAME.uri` says, else the file `keys/NAME.pem`."""
+    place = home / "keys" / f"{name}.uri"
     try:
-        return PrivateKey.from_pem(path.read_bytes())
-    except FileNotFoundError as e:
-        raise UnavailableError(f"the key {path} is missing") from e
-    except OSError as e:
-        raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
+        return open_signer(place.read_text().strip() if place.exists() else str(place.with_suffix(".pem")))
+    except (OSError, UnicodeDecodeError) as e:
+        raise UnavailableError(f"cannot read {place}: {e}") from e
 
 
 def _write_once(path: Path, content: bytes) -> None:

@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from lockgate.drivers.ssh_agent import SshAgent
 from lockgate.errors import DeniedError, UnavailableError, VerificationError
+from lockgate.formats import dsse
 from lockgate.formats.keys import PrivateKey, PublicKey
 from lockgate.formats.sshsig import SshKey, SshSignature, armor, message_to_sign, open_sshsig, parse, sign_sshsig
+from lockgate.keyring import open_signer
 
 pytestmark = [
     pytest.mark.live,
@@ -108,6 +110,28 @@ def test_key_in_memory_signs_what_ssh_keygen_verifies(tmp_path, kind, bits):
     key = PrivateKey.from_pem(key_file(tmp_path, kind, bits).read_bytes())
 
     ssh_keygen_verifies(tmp_path, SshKey(key.public), sign_sshsig(key, MESSAGE, NAMESPACE))
+
+
+@kinds
+def test_agent_signs_documents_as_a_key_file_does(agent, tmp_path, kind, bits, monkeypatch):
+    file = key_file(tmp_path, kind, bits)
+    add(agent, file)
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent.socket_path))
+
+    signer = open_signer(f"agent:{file.with_suffix('.pub')}")
+
+    assert signer.public == public_of(file)
+    for message in (b"", MESSAGE, b"x" * 10_000):
+        signer.public.verify(signer.sign(message), message)
+    with pytest.raises(VerificationError):
+        signer.public.verify(signer.sign(MESSAGE), MESSAGE + b"\n")
+    signed = dsse.sign(MESSAGE, "text/plain", [signer])
+    assert dsse.open_envelope(signed, "text/plain", [signer.public]).payload == MESSAGE
+
+
+def test_agent_does_not_sign_documents_with_a_key_that_it_does_not_hold(agent, tmp_path):
+    with pytest.raises(DeniedError, match="does not hold"):
+        agent.sign_bytes(public_of(key_file(tmp_path, "ed25519")), MESSAGE)
 
 
 def test_security_key_signs_what_both_verify(tmp_path):

@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("demonstrating", "The whole story on a real model, with two installations on this machine."),
     "sign": ("sealing", "Sign a directory: an OpenSSF model-signing bundle beside it."),
     "verify": ("sealing", "Verify a directory against its bundle, offline."),
-    "key": ("sealing", "Create keys."),
+    "key": ("keeping", "Create keys, and certificates for TLS."),
     "init": ("hosting", "Make the folders and the server keys of an installation."),
     "up": ("hosting", "Start an installation on this machine: PostgreSQL, log, gate, API."),
     "trust": ("ruling", "Whom an environment trusts: sign, show, adopt."),

@@ -14,14 +14,16 @@ import click
 from lockgate.cli.speaking import (
     EXISTING,
     FILE,
+    KEY,
     TAG,
+    WHERE,
     Column,
     as_json,
     now,
-    private_key,
     progress,
     read,
     show,
+    signer,
     speaking,
     table,
 )
@@ -41,10 +43,12 @@ def release() -> None:
 
 @release.command("create")
 @click.argument("description", type=EXISTING)
-@click.option("--manifest-key", type=EXISTING, required=True, help="Key that signs the manifest (purpose component).")
+@click.option(
+    "--manifest-key", type=KEY, required=True, help=f"Key that signs the manifest (purpose component): {WHERE}."
+)
 @speaking
 @as_json
-def create_release(description: Path, manifest_key: Path, connection: "Connection", json_: bool) -> None:
+def create_release(description: Path, manifest_key: str, connection: "Connection", json_: bool) -> None:
     """Register the release that DESCRIPTION (release.toml) describes: sign its manifest, upload its files, register.
 
     Files that the server already has are not sent again; the command can be repeated.
@@ -56,7 +60,7 @@ def create_release(description: Path, manifest_key: Path, connection: "Connectio
 
     draft = read_draft(description, now())
     payload = plain.encode(draft.manifest)
-    envelope = dsse.sign(payload, MANIFEST, [private_key(manifest_key)]).encode().decode()
+    envelope = dsse.sign(payload, MANIFEST, [signer(manifest_key)]).encode().decode()
     files = [(draft.directories[n] / f.name, f) for n, b in draft.bundles.items() for f in oms.parse(b).files]
     with progress("uploading", sum(file.size or 0 for _, file in files)) as advance:
         for path, file in files:
@@ -182,13 +186,13 @@ def attest() -> None:
 
 @attest.command("provenance")
 @click.argument("tag", type=TAG)
-@click.option("--signing-key", type=EXISTING, required=True, help="Key for results (purpose result).")
+@click.option("--signing-key", type=KEY, required=True, help=f"Key for results (purpose result): {WHERE}.")
 @click.option("--provenance", "made", type=EXISTING, required=True, help="JSON: build_type, builder, …; see below.")
 @click.option("--digest", help="The release digest you mean; else the server's word is taken and shown.")
 @speaking
 @as_json
 def attest_provenance(
-    tag: Tag, signing_key: Path, made: Path, digest: str | None, connection: "Connection", json_: bool
+    tag: Tag, signing_key: str, made: Path, digest: str | None, connection: "Connection", json_: bool
 ) -> None:
     """Attach where a release came from (SLSA provenance v1).
 
@@ -206,13 +210,13 @@ def attest_provenance(
 
 @attest.command("result")
 @click.argument("tag", type=TAG)
-@click.option("--signing-key", type=EXISTING, required=True, help="Key for results (purpose result).")
+@click.option("--signing-key", type=KEY, required=True, help=f"Key for results (purpose result): {WHERE}.")
 @click.option("--result", type=EXISTING, required=True, help="JSON: result, suite, suite_version, harness, …")
 @click.option("--digest", help="The release digest you mean; else the server's word is taken and shown.")
 @speaking
 @as_json
 def attest_result(
-    tag: Tag, signing_key: Path, result: Path, digest: str | None, connection: "Connection", json_: bool
+    tag: Tag, signing_key: str, result: Path, digest: str | None, connection: "Connection", json_: bool
 ) -> None:
     """Attach a test result, passed or failed (in-toto test-result v0.1)."""
     from lockgate.core.evidence import TestRun, test_result
@@ -266,7 +270,7 @@ class Signable:
     predicate: Mapping[str, Json]
 
 
-def _attach(connection: "Connection", tag: Tag, digest: str | None, key: Path, claim: Signable) -> Mapping[str, Json]:
+def _attach(connection: "Connection", tag: Tag, digest: str | None, key: str, claim: Signable) -> Mapping[str, Json]:
     from lockgate.cli.importing import attach
     from lockgate.formats import dsse
     from lockgate.formats.digest import Digest
@@ -274,7 +278,7 @@ def _attach(connection: "Connection", tag: Tag, digest: str | None, key: Path, c
 
     meant = Digest.parse(digest or str(_release(connection, tag)[0]["release"]))
     statement = Statement((Subject(str(tag), {"sha256": meant.hex}),), claim.predicate_type, claim.predicate)
-    document = dsse.sign(statement.encode(), dsse.IN_TOTO, [private_key(key)]).encode().decode()
+    document = dsse.sign(statement.encode(), dsse.IN_TOTO, [signer(key)]).encode().decode()
     entry = attach(connection, tag, document)
     return {"tag": str(tag), "release": str(meant), "statement": str(Digest.of(document.encode())), "entry": entry}
 

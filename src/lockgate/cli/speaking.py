@@ -16,8 +16,9 @@ import click
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.canonical import Json
-from lockgate.formats.keys import PrivateKey, PublicKey
+from lockgate.formats.keys import PrivateKey, PublicKey, Signer
 from lockgate.formats.names import Endpoint, Name, Tag
+from lockgate.keyring import AGENT, chosen_passphrase, is_file, open_file, open_signer, ssh_agent, ssh_key
 
 if TYPE_CHECKING:
     from lockgate.core.intent import Intent, SignedIntent
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-AGENT = "agent:"
 _LARGEST = 64 << 20  # bytes of a file that is read whole
 
 
@@ -77,11 +77,23 @@ class Url(click.ParamType):  # type: ignore[type-arg]  # as above
         return value
 
 
+class Key(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A key on the command line: a PEM file, or the text that says where else it is."""
+
+    name = "KEY"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read where the key is; a file that is not there is an error of usage."""
+        return str(EXISTING.convert(value, param, ctx)) if is_file(str(value)) else value
+
+
 SPAN, URL = Span(), Url()
 TAG, ENDPOINT, NAME = Text(Tag, "NAME@X.Y.Z"), Text(Endpoint, "ENV/NAME"), Text(Name, "NAME")
 FILE = click.Path(path_type=Path, dir_okay=False)
 EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 FOLDER = click.Path(path_type=Path, file_okay=False)
+KEY = Key()
+WHERE = "a PEM file, agent:PUBLIC-KEY-FILE, pkcs11:… or the URI of a key service"
 
 
 def as_json(command: Callable[P, R]) -> Callable[P, R]:
@@ -102,9 +114,7 @@ def speaking(command: Callable[P, R]) -> Callable[..., R]:
             "--server", envvar="LOCKGATE_SERVER", type=URL, default="http://127.0.0.1:8420", show_default=True
         ),
         click.option("--as", "actor", envvar="LOCKGATE_ACTOR", type=NAME, required=True, help="Your name there."),
-        click.option(
-            "--key", envvar="LOCKGATE_KEY", required=True, help="Your key: a PEM file, or agent:PUBLIC-KEY-FILE."
-        ),
+        click.option("--key", envvar="LOCKGATE_KEY", required=True, help=f"Your key: {WHERE}."),
         click.option(
             "--tls-ca",
             envvar="LOCKGATE_TLS_CA",
@@ -140,19 +150,30 @@ def _tls(certificate: Path | None, key: Path | None, authorities: Path | None) -
 
 
 def signing(key: str) -> "Callable[[Intent], SignedIntent]":
-    """Make intents be signed by a key file, or by the SSH agent for `agent:FILE` (an OpenSSH public key)."""
+    """Make intents be signed by a key; one that the SSH agent holds signs them as SSHSIG."""
     if key.startswith(AGENT):
         return _agent_signing(Path(key.removeprefix(AGENT)))
     from lockgate.core.intent import sign_intent
 
-    private = private_key(Path(key))
+    private = signer(key)
     return lambda intent: sign_intent(intent, private)
 
 
+def signer(key: str) -> Signer:
+    """Return what signs with a key, wherever it is; an encrypted file asks for its passphrase."""
+    return open_signer(key, passphrase)
+
+
 def private_key(path: Path) -> PrivateKey:
-    """Read a private key from a PEM file; an encrypted one asks for LOCKGATE_KEY_PASSWORD."""
-    password = os.environ.get("LOCKGATE_KEY_PASSWORD")
-    return PrivateKey.from_pem(read(path), os.fsencode(password) if password else None)
+    """Read a private key from a PEM file; an encrypted one asks for its passphrase."""
+    return open_file(path, passphrase)
+
+
+def passphrase(path: Path) -> bytes | None:
+    """Find the passphrase of a key file: in the environment, in the file that it names, or from who sits there."""
+    if (chosen := chosen_passphrase(path)) or not sys.stdin.isatty():
+        return chosen
+    return os.fsencode(click.prompt(f"passphrase of {path}", hide_input=True, err=True))
 
 
 def public_key(path: Path) -> PublicKey:
@@ -218,11 +239,8 @@ def progress(label: str, length: int | None = None) -> AbstractContextManager[Ca
 
 def _agent_signing(public: Path) -> "Callable[[Intent], SignedIntent]":
     from lockgate.core.intent import NAMESPACE, SignedIntent, SshProof
-    from lockgate.drivers.ssh_agent import SshAgent
-    from lockgate.formats.sshsig import SshKey
 
-    key = SshKey.parse(read(public).decode(errors="replace")).public
-    agent = SshAgent(Path(os.environ.get("SSH_AUTH_SOCK", "/nowhere")))
+    key, agent = ssh_key(public), ssh_agent()
 
     def sign(intent: "Intent") -> SignedIntent:
         return SignedIntent(intent, SshProof(agent.sign(key, plain.encode(intent), NAMESPACE)))

@@ -1,4 +1,4 @@
-"""How does a person's SSH agent sign an intent, so that the key never comes near us?
+"""How does a person's SSH agent sign, so that the key never comes near us? Intents as SSHSIG, documents as they are.
 
 The agent protocol (draft-ietf-sshm-ssh-agent) over its unix socket, one connection for each question. What the agent
 answers is untrusted: a signature is handed out only after it was verified with the key that was asked for.
@@ -52,17 +52,36 @@ class SshAgent:
         Raises `DeniedError` when the agent does not hold the key or its user says no, `UnavailableError` when it does
         not answer, and `VerificationError` when what it answers is not that signature.
         """
-        key = next((identity.key for identity in self.identities() if identity.key.public == public), None)
-        name = f"key {public.key_id.hex[:16]}…"
-        if key is None:
-            raise DeniedError(f"the SSH agent does not hold {name}: add it with ssh-add, or unlock the agent")
-        request = _string(key.wire) + _string(message_to_sign(message, namespace)) + bytes(4)
-        reader = Reader(self._ask(bytes([_SIGN_REQUEST]) + request, _SIGN_RESPONSE, f"refused to sign with {name}"))
-        wire = reader.string()
-        reader.end()
-        armored = armor(from_signer(key, namespace, wire))
+        key = self._held(public)
+        armored = armor(from_signer(key, namespace, self._sign(key, message_to_sign(message, namespace))))
         open_sshsig(armored, message, namespace, [public])
         return armored
+
+    def sign_bytes(self, public: PublicKey, message: bytes) -> bytes:
+        """Let the agent sign `message` itself, as a key file would; raises as `sign` does.
+
+        A security key cannot: it signs what it adds to the message. Nothing that we sign can be taken for a login: DSSE
+        and JSON begin otherwise than what SSH signs (RFC 4252 §7).
+        """
+        key = self._held(public)
+        if key.application:
+            raise DeniedError(f"{_name(public)} is in a security key, which signs intents only")
+        signature = from_signer(key, "bytes", self._sign(key, message)).signature
+        public.verify(signature, message)
+        return signature
+
+    def _held(self, public: PublicKey) -> SshKey:
+        key = next((identity.key for identity in self.identities() if identity.key.public == public), None)
+        if key is None:
+            raise DeniedError(f"the SSH agent does not hold {_name(public)}: add it with ssh-add, or unlock the agent")
+        return key
+
+    def _sign(self, key: SshKey, message: bytes) -> bytes:
+        request = bytes([_SIGN_REQUEST]) + _string(key.wire) + _string(message) + bytes(4)
+        reader = Reader(self._ask(request, _SIGN_RESPONSE, f"refused to sign with {_name(key.public)}"))
+        wire = reader.string()
+        reader.end()
+        return wire
 
     def _ask(self, request: bytes, wanted: int, refusal: str) -> bytes:
         with self._connected() as agent:
@@ -86,6 +105,22 @@ class SshAgent:
                 yield agent
             except OSError as e:
                 raise UnavailableError(f"no SSH agent answers at {self.socket_path}: {e.strerror or e}") from e
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSigner:
+    """One key of an agent, for documents (port `Signer`)."""
+
+    agent: SshAgent
+    public: PublicKey
+
+    def sign(self, message: bytes) -> bytes:
+        """Let the agent sign `message`."""
+        return self.agent.sign_bytes(self.public, message)
+
+
+def _name(public: PublicKey) -> str:
+    return f"key {public.key_id.hex[:16]}…"
 
 
 def _usable(listed: list[tuple[bytes, bytes]]) -> Iterator[Identity]:
