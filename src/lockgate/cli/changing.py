@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lockgate.cli.comparing import as_items, compare, content_of, told
 from lockgate.cli.speaking import ENDPOINT, SPAN, TAG, Column, as_json, show, speaking, table
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.canonical import Json
@@ -57,7 +58,7 @@ def list_changes(endpoint: Endpoint | None, connection: "Connection", json_: boo
     rows: list[Mapping[str, Json]] = [row for row in items if isinstance(row, dict)] if isinstance(items, list) else []
     columns = (
         Column("CHANGE", lambda row: row["number"]),
-        Column("ENDPOINT", lambda row: row["endpoint"]),
+        Column("ABOUT", lambda row: row["endpoint"] or f"the {row.get('rules')}"),
         Column("PHASE", lambda row: row["phase"]),
         Column("BY", lambda row: row["author"]),
         Column("OPENED", lambda row: row["opened_at"]),
@@ -70,9 +71,11 @@ def list_changes(endpoint: Endpoint | None, connection: "Connection", json_: boo
 @speaking
 @as_json
 def show_change(number: int, connection: "Connection", json_: bool) -> None:
-    """Show a change, its exact content and its approvals."""
+    """Show a change, its exact content and its approvals; of a change of the rules, every difference in words."""
     found = connection.get(f"/api/v1/changes/{number}")
-    show(json_, found, json.dumps(found, indent=2))
+    differences = compare(connection, content_of(found))
+    shown = {**found, "differences": as_items(differences)} if differences else found
+    show(json_, shown, json.dumps(found, indent=2), *told(differences))
 
 
 @change.command("assess")
@@ -80,12 +83,12 @@ def show_change(number: int, connection: "Connection", json_: bool) -> None:
 @speaking
 @as_json
 def assess_change(number: int, connection: "Connection", json_: bool) -> None:
-    """Ask the gate what it would say now, without carrying the change out. Exit 3 lists every reason against it."""
+    """Ask what speaks against a change now, without carrying it out. Exit 3 lists every reason against it."""
     found = connection.get(f"/api/v1/changes/{number}/assessment")
     reasons = found.get("reasons")
     if found.get("allowed") is not True:
         raise DeniedError(*[str(reason) for reason in reasons] if isinstance(reasons, list) and reasons else ["denied"])
-    show(json_, found, f"the gate would let change {number} through")
+    show(json_, found, f"nothing speaks against change {number}")
 
 
 @change.command("approve")
@@ -98,15 +101,21 @@ def assess_change(number: int, connection: "Connection", json_: bool) -> None:
 def approve_change(
     number: int, lasts: timedelta, content: str | None, yes: bool, connection: "Connection", json_: bool
 ) -> None:
-    """Approve exactly what a change contains. You sign the digest of its content; the approval expires."""
+    """Approve exactly what a change contains. You sign the digest of its content; the approval expires.
+
+    Of a change of the rules you see every difference in words, computed here from both documents.
+    """
     found = connection.get(f"/api/v1/changes/{number}")
     digest = _content(found, content)
+    differences = compare(connection, content_of(found))
+    if not json_:
+        show(json_, None, *([] if yes else [json.dumps(found.get("content"), indent=2)]), *told(differences))
     if not yes and not json_:
-        click.echo(json.dumps(found.get("content"), indent=2))
         click.confirm(f"approve change {number} with content {digest}?", abort=True)
     intent = connection.intend("change.approve", f"change/{number}", after=digest, lasts=lasts)
     answer = connection.act(f"/api/v1/changes/{number}/approvals", intent)
-    said = {"change": number, "content": str(digest), "expires": intent.expires, "entry": answer["first"]}
+    said: dict[str, object] = {"change": number, "content": str(digest), "expires": intent.expires}
+    said |= {"entry": answer["first"], "differences": as_items(differences)}
     show(json_, said, f"{connection.actor} approved change {number} until {intent.expires} (entry {answer['first']})")
 
 
@@ -192,13 +201,7 @@ def _open(connection: "Connection", tag: Tag, endpoint: Endpoint, reason: str, *
 
 def _content(found: Mapping[str, Json], wanted: str | None) -> Digest:
     """Compute the digest of the content that the server shows; it must be the one in the log, and the one wanted."""
-    from lockgate.core.change import Content
-    from lockgate.formats import plain
-
-    content, state = found.get("content"), found.get("state")
-    digest = plain.from_plain(Content, content).digest
-    if not isinstance(state, dict) or state.get("content") != str(digest):
-        raise VerificationError(f"the server shows a content that is not the one of the change ({digest})")
+    digest = content_of(found).digest
     if wanted is not None and Digest.parse(wanted) != digest:
         raise DeniedError(f"the change contains {digest}, you approve {wanted}")
     return digest

@@ -1,0 +1,94 @@
+"""Does a person see on the command line what a change of the rules would change, before they sign?"""
+
+from dataclasses import replace
+
+import pytest
+
+from lockgate.core.rights import Role
+from lockgate.formats import plain
+from tests.core.dossiers import ruling, trusting
+from tests.live.spoken import Spoken
+from tests.world import policy
+
+LAXER = replace(ruling(provenance=False), version=2)
+WEAKENS = "- weakens     no longer demands provenance at prod/magika"
+
+
+@pytest.fixture
+def spoken(tmp_path):
+    with Spoken(tmp_path) as found:
+        yield found
+    found.world.check()
+
+
+def test_an_approver_sees_every_difference_and_signs_exactly_that(spoken):
+    number = spoken.world.propose(LAXER)
+
+    code, shown = spoken.type("bob", "change", "show", number)
+    assert code == 0 and WEAKENS in shown and "= neutral     is version 2, the one after 1" in shown
+    code, refused = spoken.type("bob", "change", "approve", number, input="n\n")
+    assert code == 1 and WEAKENS in refused and not spoken.world.change(number).approvals
+    code, done = spoken.type("bob", "change", "approve", number, input="y\n")
+    assert code == 0 and done.index(WEAKENS) < done.index(f"approve change {number}")
+    found = spoken.answer("carol", "change", "approve", number, "--yes")
+    assert {"effect": "weakens", "says": WEAKENS[14:], "to": None} in found["differences"]
+    assert spoken.answer("dave", "change", "assess", number)["allowed"] is True
+    assert [str(one.by) for one in spoken.world.change(number).approvals] == ["bob", "carol"]
+
+
+def test_changes_of_both_kinds_are_listed_rejected_and_withdrawn(spoken):
+    release = spoken.world.register()
+    opened, first, second = spoken.world.open(release), spoken.world.propose(LAXER), spoken.world.propose(LAXER)
+
+    code, listed = spoken.type("bob", "change", "list")
+    shown = [" ".join(line.split()[1:3]) for line in listed.splitlines()[1:]]
+    assert code == 0 and shown == ["prod/magika opened", "the policy", "the policy"]
+    assert spoken.answer("bob", "change", "show", opened)["content"]["tag"] == "magika@1.0.0"
+    spoken.answer("bob", "change", "reject", first)
+    spoken.answer("ann", "change", "withdraw", second)
+    for number, phase in ((first, "rejected"), (second, "withdrawn")):
+        assert spoken.answer("bob", "change", "show", number)["state"]["phase"] == phase
+        assert spoken.type("carol", "change", "approve", number, "--yes")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("who", "reason"), [("ann", "has no right to change.approve"), ("bob", "widens the rights of bob")]
+)
+def test_who_may_not_approve_is_told_why(spoken, who, reason):
+    number = spoken.world.propose(replace(trusting("bob", roles=(Role.APPROVER, Role.OPERATOR)), version=2))
+
+    code, said = spoken.type(who, "change", "approve", number, "--yes")
+    assert code == 3 and reason in said
+
+
+def test_a_server_that_hides_what_would_change_gets_no_approval(spoken):
+    honest = spoken.world.propose(LAXER)
+    content = spoken.world.change(honest)
+    lie = plain.encode(replace(policy(), version=2))
+    documents = spoken.world.memory.documents
+    change = plain.decode(type(spoken_content(spoken, honest)), documents[content.content])
+    kept = documents.pop(change.document)
+    for shown in (None, lie):
+        if shown is not None:
+            documents[change.document] = shown
+
+        code, said = spoken.type("bob", "change", "approve", honest, "--yes")
+        assert code in (4, 6), said
+        assert not spoken.world.change(honest).approvals
+    documents[change.document] = kept
+
+
+def spoken_content(spoken, number):
+    from lockgate.core.change import RuleChange
+
+    return plain.decode(RuleChange, spoken.world.memory.document(spoken.world.change(number).content))
+
+
+def test_a_change_is_shown_for_what_it_was_after_the_rules_have_changed_again(spoken):
+    number = spoken.world.propose(LAXER)
+    before = spoken_content(spoken, number).before
+    assert before == spoken.world.installation.policy().digest
+    spoken.world.memory.documents[before] = plain.encode(policy())
+
+    found = spoken.answer("bob", "change", "show", number)
+    assert {one["effect"] for one in found["differences"]} == {"weakens", "neutral"}
