@@ -148,7 +148,7 @@ class World:
         return sign_intent(Intent(act, str(object_), before, after, Name(who), nonce, self.now + lasts), key(who))
 
     def submission(
-        self, version: str = "1.0.0", weights: bytes = b"", lock: bytes = b"", **changes: object
+        self, version: str = "1.0.0", weights: bytes = b"", lock: bytes = b"", hosted: bytes = b"", **changes: object
     ) -> tuple[Submission, Manifest]:
         """Sign the components and the manifest of a small release."""
         contents = {
@@ -157,6 +157,8 @@ class World:
         }
         if lock:
             contents["dependency-lock"] = {"requirements.txt": lock}
+        if hosted:
+            contents["provider-model"] = {"provider.json": hosted}
         parts, bundles = {}, {}
         for name, files in contents.items():
             for content in files.values():
@@ -171,7 +173,7 @@ class World:
             Name("magika"), Version.parse(version), "Apache-2.0", NOW, (Name("alice"),), parts, contract, serve
         )
         manifest = replace(manifest, **changes)  # type: ignore[arg-type]
-        return Submission(sign_manifest(manifest), bundles), manifest
+        return Submission(sign_manifest(manifest), bundles, providers=_hosted(hosted)), manifest
 
     def register(self, version: str = "1.0.0", who: str = "alice", **changes: object) -> Release:
         """Register a small release."""
@@ -298,6 +300,10 @@ class World:
 def rule_of(document: Trust | Policy) -> Ruling:
     """Say which of the two a document is."""
     return "trust" if isinstance(document, Trust) else "policy"
+
+
+def _hosted(document: bytes) -> dict[str, str] | None:
+    return {"provider-model": document.decode()} if document else None
 
 
 def sign_manifest(manifest: Manifest, signer: str = "components") -> str:

@@ -71,7 +71,10 @@ _ALL = (
     ),
     Obligation("emergency_change", "3.2.4", "", "", "An emergency is assessed, approved, guarded and reviewed later."),
     Obligation("quantization_reevaluation", "", "", "3.2.2", "A compressed derivative needs results of its own."),
-    Obligation("provider_change_reevaluation", "", "", "3.2.3", "A hosted model is pinned; a change is noticed."),
+    Obligation(
+        "provider_change_reevaluation", "", "", "3.2.3", "A hosted model is pinned; a change is noticed.",
+        missing="pins are declared, signed and demanded by policy; what the provider really serves is not observed yet",
+    ),
     Obligation("gradual_rollout", "3.3.1", "3.3.2", "3.3.1", "A candidate gets traffic in steps and leaves by itself."),
     Obligation(
         "complete_rollback", "3.3.2", "3.3.3", "3.3.2",

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core.policy import POLICY, Approvals, Lease, check_rules, decimal, open_policy
+from lockgate.core.provider import Pin
 from lockgate.core.rights import Role
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical, dsse, plain
@@ -35,6 +36,7 @@ def suite(**changes):
         ({"lease": Lease(30, "stop", 5)}, "grace_seconds goes with on_silence: grace"),
         ({"lease": Lease(30, "grace", -1)}, "a span of time is not positive"),
         ({"rollback_seconds": 0}, "a span of time is not positive"),
+        ({"provider_pins": (Pin.REGION, Pin.REGION)}, "provider_pins names something twice"),
         (suite(metrics={}), "suite file-types demands no metric"),
         (suite(max_age_days=0), "suite file-types demands no metric, or not 1 to 3650 days"),
         (suite(max_age_days=3651), "suite file-types demands no metric, or not 1 to 3650 days"),
@@ -57,6 +59,8 @@ def test_rules_that_could_not_mean_what_their_author_wanted_are_refused(changes,
         {"lease": Lease(2, "stop")},
         {"lease": Lease(3600, "grace", 0)},
         {"rollback_seconds": 1},
+        {"provider_pins": ()},
+        {"provider_pins": tuple(Pin)},
         {"evaluations": ()},
         suite(max_age_days=1),
         suite(max_age_days=3650),

@@ -68,4 +68,5 @@ def _dossier(change: Change, content: Content, tx: Transaction) -> Dossier:
         change.number,
         plain.decode(SignedIntent, tx.document(change.opening)),
         tuple(plain.decode(SignedIntent, tx.document(approval.approval)) for approval in change.approvals),
+        {name: tx.document(digest) for name, digest in (record.providers or {}).items()},
     )

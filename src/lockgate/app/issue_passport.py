@@ -55,6 +55,7 @@ def _passport(installation: Installation, record: Record, note: str, serving: tu
         plain.decode(SignedIntent, text(record.registration).encode()),
         _logged(installation, record.index, note),
         _case(installation, *serving, note) if serving else None,
+        providers={name: text(digest) for name, digest in (record.providers or {}).items()} or None,
     )
 
 

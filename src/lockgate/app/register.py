@@ -11,6 +11,7 @@ from lockgate.core.gate import Admitted, admit
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.core.journal import release_subject
 from lockgate.core.passport import Passport
+from lockgate.core.provider import open_providers
 from lockgate.core.release import Manifest, Record, Registered
 from lockgate.core.transfer import open_export
 from lockgate.core.version import check_version, predecessor_of, successor_of
@@ -24,11 +25,15 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A signed manifest and the bundle of each component. `passport` is what it crossed with, if it did."""
+    """A signed manifest and the bundle of each component. `passport` is what it crossed with, if it did.
+
+    `providers` are the documents of its provider models, the same that are stored among its files.
+    """
 
     manifest: str
     bundles: Mapping[str, str]
     passport: Passport | None = None
+    providers: Mapping[str, str] | None = None
 
 
 def register(installation: Installation, submitted: Submission, signed: SignedIntent, now: datetime) -> Receipt:
@@ -39,7 +44,9 @@ def register(installation: Installation, submitted: Submission, signed: SignedIn
     if done := installation.done(signed, "release.register"):
         return done
     bundles = {name: bundle.encode() for name, bundle in submitted.bundles.items()}
+    providers = {name: document.encode() for name, document in (submitted.providers or {}).items()}
     admitted = admit(submitted.manifest.encode(), bundles, installation.trust().document, now)
+    open_providers(admitted.release.manifest, admitted.components, providers)
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "release.register", now, tx)
         tag = admitted.release.manifest.tag
@@ -57,6 +64,7 @@ def register(installation: Installation, submitted: Submission, signed: SignedIn
             tx.keep(plain.encode(signed)),
             said.actor.name,
             origin,
+            {name: tx.keep(document) for name, document in providers.items()} or None,
         )
         return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
 

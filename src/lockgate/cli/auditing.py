@@ -159,7 +159,8 @@ def verify_passport(
     release = admission.permit.release
     found = {"tag": str(release.manifest.tag), "release": str(release.digest), "decision": admission.decision}
     people = ", ".join(str(name) for name in admission.decision.authorized_by)
-    show(json_, found, f"{release.manifest.tag} may serve at {endpoint}: approved by {people}")
+    unpinned = admission.decision.unpinned or ()
+    show(json_, found, f"{release.manifest.tag} may serve at {endpoint}: approved by {people}", *unpinned)
 
 
 @click.command()

@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from lockgate.core.release import Manifest
+from lockgate.core.provider import FILE, parse_provider
+from lockgate.core.release import Kind, Manifest
 from lockgate.errors import VerificationError
 from lockgate.formats import oms, plain
 from lockgate.formats.canonical import Json
@@ -34,11 +35,15 @@ from lockgate.formats.digest import Digest
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A release as its author wrote it down: the manifest, the bundle and the directory of each component."""
+    """A release as its author wrote it down: the manifest, the bundle and the directory of each component.
+
+    `providers` are the documents of its provider models.
+    """
 
     manifest: Manifest
     bundles: Mapping[str, bytes]
     directories: Mapping[str, Path]
+    providers: Mapping[str, bytes]
 
 
 def read_draft(path: Path, at: datetime) -> Draft:
@@ -69,7 +74,26 @@ def read_draft(path: Path, at: datetime) -> Draft:
         "contract": {name: _sorted(values) for name, values in contract.items()},
         "serve": serve,
     }
-    return Draft(plain.from_plain(Manifest, manifest, str(path)), bundles, folders)
+    described = plain.from_plain(Manifest, manifest, str(path))
+    return Draft(described, bundles, folders, _providers(described, folders))
+
+
+def _providers(manifest: Manifest, folders: Mapping[str, Path]) -> Mapping[str, bytes]:
+    """Read the document of each provider model; raise `VerificationError` for one that no server would take."""
+    documents = {}
+    for name, part in manifest.components.items():
+        if part.kind is not Kind.PROVIDER_MODEL:
+            continue
+        path = folders[name] / FILE
+        try:
+            documents[name] = path.read_bytes()
+        except OSError as e:
+            raise VerificationError(f"{path}: a provider model is this one file: {e.strerror}") from e
+        try:
+            parse_provider(documents[name])
+        except VerificationError as e:
+            raise VerificationError(f"{path}: {e}") from e
+    return documents
 
 
 def _sorted(values: Json) -> Json:

@@ -88,7 +88,9 @@ def assess_change(number: int, connection: "Connection", json_: bool) -> None:
     reasons = found.get("reasons")
     if found.get("allowed") is not True:
         raise DeniedError(*[str(reason) for reason in reasons] if isinstance(reasons, list) and reasons else ["denied"])
-    show(json_, found, f"nothing speaks against change {number}")
+    notes = found.get("notes")
+    lines = [str(note) for note in notes] if isinstance(notes, list) else []
+    show(json_, found, f"nothing speaks against change {number}", *lines)
 
 
 @change.command("approve")

@@ -31,7 +31,12 @@ def import_bundle(connection: Connection, bundle: Path) -> Mapping[str, Json]:
         raise VerificationError(f"{bundle} holds no release manifest")
     tag = plain.decode(Manifest, envelope.payload).tag
     intent = connection.intend("release.register", tag, after=Digest.of(envelope.payload))
-    submission = {"manifest": passport.manifest, "bundles": passport.bundles, "passport": passport}
+    submission = {
+        "manifest": passport.manifest,
+        "bundles": passport.bundles,
+        "passport": passport,
+        "providers": passport.providers,
+    }
     answer = connection.act("/api/v1/releases", intent, submission=submission)
     for statement in passport.evidence:
         attach(connection, tag, statement)

@@ -32,6 +32,7 @@ from lockgate.formats.canonical import Json
 from lockgate.formats.names import Tag
 
 if TYPE_CHECKING:
+    from lockgate.core.provider import ProviderModel
     from lockgate.formats.oms import FileDigest
     from lockgate.loader.connection import Connection
 
@@ -68,7 +69,8 @@ def create_release(description: Path, manifest_key: str, connection: "Connection
             advance(file.size or 0)
     digest = Digest.of(payload)
     intent = connection.intend("release.register", draft.manifest.tag, after=digest)
-    submission = {"manifest": envelope, "bundles": {name: b.decode() for name, b in draft.bundles.items()}}
+    bundles, providers = ({n: b.decode() for n, b in read.items()} for read in (draft.bundles, draft.providers))
+    submission = {"manifest": envelope, "bundles": bundles, "providers": providers or None}
     answer = connection.act("/api/v1/releases", intent, submission=submission)
     found = {"release": str(digest), "tag": str(draft.manifest.tag), "entry": answer["first"]}
     show(json_, found, f"registered {draft.manifest.tag} as {digest} (entry {answer['first']})")
@@ -95,9 +97,13 @@ def list_releases(name: str | None, connection: "Connection", json_: bool) -> No
 @speaking
 @as_json
 def show_release(tag: Tag, connection: "Connection", json_: bool) -> None:
-    """Show a release: its record in the log, and its manifest."""
+    """Show a release: its record in the log, its manifest, and what of its provider models is not pinned."""
+    from lockgate.core.provider import left_open
+
     record, manifest = _release(connection, tag)
-    show(json_, {"record": record, "manifest": manifest}, json.dumps({**record, "manifest": manifest}, indent=2))
+    unpinned = left_open(_providers(connection, record))
+    found = {"record": record, "manifest": manifest, "unpinned": list(unpinned)}
+    show(json_, found, json.dumps({**record, "manifest": manifest}, indent=2), *unpinned)
 
 
 @release.command("diff")
@@ -107,14 +113,17 @@ def show_release(tag: Tag, connection: "Connection", json_: bool) -> None:
 @as_json
 def diff_releases(old: Tag, new: Tag, connection: "Connection", json_: bool) -> None:
     """Say what differs between two releases, and the least version bump that the difference demands."""
+    from lockgate.core.provider import provider_differences
     from lockgate.core.release import Manifest
     from lockgate.core.version import least_bump
     from lockgate.formats import plain
 
-    manifests = [plain.from_plain(Manifest, _release(connection, tag)[1]) for tag in (old, new)]
-    bump, why = least_bump(*manifests)
-    found = {"old": str(old), "new": str(new), "least_bump": bump.name, "because": list(why)}
-    show(json_, found, f"{new} owes {old} a {bump.name} step:", *(f"  {reason}" for reason in why))
+    releases = [_release(connection, tag) for tag in (old, new)]
+    bump, why = least_bump(*(plain.from_plain(Manifest, manifest) for _, manifest in releases))
+    hosted = provider_differences(*(_providers(connection, record) for record, _ in releases))
+    because = [*why, *hosted]
+    found = {"old": str(old), "new": str(new), "least_bump": bump.name, "because": because}
+    show(json_, found, f"{new} owes {old} a {bump.name} step:", *(f"  {reason}" for reason in because))
 
 
 @release.command("export")
@@ -289,6 +298,23 @@ def _release(connection: "Connection", tag: Tag) -> tuple[Mapping[str, Json], Ma
     record = connection.get(f"/api/v1/releases/{tag.name}/{tag.version}")
     envelope = dsse.parse(connection.fetch(f"/api/v1/documents/{record['manifest']}"))
     return record, canonical.parse_object(envelope.payload)
+
+
+def _providers(connection: "Connection", record: Mapping[str, Json]) -> "Mapping[str, ProviderModel]":
+    """Read the documents of a release's provider models; each must be the one that its record names."""
+    from lockgate.core.provider import parse_provider
+    from lockgate.formats.digest import Digest
+
+    listed = record.get("providers") or {}
+    if not isinstance(listed, dict):
+        raise VerificationError("the server says no list of provider models")
+    found = {}
+    for name, digest in listed.items():
+        document = connection.fetch(f"/api/v1/documents/{digest}")
+        if str(Digest.of(document)) != digest:
+            raise VerificationError(f"the server shows another document of provider model {name} than {digest}")
+        found[name] = parse_provider(document)
+    return found
 
 
 def _upload(connection: "Connection", path: Path, digest: object) -> None:

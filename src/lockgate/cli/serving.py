@@ -60,6 +60,8 @@ def _run_once(home: Path, endpoint: Endpoint, port: int, source: Path | None) ->
     permit = opened.admission.permit
     people = ", ".join(str(name) for name in opened.admission.decision.authorized_by)
     _tell(f"admitted {permit.release.manifest.tag} {permit.release.digest} for {endpoint}, approved by {people}")
+    for sentence in opened.admission.decision.unpinned or ():
+        _tell(sentence)
     _tell(f"handed over as {opened.files.how}: {len(opened.files.paths)} files that nobody can change")
     try:
         ended = serve_release(host, opened, connection, port, _tell)

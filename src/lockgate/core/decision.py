@@ -10,6 +10,7 @@ from datetime import datetime
 
 from lockgate.core.evidence import Provenance, TestRun, subject_of
 from lockgate.core.gate import Permit
+from lockgate.core.provider import ProviderModel, left_open
 from lockgate.core.trust import Purpose, Trust
 from lockgate.errors import VerificationError
 from lockgate.formats import dsse, plain
@@ -57,6 +58,8 @@ class Decision:
     training_data: TrainedOn
     test_results: tuple[TestRun, ...]
     evidence: tuple[Digest, ...]
+    providers: Mapping[str, ProviderModel] | None = None
+    unpinned: tuple[str, ...] | None = None
 
 
 def decision_of(permit: Permit, change: int) -> Decision:
@@ -82,6 +85,8 @@ def decision_of(permit: Permit, change: int) -> Decision:
         training_data=TrainedOn(bool(known), {name: d for data in known for name, d in data.items()}),
         test_results=tuple(item for item in about if isinstance(item, TestRun)),
         evidence=tuple(item.digest for item in permit.evidence),
+        providers=permit.providers or None,
+        unpinned=left_open(permit.providers) or None,
     )
 
 
@@ -123,7 +128,7 @@ def open_decision(document: bytes, permit: Permit, change: int, trust: Trust) ->
         raise VerificationError("the decision is not a verification summary about this release")
     found = plain.from_plain(Decision, statement.predicate.get("lockgate"), "decision")
     wanted = decision_of(permit, change)
-    for name in ("endpoint", "tag", "release", "change", "authorized_by", "components"):
+    for name in ("endpoint", "tag", "release", "change", "authorized_by", "components", "providers", "unpinned"):
         if getattr(found, name) != getattr(wanted, name):
             raise VerificationError(f"the decision says another {name} than what follows from the evidence")
     if statement.predicate.get("verificationResult") != "PASSED":

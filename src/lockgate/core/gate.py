@@ -5,7 +5,7 @@ holds itself. Both call `judge`: same facts, same answer. The way to a `Permit` 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from lockgate.core.component import Component
 from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, latest_runs, open_evidence
 from lockgate.core.intent import Said, SignedIntent, attribute_intent, check_intent, open_intent
 from lockgate.core.policy import Evaluation, Policy, Rules, decimal
+from lockgate.core.provider import ProviderModel, missing_pins, open_providers
 from lockgate.core.release import Release, open_components, open_manifest
 from lockgate.core.trust import MANIFESTS, Agreed, Purpose, Trust
 from lockgate.errors import DeniedError, VerificationError
@@ -41,6 +42,7 @@ class Dossier:
     number: int
     opening: SignedIntent
     approvals: tuple[SignedIntent, ...]
+    providers: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Permit:
     policy: Digest
     trust: Digest
     at: datetime
+    providers: Mapping[str, ProviderModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def judge(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Ag
     rules = _rules(endpoint, trust.document, policy.document, at)
     try:
         admitted = admit(dossier.manifest, dossier.bundles, trust.document, dossier.registered_at)
+        providers = open_providers(admitted.release.manifest, admitted.components, dossier.providers)
     except VerificationError as e:
         raise DeniedError(f"the release does not verify: {e}") from e
     case = _Case(dossier, endpoint, trust.document, rules, admitted, at)
@@ -106,6 +110,7 @@ def judge(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Ag
         *odd,
         *case.about(),
         *case.components(),
+        *missing_pins(providers, rules.provider_pins or ()),
         *_provenance(rules, evidence),
         *_evaluations(rules, evidence, at),
         *_approvals(rules, approvers),
@@ -114,7 +119,7 @@ def judge(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Ag
         raise DeniedError(*reasons, *unusable, *refused)
     return Permit(
         endpoint, admitted.release, admitted.components, tuple(evidence), authors, approvers,
-        rules, policy.digest, trust.digest, at,
+        rules, policy.digest, trust.digest, at, providers,
     )  # fmt: skip
 
 

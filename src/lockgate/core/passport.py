@@ -69,6 +69,7 @@ class Passport:
     registered: Logged
     case: Case | None = None
     export: str | None = None
+    providers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossi
         case.number,
         case.opening,
         case.approvals,
+        {name: document.encode() for name, document in (passport.providers or {}).items()},
     )
 
 

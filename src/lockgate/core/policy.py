@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar, Literal
 
+from lockgate.core.provider import Pin
 from lockgate.core.release import Kind
 from lockgate.core.rights import RIGHTS, Role
 from lockgate.core.trust import Agreed, Root, open_agreed
@@ -59,6 +60,7 @@ class Rules:
     lease: Lease
     rollback_seconds: int
     hand_over: Literal["sealed", "private"]
+    provider_pins: tuple[Pin, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,9 @@ def check_rules(endpoint: str, rules: Rules) -> None:
         raise VerificationError(f"{endpoint}: grace_seconds goes with on_silence: grace")
     if rules.rollback_seconds < 1 or (rules.lease.grace_seconds or 0) < 0:
         raise VerificationError(f"{endpoint}: a span of time is not positive")
+    pins = rules.provider_pins or ()
+    if len(set(pins)) < len(pins):
+        raise VerificationError(f"{endpoint}: provider_pins names something twice")
     _check_evaluations(endpoint, rules.evaluations)
 
 

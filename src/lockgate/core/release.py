@@ -35,6 +35,7 @@ class Kind(StrEnum):
     CAPABILITY_LIST = "capability-list"
     RAG_INDEX = "rag-index"
     DEPENDENCY_LOCK = "dependency-lock"
+    PROVIDER_MODEL = "provider-model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class Registered:
     registration: Digest
     registrant: Name
     imported_from: str | None = None
+    providers: Mapping[str, Digest] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,7 @@ class Record:
     evidence: tuple[Digest, ...]
     phase: Literal["registered"]
     imported_from: str | None = None
+    providers: Mapping[str, Digest] | None = None
 
 
 def open_manifest(document: bytes, keys: Iterable[PublicKey]) -> Release:
@@ -210,7 +213,7 @@ def evolve(record: Record | None, event: Registered | Attested, index: int, at: 
         case Registered():
             return Record(
                 event.tag, event.release, event.manifest, event.bundles, event.registration, event.registrant,
-                at, index, (), "registered", event.imported_from,
+                at, index, (), "registered", event.imported_from, event.providers,
             )  # fmt: skip
         case Attested():
             assert record is not None

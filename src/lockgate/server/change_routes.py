@@ -13,8 +13,10 @@ from lockgate.app.decide_change import approve, open_change, reject, withdraw
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt
 from lockgate.core.change import Change, Content, RuleChange
+from lockgate.core.gate import Permit
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, change_subject
+from lockgate.core.provider import left_open
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.canonical import MAX_INTEGER
@@ -44,10 +46,14 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Whether the gate would let a change through now, and every reason against it."""
+    """Whether the gate would let a change through now, and every reason against it.
+
+    If it would, `notes` say what of its provider models is not pinned.
+    """
 
     allowed: bool
     reasons: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def post_change(visit: Here, body: Body) -> Response:
@@ -86,12 +92,13 @@ def get_assessment(visit: Here, number: Number) -> Response:
     """Ask the gate about a change without carrying it out."""
     visit.find(Change, change_subject(number))
     try:
-        assess(visit.installation, number, visit.now)
+        found = assess(visit.installation, number, visit.now)
     except DeniedError as e:
         return answer(Assessment(allowed=False, reasons=e.reasons))
     except VerificationError as e:
         return answer(Assessment(allowed=False, reasons=(str(e),)))
-    return answer(Assessment(allowed=True, reasons=()))
+    notes = left_open(found.providers) if isinstance(found, Permit) else ()
+    return answer(Assessment(allowed=True, reasons=(), notes=notes))
 
 
 def post_approval(visit: Here, body: Body, number: Number) -> Response:

@@ -22,6 +22,7 @@ from lockgate.core.difference.sentence import (
     weaker,
 )
 from lockgate.core.policy import Approvals, Evaluation, Lease, Rules, decimal
+from lockgate.core.provider import Pin
 from lockgate.core.release import Kind
 from lockgate.core.rights import Role
 from lockgate.errors import VerificationError
@@ -44,7 +45,8 @@ def _demands(rules: Rules) -> str:
     tests = "; ".join(_wanted(evaluation) for evaluation in rules.evaluations) or "no evaluation"
     proof = "provenance" if rules.provenance else "no provenance"
     people = f"{rules.approvals.count} approvals by the role {rules.approvals.role}"
-    return f"{kinds}; {proof}; {tests}; {people}; a lease of {rules.lease.seconds} s ({rules.lease.on_silence})"
+    pins = f"; provider models pinned by {', '.join(rules.provider_pins)}" if rules.provider_pins else ""
+    return f"{kinds}; {proof}; {tests}{pins}; {people}; a lease of {rules.lease.seconds} s ({rules.lease.on_silence})"
 
 
 def _wanted(evaluation: Evaluation) -> str:
@@ -134,6 +136,16 @@ def _hand_over(old: str, new: str, where: str) -> Iterator[Difference]:
     yield say(f"hands files over at {where} as {new}, no longer as {old}")
 
 
+def _pins(old: tuple[Pin, ...] | None, new: tuple[Pin, ...] | None, where: str) -> Iterator[Difference]:
+    yield from members(
+        old or (), new or (),
+        lambda pin: weaker(f"no longer demands that the {pin} of provider models is pinned at {where}"),
+        lambda pin: stronger(f"demands that the {pin} of provider models is pinned at {where}"),
+    )  # fmt: skip
+    if set(old or ()) == set(new or ()):
+        yield neutral(f"writes the pins of provider models at {where} in another way")
+
+
 POLICY: Mapping[str, Words] = {
     "environment": environment,
     "version": version,
@@ -149,6 +161,7 @@ RULES: Mapping[str, Words] = {
     "lease": _lease,
     "rollback_seconds": _span("the window for a rollback"),
     "hand_over": _hand_over,
+    "provider_pins": _pins,
 }
 EVALUATION: Mapping[str, Words] = {
     "suite": lambda old, new, where: [weaker(f"asks for suite {free(new)} instead of {free(old)} in {where}")],
