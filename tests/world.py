@@ -18,7 +18,7 @@ from lockgate.app.installation import Installation, Keys
 from lockgate.app.issue_passport import passport_for
 from lockgate.app.ports import Receipt
 from lockgate.app.propose import propose
-from lockgate.app.publish_checkpoint import note_signer, publish_checkpoint
+from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.app.register import Submission, register
 from lockgate.app.roll_back import roll_back
 from lockgate.app.shut_down import shut_down
@@ -32,7 +32,7 @@ from lockgate.core.policy import POLICY, Approvals, Evaluation, Lease, Policy, R
 from lockgate.core.release import MANIFEST, Contract, Kind, Manifest, Part, Record, Release, Serve
 from lockgate.core.rights import Role
 from lockgate.core.trust import MANIFESTS, TRUST, Actor, Purpose, Root, Trust, TrustedSigner
-from lockgate.drivers.memory import Memory, MemoryBlobs
+from lockgate.drivers.memory import Memory, MemoryBlobs, MemoryHeads
 from lockgate.drivers.postgres import Postgres
 from lockgate.formats import dsse, oms, plain
 from lockgate.formats.digest import Digest
@@ -123,9 +123,11 @@ class World:
         self.policy = policy(environment)
         self.memory = log or Memory(self.trust.origin)
         self.blobs = MemoryBlobs()
-        keys = Keys(*(key(f"{environment}-{purpose}") for purpose in ("vsa", "lease", "checkpoint", "export")))
+        keys = Keys(*(key(f"{environment}-{purpose}") for purpose in ("vsa", "lease", "export")))
+        self.heads = MemoryHeads(self.trust.origin, key(f"{environment}-checkpoint"))
+        log = self.memory
         self.installation = Installation(
-            Name(environment), self.memory, self.memory, self.memory, self.memory, self.blobs, keys
+            Name(environment), log, log, log, log, self.blobs, keys, heads=self.heads, reads=log
         )
         adopt.found(self.installation, agreed(self.trust, TRUST), self.trust.root, self.now)
         document = agreed(self.policy, POLICY)
@@ -290,7 +292,7 @@ class World:
         assert derived == {subject: self.memory.find(subject) for subject in derived}
         assert len(derived) == sum(len(self.memory.listing(kind, limit=1_000_000)) for kind in STATES)
         note = publish_checkpoint(self.installation)
-        verifier = note_signer(self.trust, self.installation.keys.checkpoint).verifier
+        verifier = self.heads.signer.verifier
         for index, entry in enumerate(entries):
             read_fact(entry)
             proof = LogProof(index, inclusion_proof(index, len(entries), self.memory.tile), note)

@@ -45,6 +45,15 @@ def open_signer(text: str, passphrase: Passphrase | None = None) -> Signer:
     return open_file(Path(text), passphrase)
 
 
+def server_key(home: Path, name: str) -> Signer:
+    """Open a key of a server or a signer: where `keys/NAME.uri` says, else the file `keys/NAME.pem`."""
+    place = home / "keys" / f"{name}.uri"
+    try:
+        return open_signer(place.read_text().strip() if place.exists() else str(place.with_suffix(".pem")))
+    except (OSError, UnicodeDecodeError) as e:
+        raise UnavailableError(f"cannot read {place}: {e}") from e
+
+
 def open_file(path: Path, passphrase: Passphrase | None = None) -> PrivateKey:
     """Read a private key from a PEM file; ask for its passphrase if it is encrypted."""
     pem = _read(path)

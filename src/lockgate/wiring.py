@@ -1,10 +1,12 @@
 """What is this installation made of on this machine? The only place that names concrete drivers.
 
     HOME/                0700
-    ├── lockgate.toml    environment, origin, listen, hosts, tls_…, database_url, database_owner_url, blob_limit
+    ├── lockgate.toml    environment, origin, listen, hosts, tls_…, database_url, database_owner_url, blob_limit, signer
     ├── trust.json       the first trust document, adopted at the first start
-    ├── keys/            0700: vsa.pem lease.pem checkpoint.pem export.pem session (0600)
+    ├── keys/            0700: vsa.pem lease.pem export.pem session (0600); checkpoint.pem is the signer's
     │                    NAME.uri instead of NAME.pem: a text that says where the key is (lockgate.keyring)
+    ├── anchor.json      what the signer remembers, unless `signer` names one that lives elsewhere
+    ├── signer.sock      where it is asked
     ├── blobs/           files by their digest
     └── postgres/        a database of our own, unless database_url names another
 
@@ -26,18 +28,20 @@ from lockgate.app import adopt
 from lockgate.app.installation import Installation, Keys
 from lockgate.core.journal import rulebook_subject
 from lockgate.core.trust import Trust
+from lockgate.drivers.anchor_file import begin_memory, remembered
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.formats import dsse, plain
-from lockgate.formats.keys import PrivateKey, PublicKey, Signer
+from lockgate.formats.keys import PrivateKey, PublicKey
 from lockgate.formats.names import Name
-from lockgate.keyring import open_signer
+from lockgate.keyring import server_key
 from lockgate.loader.tls import Tls
 from lockgate.tlog.note import NoteVerifier
 
-KEYS = ("vsa", "lease", "checkpoint", "export")
+KEYS = ("vsa", "lease", "export")
 LISTEN = "127.0.0.1:8420"
 
 _BLOB_LIMIT = 64 << 30
+_FOR_LEASES = 2  # connections
 _SESSION_KEY = 32
 _NAMES = (
     "environment",
@@ -50,7 +54,9 @@ _NAMES = (
     "tls_certificate",
     "tls_key",
     "tls_clients",
+    "signer",
 )
+_PATHS = ("tls_certificate", "tls_key", "tls_clients", "signer")  # relative to the home
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class Settings:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_clients: Path | None = None
+    signer: Path | None = None
 
     @property
     def tls(self) -> Tls | None:
@@ -78,11 +85,17 @@ class Settings:
         return Tls(self.tls_certificate, self.tls_key, self.tls_clients)
 
 
-def create(home: Path, environment: Name, origin: str | None = None) -> dict[str, PublicKey]:
-    """Make the folders, settings and keys of an installation where they are missing; return its public keys."""
+def create(
+    home: Path, environment: Name, origin: str | None = None, signer: Path | None = None
+) -> Mapping[str, PublicKey]:
+    """Make the folders, settings and keys of an installation where they are missing; return its public keys.
+
+    The key for checkpoints is not among them if a `signer` elsewhere has it.
+    """
     named = origin or f"lockgate.invalid/{environment}/changes"
     NoteVerifier(named, bytes(32))  # an origin is the name of the key that signs checkpoints
     with _naming(home):
+        fresh = not (home / "lockgate.toml").exists()
         home.mkdir(mode=0o700, parents=True, exist_ok=True)  # a folder that was there keeps its mode
         for folder in (home / "keys", home / "blobs"):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -92,11 +105,18 @@ def create(home: Path, environment: Name, origin: str | None = None) -> dict[str
                 _write_once(home / "keys" / f"{name}.pem", PrivateKey.from_seed(secrets.token_bytes(32)).pem)
         _write_once(home / "keys" / "session", secrets.token_bytes(_SESSION_KEY))
         settled = f'environment = "{environment}"\norigin = {json.dumps(named)}\n'
+        settled += f"signer = {json.dumps(str(signer.absolute()))}\n" if signer else ""
         _write_once(home / "lockgate.toml", settled.encode())
     found = settings(home, {})
     if found.environment != environment or origin not in (None, found.origin):
         raise ConflictError(f"{home} is {found.environment} ({found.origin}) already, not {environment} ({origin})")
-    return {name: _key(home, name).public for name in KEYS}
+    public = {name: server_key(home, name).public for name in KEYS}
+    if found.signer:
+        return public
+    if not fresh:
+        remembered(home)  # a memory that was lost is not begun anew
+    begin_memory(home, found.origin)
+    return {**public, "checkpoint": server_key(home, "checkpoint").public}
 
 
 def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -125,7 +145,7 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         _text(chosen, "database_owner_url") if "database_owner_url" in chosen else None,
         _count(chosen.get("blob_limit", _BLOB_LIMIT)),
         session_key,
-        **{name: home / _text(chosen, name) for name in _NAMES if name.startswith("tls_") and name in chosen},
+        **{name: home / _text(chosen, name) for name in _PATHS if name in chosen},
     )
 
 
@@ -133,13 +153,19 @@ def open_installation(chosen: Settings) -> Installation:
     """Open an installation: its database is started and migrated, its first trust document adopted."""
     from lockgate.drivers.local_store import LocalStore
     from lockgate.drivers.postgres import Postgres, migrate
+    from lockgate.drivers.signer_socket import SignerSocket
 
     app_url, owner_url = _database(chosen)
     migrate(owner_url)
     database = Postgres(app_url, chosen.origin)
-    keys = Keys(*(_key(chosen.home, name) for name in KEYS))
+    keys = Keys(*(server_key(chosen.home, name) for name in KEYS))
     installation = Installation(
-        chosen.environment, database, database, database, database, LocalStore(chosen.home / "blobs"), keys
+        chosen.environment,
+        *(database, database, database, database),
+        LocalStore(chosen.home / "blobs"),
+        keys,
+        heads=SignerSocket(chosen.signer or chosen.home / "signer.sock"),
+        reads=Postgres(app_url, chosen.origin, connections=_FOR_LEASES),
     )
     _found(installation, chosen.home / "trust.json", chosen.origin)
     return installation
@@ -149,15 +175,21 @@ def open_installation(chosen: Settings) -> Installation:
 def running(chosen: Settings) -> Iterator[Installation]:
     """Open an installation; when it is left, its connections are closed, and the database that it runs is stopped."""
     from lockgate.drivers.embedded_postgres import EmbeddedPostgres
+    from lockgate.drivers.embedded_signer import EmbeddedSigner
     from lockgate.drivers.postgres import Postgres
 
     with ExitStack() as leaving:
         leaving.enter_context(_alone(chosen.home))
+        if chosen.signer is None:
+            signer = EmbeddedSigner(chosen.home)
+            leaving.callback(signer.stop)
+            signer.start()
         if chosen.database_url is None:
             leaving.callback(EmbeddedPostgres(chosen.home).stop)
         installation = open_installation(chosen)
-        assert isinstance(installation.ledger, Postgres)
-        leaving.callback(installation.ledger.close)
+        for database in (installation.ledger, installation.reads):
+            assert isinstance(database, Postgres)
+            leaving.callback(database.close)
         yield installation
 
 
@@ -173,24 +205,24 @@ def _database(chosen: Settings) -> tuple[str, str]:
 
 
 def _found(installation: Installation, path: Path, origin: str) -> None:
-    """Adopt the trust document that the founder put there, signed by the root that it names."""
+    """Adopt the trust document that the founder put there, signed by the root that it names.
+
+    Not into a database that was emptied: the signer remembers what was in it.
+    """
     if installation.catalog.find(rulebook_subject(installation.environment)) is not None or not path.exists():
         return
+    try:
+        installation.watch.look()
+    except UnavailableError:
+        if installation.watch.frozen:
+            return  # which the server says at its doors
+        raise
     document = path.read_bytes()
     claimed = plain.decode(Trust, dsse.parse(document).payload)
     if claimed.origin != origin:
         raise VerificationError(f"{path} is for the log {claimed.origin[:80]!a}, this installation keeps {origin}")
     with suppress(ConflictError):  # another process has founded it
         adopt.found(installation, document, claimed.root, datetime.now(UTC))
-
-
-def _key(home: Path, name: str) -> Signer:
-    """Open a key of the server: where `keys/NAME.uri` says, else the file `keys/NAME.pem`."""
-    place = home / "keys" / f"{name}.uri"
-    try:
-        return open_signer(place.read_text().strip() if place.exists() else str(place.with_suffix(".pem")))
-    except (OSError, UnicodeDecodeError) as e:
-        raise UnavailableError(f"cannot read {place}: {e}") from e
 
 
 def _write_once(path: Path, content: bytes) -> None:

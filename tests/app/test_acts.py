@@ -19,7 +19,7 @@ from lockgate.core.journal import Denied, change_subject, read_fact
 from lockgate.core.lease import Request, Want, open_grant, sign_request
 from lockgate.core.policy import POLICY
 from lockgate.core.release import Release
-from lockgate.errors import DeniedError, VerificationError
+from lockgate.errors import DeniedError, UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
@@ -267,13 +267,11 @@ def test_nothing_was_ever_activated_where_nothing_was(world: World) -> None:
 
 def test_a_head_that_another_log_signed_is_never_extended() -> None:
     world = World()
-    from lockgate.app.publish_checkpoint import note_signer
-
-    signer = note_signer(world.trust, world.installation.keys.checkpoint)
+    signer = world.heads.signer
     _, other = World().memory.root()
     assert world.installation.checkpoints.newest() is None
     note = sign_checkpoint(Checkpoint(world.trust.origin, 1, other), signer)
     world.installation.checkpoints.publish(note, 1, other)
 
-    with pytest.raises(VerificationError, match="consistency proof"):
+    with pytest.raises(UnavailableError, match="frozen: consistency proof"):
         publish_checkpoint(world.installation)

@@ -221,6 +221,7 @@ WRITERS = {
     "log prove": ("log", "prove", "0", "--output", "OUT", *WHO),
     "passport export": ("passport", "export", WHERE, "--output", "OUT", *WHO),
     "init": ("init", "--environment", "prod", "--home", "OUT/x"),
+    "signer": ("signer", "--origin", "x.example", "--home", "OUT/x"),
     "up": ("up", "--home", "OUT"),
     "run": ("run", "--endpoint", WHERE, "--home", "OUT"),
 }
@@ -229,9 +230,11 @@ WRITERS = {
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_place_that_cannot_be_is_named_and_refused(say, here, rogue, name, monkeypatch):
     monkeypatch.setattr("lockgate.loader.namespace.enter_private_mounts", lambda: None)
-    places = [place for place in BAD_OUTPUTS if name != "init" or place not in ("", "/")]  # it would be made there
+    places = [
+        place for place in BAD_OUTPUTS if name not in ("init", "signer") or place not in ("", "/")
+    ]  # it would be made there
     cases = [[word.replace("OUT", place).replace(WHO[1], rogue.url) for word in WRITERS[name]] for place in places]
-    assert not troubles(say, cases, may_succeed=name in ("init", "key create"))
+    assert not troubles(say, cases, may_succeed=name in ("init", "signer", "key create"))
     assert not [path for path in here.iterdir() if path.name.startswith(".")], "a draft was left behind"
 
 

@@ -43,6 +43,10 @@ def asker():
     return trust().actor(HOST, NOW)
 
 
+def found(_node):
+    return asker()
+
+
 def test_what_should_serve_is_granted_for_as_long_as_the_policy_says():
     assert answer(REQUESTED, {PROD: SERVING}, RULES) == GIVEN
 
@@ -76,7 +80,7 @@ def test_each_wish_is_answered_by_itself():
 
 
 def test_a_request_is_opened_by_the_key_of_its_node():
-    assert open_request(sign_request(REQUESTED, key("host-1")), asker()) == REQUESTED
+    assert open_request(sign_request(REQUESTED, key("host-1")), found) == (REQUESTED, asker())
 
 
 @pytest.mark.parametrize(
@@ -93,14 +97,14 @@ def test_a_request_is_opened_by_the_key_of_its_node():
 )
 def test_a_request_that_its_node_did_not_make_like_this_is_refused(spoilt, signer, reason):
     with pytest.raises(VerificationError, match=reason):
-        open_request(sign_request(replace(REQUESTED, **spoilt), key(signer)), asker())
+        open_request(sign_request(replace(REQUESTED, **spoilt), key(signer)), found)
 
 
 @pytest.mark.parametrize("spoilt", [{"wants": (Want(PROD, A),) * 256}, {"nonce": "0" * 256}])
 def test_a_request_just_small_enough_is_heard(spoilt):
     request = replace(REQUESTED, **spoilt)
 
-    assert open_request(sign_request(request, key("host-1")), asker()) == request
+    assert open_request(sign_request(request, key("host-1")), found) == (request, asker())
 
 
 def test_an_answer_is_opened_by_who_asked():
@@ -149,4 +153,4 @@ def test_a_request_is_no_answer(kind):
     with pytest.raises(VerificationError, match="not application/vnd"):
         open_grant(document, REQUESTED, trust(), NOW)
     with pytest.raises(VerificationError, match="not application/vnd"):
-        open_request(dsse.sign(plain.encode(REQUESTED), GRANT, [key("host-1")]).encode(), asker())
+        open_request(dsse.sign(plain.encode(REQUESTED), GRANT, [key("host-1")]).encode(), found)

@@ -13,9 +13,11 @@ from lockgate.core.trust import (
     MANIFESTS,
     TRUST,
     Actor,
+    Directory,
     Purpose,
     Retiring,
     Root,
+    Trust,
     TrustedSigner,
     check_root,
     check_trust,
@@ -222,6 +224,22 @@ def test_an_old_key_is_listed_once_like_any_other(double):
 
     with pytest.raises(VerificationError, match="a key is listed twice"):
         check_trust(rotated)
+
+
+def test_a_directory_says_of_everybody_what_the_document_says():
+    directory = Directory()
+    old = (Retiring(key("old").public, NOW),)
+    for held in (trust(), trusting("bob", until=NOW), trusting("bob", retiring=old), trust()):
+        for name in (*(actor.name for actor in held.actors), Name("eve")):
+            for at in (NOW - TICK, NOW):
+                assert _said(directory.actor, held, name, at) == _said(Trust.actor, held, name, at)
+
+
+def _said(find, *asked):
+    try:
+        return find(*asked)
+    except VerificationError as e:
+        return str(e)
 
 
 def test_the_holders_of_a_key_are_known_even_after_their_time():

@@ -10,6 +10,7 @@ import uvicorn
 from lockgate.app.installation import Installation, Keys
 from lockgate.core.intent import sign_intent
 from lockgate.drivers.local_store import LocalStore
+from lockgate.drivers.memory import MemoryHeads
 from lockgate.drivers.postgres import Postgres
 from lockgate.errors import UnavailableError
 from lockgate.formats.names import Name
@@ -18,7 +19,7 @@ from lockgate.server.asgi import build
 from lockgate.wiring import Settings
 from tests.world import key, trust
 
-PURPOSES = ("vsa", "lease", "checkpoint", "export")
+PURPOSES = ("vsa", "lease", "export")
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["lockgate.server.asgi", "lockgate.drivers.postgres", "tests.world"])
 
@@ -28,7 +29,9 @@ def serve(conninfo, port, blobs):
     postgres = Postgres(conninfo, trust().origin, connections=4)
     keys = Keys(*(key(f"prod-{purpose}") for purpose in PURPOSES))
     store = LocalStore(Path(blobs))
-    installation = Installation(Name("prod"), postgres, postgres, postgres, postgres, store, keys)
+    heads = MemoryHeads(trust().origin, key("prod-checkpoint"))
+    log = postgres
+    installation = Installation(Name("prod"), log, log, log, log, store, keys, heads=heads, reads=log)
     settings = Settings(Path(blobs), Name("prod"), trust().origin, session_key=b"k" * 32)
     uvicorn.run(build(installation, settings), host="127.0.0.1", port=port, log_level="critical")
 

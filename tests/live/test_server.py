@@ -54,26 +54,26 @@ def found_installation(home):
 
 
 @contextmanager
-def running(home, **environ):
-    """Serve `home` until the block ends; give its URL and its process."""
+def running(home, *, ready=200, **environ):
+    """Serve `home` until the block ends; give its URL and its process. Wait until it says that it is `ready`."""
     listen = f"127.0.0.1:{free_port()}"
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE, str(home)], env={**os.environ, "LOCKGATE_LISTEN": listen, **environ}
     )
     try:
-        wait_for(f"http://{listen}/readyz", process)
+        wait_for(f"http://{listen}/readyz", process, ready)
         yield f"http://{listen}", process
     finally:
         process.terminate()
         process.wait(30)
 
 
-def wait_for(url, process):
+def wait_for(url, process, status=200):
     pool = urllib3.PoolManager(retries=False, timeout=5)
     for _ in range(600):
         assert process.poll() is None, "the server ended"
         try:
-            if pool.request("GET", url).status == 200:
+            if pool.request("GET", url).status == status:
                 return
         except urllib3.exceptions.HTTPError:
             pass

@@ -8,10 +8,9 @@
 The property: in no state that can be reached does the host serve at `LIMIT` ticks or more after the acknowledgement.
 The search is breadth first, so a counterexample is a shortest one. Instants are kept as ages, so the states are finite.
 
-Rules are switches; `KEPT_BY` names the module that keeps each one today. None keeps the outside anchor, which comes
-later: until then the code does not survive an old database that is put back after a shutdown (a lagging standby that is
-promoted is one too). `cut_off` is kept by the supervisor, which kills the whole model server at the deadline; a check
-before each chunk comes with a data plane, and will keep the same rule beyond the supervisor's reach.
+Rules are switches; `KEPT_BY` names the module that keeps each one. To put an old database back is one step; to promote
+a standby that lags is the same. `cut_off` is kept by the supervisor, which kills the whole model server at the
+deadline; a check before each chunk comes with a data plane, and will keep the same rule beyond the supervisor's reach.
 
 Left out: refusals (they only stop a host sooner, and can be lost), coming back into service, forged signatures, stolen
 keys, a memory image of the host that is put back, and the grace that a policy may add to each deadline. A host that
@@ -27,7 +26,7 @@ LIFETIME = 3  # T, in ticks: what the server grants
 CHUNK = 1  # ε: what was begun before the deadline may take one tick to end
 LIMIT = LIFETIME + CHUNK
 
-KEPT_BY: Mapping[str, str | None] = {
+KEPT_BY: Mapping[str, str] = {
     "nonce": "lockgate.core.lease",
     "from_sending": "lockgate.loader.opening",
     "durable_first": "lockgate.drivers.postgres.connections",
@@ -35,7 +34,7 @@ KEPT_BY: Mapping[str, str | None] = {
     "boot_clock": "lockgate.loader.run",
     "drift_budget": "lockgate.loader.lease_clock",
     "cut_off": "lockgate.loader.pid_one",
-    "anchor": None,
+    "anchor": "lockgate.app.watch",
 }
 
 

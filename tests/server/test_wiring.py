@@ -23,7 +23,10 @@ def test_an_installation_is_made_private_and_its_keys_work(tmp_path):
 
     assert [mode(home / name) for name in (".", "keys", "blobs")] == [0o700] * 3
     assert {mode(path) for path in (home / "keys").iterdir()} == {0o600}
-    assert sorted(path.name for path in (home / "keys").iterdir()) == sorted([*(f"{n}.pem" for n in KEYS), "session"])
+    assert sorted(path.name for path in (home / "keys").iterdir()) == sorted(
+        [*(f"{n}.pem" for n in (*KEYS, "checkpoint")), "session"]
+    )
+    assert mode(home / "anchor.json") == 0o600
     assert len({str(key) for key in public.values()}) == 4
     for name, key in public.items():
         assert key.algorithm == "ed25519"
@@ -40,6 +43,22 @@ def test_making_it_again_changes_nothing(tmp_path):
     assert (tmp_path / "keys" / "session").read_bytes() == session
     assert settings(tmp_path, {}).origin == "log.example/prod"
     assert [name for name in KEYS if first[name] != again[name]] == ["lease"]
+
+
+def test_a_signer_that_lives_elsewhere_keeps_its_key_there(tmp_path):
+    public = create(tmp_path, PROD, signer=tmp_path / "signer.sock")
+
+    assert sorted(public) == sorted(KEYS)
+    assert settings(tmp_path, {}).signer == tmp_path / "signer.sock"
+    assert not (tmp_path / "anchor.json").exists() and not (tmp_path / "keys" / "checkpoint.pem").exists()
+
+
+def test_an_installation_whose_signer_has_forgotten_is_not_made_whole_by_making_it_again(tmp_path):
+    create(tmp_path, PROD)
+    (tmp_path / "anchor.json").unlink()
+
+    with pytest.raises(UnavailableError, match="has forgotten what it signed"):
+        create(tmp_path, PROD)
 
 
 def test_a_home_is_of_one_environment(tmp_path):

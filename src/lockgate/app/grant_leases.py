@@ -1,48 +1,126 @@
-"""May this host go on serving? Read what is true now, sign the answer for this one question."""
+"""May these hosts go on serving? Read once what is true now, and sign an answer to each question.
 
+    requests ──▶ what is known of the log ──▶ one look at the database ──▶ who asks? ──▶ may it? ──▶ signed answers
+                 (before the look)            (after all of them came)     (its keys)    (core.lease)
+
+A look costs the same for one request and for a thousand, so those that came while the one before was under way share
+the next. Nothing is granted that was read before it was asked for, nor out of a log that was put back.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import TypeAlias
 
 from lockgate.app.installation import Installation
+from lockgate.app.ports import View
 from lockgate.core.endpoint import State
-from lockgate.core.journal import endpoint_subject
-from lockgate.core.lease import REQUEST, Request, answer, open_request, sign_grant
+from lockgate.core.journal import Rulebook, endpoint_subject, rulebook_subject
+from lockgate.core.lease import Grant, Request, answer, open_request, sign_grant
 from lockgate.core.policy import Policy, Rules
 from lockgate.core.rights import check_right
-from lockgate.errors import DeniedError, VerificationError
-from lockgate.formats import dsse, plain
-from lockgate.formats.names import Endpoint
+from lockgate.core.trust import Trust
+from lockgate.errors import LockgateError, UnavailableError
+from lockgate.formats.names import Endpoint, Name
+
+_PATIENCE = 10  # times that the rules may change while we read
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a node asked, what it may, and the signed answer."""
+
+    request: Request
+    grant: Grant
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A request that is refused as a whole; `node` is who sent it, if that is certain."""
+
+    error: LockgateError
+    node: Name | None = None
+
+
+Heard: TypeAlias = Request | Unanswered
 
 
 def grant_leases(installation: Installation, document: bytes, now: datetime) -> bytes:
-    """Answer a lease request of a node; raise `DeniedError` for one that is no agent.
+    """Answer a lease request of a node; raise `DeniedError` for one that is no agent."""
+    (answered,) = answer_requests(installation, [document], now)
+    if isinstance(answered, Unanswered):
+        raise answered.error
+    return answered.document
 
-    Enforces: verified_loading
+
+def answer_requests(
+    installation: Installation, documents: Sequence[bytes], now: datetime
+) -> list[Answered | Unanswered]:
+    """Answer lease requests, all of them as of one instant after they came; raise what is wrong with all of them.
+
+    Enforces: verified_loading, emergency_shutdown
     """
-    envelope = dsse.parse(document)
-    if envelope.payload_type != REQUEST:
-        raise VerificationError("not a lease request")
-    claimed = plain.decode(Request, envelope.payload)
-    asker = installation.trust().document.actor(claimed.node, now)
-    request = open_request(document, asker)
-    check_right("lease.ask", asker.roles, asker.name)
-    states = _states(installation, request)
-    rules = _rules(installation.policy().document, request)
-    return sign_grant(answer(request, states, rules), installation.keys.lease)
+    known = installation.watch.known()
+    view, heard, policy = _look(installation, documents, now)
+    installation.watch.check(known, view.size, view.root)
+    return [each if isinstance(each, Unanswered) else _answered(installation, each, view, policy) for each in heard]
 
 
-def _states(installation: Installation, request: Request) -> dict[Endpoint, State]:
-    found = {want.endpoint: installation.catalog.find(endpoint_subject(want.endpoint)) for want in request.wants}
-    return {endpoint: state for endpoint, state in found.items() if isinstance(state, State)}
+def _look(
+    installation: Installation, documents: Sequence[bytes], now: datetime
+) -> tuple[View, Sequence[Heard], Policy]:
+    """Read the rules and what the requests are about, in one instant."""
+    subject = rulebook_subject(installation.environment)
+    view = installation.reads.view([subject])
+    for _ in range(_PATIENCE):
+        rulebook = view.states[subject]
+        if not isinstance(rulebook, Rulebook):
+            raise UnavailableError(f"{installation.environment} has no trust document yet: adopt one first")
+        policy = installation.policy_of(rulebook).document
+        trust = installation.trust_of(rulebook).document
+        heard = [_heard(installation, document, trust, now) for document in documents]
+        wanted = [endpoint_subject(endpoint) for endpoint in _named(heard, policy)]
+        if view.states.keys() >= set(wanted):
+            return view, heard, policy
+        view = installation.reads.view([subject, *wanted])
+        if view.states[subject] == rulebook:
+            return view, heard, policy
+    raise UnavailableError(f"the rules changed {_PATIENCE} times while leases were asked for")
 
 
-def _rules(policy: Policy, request: Request) -> dict[Endpoint, Rules]:
+def _heard(installation: Installation, document: bytes, trust: Trust, now: datetime) -> Heard:
+    try:
+        request, asker = open_request(document, partial(installation.directory.actor, trust, at=now))
+    except LockgateError as e:
+        return Unanswered(e)
+    try:
+        check_right("lease.ask", asker.roles, asker.name)
+    except LockgateError as e:
+        return Unanswered(e, asker.name)
+    return request
+
+
+def _named(heard: Collection[Heard], policy: Policy) -> set[Endpoint]:
+    """List the endpoints that a request wants and that the policy names: no other could be granted."""
+    wanted = {want.endpoint for each in heard if isinstance(each, Request) for want in each.wants}
+    return {endpoint for endpoint in wanted if str(endpoint) in policy.endpoints}
+
+
+def _answered(installation: Installation, request: Request, view: View, policy: Policy) -> Answered:
+    rules = _rules(policy, request)
+    found = {endpoint: view.states.get(endpoint_subject(endpoint)) for endpoint in rules}
+    states = {endpoint: state for endpoint, state in found.items() if isinstance(state, State)}
+    grant = answer(request, states, rules)
+    return Answered(request, grant, sign_grant(grant, installation.keys.lease))
+
+
+def _rules(policy: Policy, request: Request) -> Mapping[Endpoint, Rules]:
     """Read the rules of the endpoints whose hand-over rule the host keeps."""
-    rules = {}
-    for endpoint in {want.endpoint for want in request.wants}:
-        try:
-            found = policy.rules_for(endpoint)
-        except DeniedError:
-            continue
-        if request.hand_over in ("sealed", found.hand_over):
-            rules[endpoint] = found
-    return rules
+    named = {want.endpoint: policy.endpoints.get(str(want.endpoint)) for want in request.wants}
+    return {
+        endpoint: rules
+        for endpoint, rules in named.items()
+        if rules is not None and request.hand_over in ("sealed", rules.hand_over)
+    }

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from lockgate.app.ports import Blobs, Catalog, Checkpoints, History, Ledger, Receipt, Transaction
+from lockgate.app.ports import Blobs, Catalog, Checkpoints, Heads, History, Ledger, Reads, Receipt, Transaction
+from lockgate.app.watch import Watch
 from lockgate.core.intent import Said, SignedIntent, open_intent
 from lockgate.core.journal import Rulebook, rulebook_subject
 from lockgate.core.policy import POLICY, Policy
-from lockgate.core.rights import check_right
-from lockgate.core.trust import TRUST, Agreed, Trust, open_agreed
+from lockgate.core.rights import TOWARDS_SAFETY, check_right
+from lockgate.core.trust import TRUST, Agreed, Directory, Trust, open_agreed
 from lockgate.errors import DeniedError, UnavailableError, VerificationError
 from lockgate.formats import dsse, plain
 from lockgate.formats.digest import Digest
@@ -22,7 +23,6 @@ class Keys:
 
     vsa: Signer
     lease: Signer
-    checkpoint: Signer
     export: Signer
 
 
@@ -38,10 +38,31 @@ class Installation:
     blobs: Blobs
     keys: Keys
     _agreed: dict[tuple[Digest, ...], Agreed[Trust] | Agreed[Policy]] = field(default_factory=dict)
+    heads: Heads = field(kw_only=True)
+    reads: Reads = field(kw_only=True)
+    watch: Watch = field(init=False, compare=False)
+    directory: Directory = field(default_factory=Directory, compare=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        watch = Watch(
+            self.heads,
+            self.reads,
+            self.ledger,
+            rulebook_subject(self.environment),
+            lambda rulebook: self.trust_of(rulebook).document.log_verifiers(),
+        )
+        object.__setattr__(self, "watch", watch)
 
     def trust(self, tx: Transaction | None = None) -> Agreed[Trust]:
         """Return the trust document in force; raise `UnavailableError` before the first one is adopted."""
-        rulebook = self._rulebook(tx)
+        return self.trust_of(self._rulebook(tx))
+
+    def policy(self, tx: Transaction | None = None) -> Agreed[Policy]:
+        """Return the policy in force; raise `DeniedError` before the first one is adopted."""
+        return self.policy_of(self._rulebook(tx))
+
+    def trust_of(self, rulebook: Rulebook) -> Agreed[Trust]:
+        """Return the trust document of a rulebook."""
         place = (rulebook.trust_envelope,)
         found = self._agreed.get(place)
         if found is None:
@@ -51,16 +72,15 @@ class Installation:
         assert isinstance(found.document, Trust)
         return Agreed(found.document, found.digest)
 
-    def policy(self, tx: Transaction | None = None) -> Agreed[Policy]:
-        """Return the policy in force; raise `DeniedError` before the first one is adopted."""
-        rulebook = self._rulebook(tx)
+    def policy_of(self, rulebook: Rulebook) -> Agreed[Policy]:
+        """Return the policy of a rulebook; raise `DeniedError` if it has none yet."""
         if rulebook.policy_envelope is None:
             raise DeniedError(f"{self.environment} has no policy yet, so nothing may serve there")
         place = (rulebook.policy_envelope, rulebook.trust_envelope)
         found = self._agreed.get(place)
         if found is None:
             document = self.catalog.document(rulebook.policy_envelope)
-            root = self.trust(tx).document.root
+            root = self.trust_of(rulebook).document.root
             found = self._agreed[place] = open_agreed(Policy, document, POLICY, root)
         assert isinstance(found.document, Policy)
         return Agreed(found.document, found.digest)
@@ -77,6 +97,9 @@ class Installation:
         if said.intent.act != act:
             raise VerificationError(f"the intent says {said.intent.act[:64]!a}, this is {act}")
         check_right(act, said.actor.roles, said.actor.name)
+        if act in TOWARDS_SAFETY:
+            return said
+        self.watch.known(to_act=True)  # nothing is decided on a log that was put back
         head = said.intent.head
         if head is not None and head.size > 0 and self.checkpoints.root_of(head.size) != head.root.raw:
             raise VerificationError(f"{said.actor.name} saw a log head of size {head.size} that this log never had")

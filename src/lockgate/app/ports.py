@@ -1,6 +1,6 @@
 """What do the use cases need from the world? Each port in the words of its user, with what it must promise."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,15 +8,20 @@ from typing import BinaryIO, Protocol
 
 from lockgate.core.journal import Event, State, Subject
 from lockgate.formats.digest import Digest
+from lockgate.tlog.checkpoint import Checkpoint
 from lockgate.tlog.merkle import Hash
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where the log holds what was appended: leaf indexes `first` up to, not including, `stop`."""
+    """Where the log holds what was appended: leaf indexes `first` up to, not including, `stop`.
+
+    `anchored` tells whether the signer remembers it, outside the database; None where nobody asked.
+    """
 
     first: int
     stop: int
+    anchored: bool | None = None
 
 
 class Transaction(Protocol):
@@ -39,7 +44,14 @@ class Transaction(Protocol):
         """
 
 
-class Ledger(Protocol):
+class Renewed(Protocol):
+    """Something that reaches the database over connections."""
+
+    def renewals(self) -> int:
+        """Return how many connections were made so far: a new one may lead to another database."""
+
+
+class Ledger(Renewed, Protocol):
     """The log of changes and the state that follows from it. Serialisable: acts behave as if one ran at a time."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
@@ -78,6 +90,25 @@ class History(Protocol):
         """Return the size and the root hash of the log, read together."""
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What was true in one instant: the head of the log, and states; None of what never began."""
+
+    size: int
+    root: Hash
+    states: Mapping[Subject, State | None]
+
+
+class Reads(Renewed, Protocol):
+    """What leases are answered from, over connections of their own. Never behind an acknowledged append."""
+
+    def view(self, subjects: Collection[Subject]) -> View:
+        """Return the states of `subjects`, and maybe of others, in an instant after the call."""
+
+    def tile(self, level: int, n: int, width: int) -> bytes:
+        """Return the first `width` hashes of a tile, as `History` does."""
+
+
 class Checkpoints(Protocol):
     """The signed heads of the log. Insert-only, durable."""
 
@@ -89,6 +120,23 @@ class Checkpoints(Protocol):
 
     def root_of(self, size: int) -> Hash | None:
         """Return the root that was published for `size`."""
+
+
+class Heads(Protocol):
+    """Who signs the heads of the log, and remembers outside the database how far it got."""
+
+    def last(self) -> str:
+        """Return the note of the largest head that was signed, of the empty tree if none was.
+
+        Raises `UnavailableError` if nobody answers.
+        """
+
+    def sign(self, head: Checkpoint, proof: Sequence[Hash]) -> str:
+        """Remember a head durably, and return its note; `proof` shows that it extends `last` (RFC 6962 §2.1.2).
+
+        Raises `ConflictError` for a smaller head, `VerificationError` for one that does not extend the last one. To
+        sign a head again is no change.
+        """
 
 
 class Blobs(Protocol):

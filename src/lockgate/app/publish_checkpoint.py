@@ -1,36 +1,59 @@
-"""What does the log promise to outsiders? A signed checkpoint: its size and root, never smaller, never another tree."""
+"""What does the log promise to outsiders? A signed checkpoint: its size and root, never smaller, never another tree.
+
+The key lies with the signer, who remembers what it signed and refuses to go back. We prove the growth to ourselves
+first, so that a log which was put back is called by its name, and frozen.
+"""
+
+from dataclasses import replace
 
 from lockgate.app.installation import Installation
-from lockgate.core.trust import Trust
-from lockgate.errors import UnavailableError
-from lockgate.formats.keys import Signer
-from lockgate.tlog.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
-from lockgate.tlog.merkle import verify_consistency
-from lockgate.tlog.note import NoteSigner
-from lockgate.tlog.tiles import consistency_proof
+from lockgate.app.ports import Receipt
+from lockgate.errors import ConflictError, LockgateError, UnavailableError, VerificationError
+from lockgate.tlog.checkpoint import Checkpoint, open_checkpoint
+
+_PATIENCE = 10  # heads that others may sign while we read
 
 
 def publish_checkpoint(installation: Installation) -> str:
-    """Sign the head of the log as it is, after proving to ourselves that it extends what was signed before."""
+    """Have the head of the log signed as it is; raise `UnavailableError` while the log is frozen."""
+    with installation.watch.signing():
+        for _ in range(_PATIENCE):
+            try:
+                return _published(installation)
+            except ConflictError:  # another server had a later head signed
+                installation.watch.look()
+    raise UnavailableError(f"the log grew {_PATIENCE} times while its head was to be signed")
+
+
+def anchored(installation: Installation, receipt: Receipt) -> Receipt:
+    """Have the signer remember what was appended; say in the receipt whether it does. The act stands either way."""
+    try:
+        size = int(publish_checkpoint(installation).split("\n")[1])
+    except LockgateError:
+        return replace(receipt, anchored=False)
+    return replace(receipt, anchored=size >= receipt.stop)
+
+
+def _published(installation: Installation) -> str:
+    watch = installation.watch
+    known = watch.known(to_act=True)
     trust = installation.trust().document
+    verifiers = trust.log_verifiers()
     size, root = installation.history.root()
-    signer = note_signer(trust, installation.keys.checkpoint)
+    watch.check(known, size, root)
+    head = Checkpoint(trust.origin, size, root)
     newest = installation.checkpoints.newest()
     if newest is not None:
-        before = open_checkpoint(newest, trust.log_verifiers())
-        if (before.size, before.root) == (size, root):
+        before = open_checkpoint(newest, verifiers)
+        if before == head:
             return newest
-        if before.size > size:
-            raise UnavailableError(
-                f"the log has {size} entries, but {before.size} were signed: it lost some, nothing is signed"
-            )
-        proof = consistency_proof(before.size, size, installation.history.tile)
-        verify_consistency(before.size, size, proof, before.root, root)
-    note = sign_checkpoint(Checkpoint(trust.origin, size, root), signer)
+        watch.check(before, size, root)
+    last = open_checkpoint(installation.heads.last(), verifiers)
+    if last.size > size:
+        raise ConflictError(f"the log was read at {size} entries, and {last.size} were signed meanwhile")
+    note = installation.heads.sign(head, watch.prove(last, head))
+    if open_checkpoint(note, verifiers) != head:
+        raise VerificationError("the signer signed another head than it was asked to")
     installation.checkpoints.publish(note, size, root)
+    watch.anchored = max(watch.anchored, size)
     return note
-
-
-def note_signer(trust: Trust, key: Signer) -> NoteSigner:
-    """Make the signer of checkpoints (C2SP signed-note) from an Ed25519 key."""
-    return NoteSigner(trust.origin, key.sign, key.public.raw)

@@ -1,9 +1,11 @@
 """How is an installation made and started?"""
 
 import os
+import pwd
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,15 +22,16 @@ HOME = click.option(
 @HOME
 @click.option("--environment", type=NAME, required=True, help="The environment, such as dev, staging or prod.")
 @click.option("--origin", help="The name of its log, such as lockgate.example.com/prod/changes.")
+@click.option("--signer", type=Path, help="The socket of a signer that runs elsewhere; without it, `up` starts one.")
 @as_json
-def init(home: Path, environment: Name, origin: str | None, json_: bool) -> None:
+def init(home: Path, environment: Name, origin: str | None, signer: Path | None, json_: bool) -> None:
     """Make the folders and the server keys of an installation, and print the public keys for the trust document.
 
     Then write a trust document, have it signed (`lockgate trust sign`), put it at HOME/trust.json, and `lockgate up`.
     """
     from lockgate.wiring import create
 
-    keys = create(home, environment, origin)
+    keys = create(home, environment, origin, signer)
     found = {name: str(key) for name, key in keys.items()}
     lines = [f"{name:<10} {key}" for name, key in found.items()]
     show(json_, {"environment": str(environment), "keys": found}, f"{environment} lives in {home}", *lines)
@@ -37,7 +40,7 @@ def init(home: Path, environment: Name, origin: str | None, json_: bool) -> None
 @click.command()
 @HOME
 def up(home: Path) -> None:
-    """Start the installation in HOME: PostgreSQL, the log, the gate and the API. Stops on SIGTERM or Ctrl-C."""
+    """Start the installation in HOME: PostgreSQL, the signer, the gate and the API. Stops on SIGTERM or Ctrl-C."""
     if not os.path.exists(home / "lockgate.toml"):  # noqa: PTH110 - a name too long is no installation either
         raise UnavailableError(
             f"there is no installation in {home}: make one with `lockgate init`, or try `lockgate demo`"
@@ -47,3 +50,43 @@ def up(home: Path) -> None:
     os.umask(0o077)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "lockgate.server", str(home)])  # noqa: S606 - doors do not import each other
+
+
+@click.command()
+@HOME
+@click.option("--origin", help="Make the key and the empty memory of a signer for this log, and print the key.")
+@click.option("--recall", type=click.File(), help="Give a signer that lost its memory the newest checkpoint there is.")
+@click.option("--socket", type=Path, help="Where to listen; HOME/signer.sock without it.")
+@click.option("--user", multiple=True, help="A user besides our own who may ask: the one that the server runs as.")
+def signer(home: Path, origin: str | None, recall: Any | None, socket: Path | None, user: tuple[str, ...]) -> None:
+    """Sign the heads of a log, in a place of its own: it remembers what it signed, and never goes back.
+
+    HOME holds keys/checkpoint.pem and anchor.json, and belongs to nobody else. `lockgate up` starts a signer beside the
+    server by itself; this one is for another user of the machine, which `signer` in lockgate.toml then names.
+    """
+    from lockgate.drivers.anchor_file import begin_memory
+    from lockgate.drivers.anchor_file import recall as remember
+    from lockgate.keyring import server_key
+
+    if recall is not None:
+        head = remember(home, server_key(home, "checkpoint"), recall.read())
+        click.echo(f"the signer remembers {head.size} entries of {head.origin}")
+        return
+    if origin is not None:
+        begin_memory(home, origin)
+        click.echo(f"checkpoint {server_key(home, 'checkpoint').public}")
+        return
+    command = [sys.executable, "-m", "lockgate.signer", str(home)]
+    command += ["--socket", str(socket)] if socket else []
+    for each in user:
+        command += ["--user", str(_user_id(each))]
+    os.umask(0o077)
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # noqa: S606 - doors do not import each other
+
+
+def _user_id(user: str) -> int:
+    try:
+        return int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
+    except KeyError as e:
+        raise UnavailableError(f"this machine knows no user {user[:64]!a}") from e

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "key": ("keeping", "Create keys, and certificates for TLS."),
     "init": ("hosting", "Make the folders and the server keys of an installation."),
     "up": ("hosting", "Start an installation on this machine: PostgreSQL, log, gate, API."),
+    "signer": ("hosting", "Sign the heads of a log in a place of its own, and never go back."),
     "trust": ("ruling", "Whom an environment trusts: sign, show, adopt."),
     "policy": ("ruling", "What an endpoint demands: check, sign, show, adopt."),
     "release": ("releasing", "Create, list, show, diff, export and import releases."),

@@ -10,7 +10,7 @@ The time counts from the moment of sending, on a clock that runs during suspend,
 sleeping host can stretch it (spec/lease.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -84,15 +84,19 @@ def sign_request(request: Request, signer: Signer) -> bytes:
     return dsse.sign(plain.encode(request), REQUEST, [signer]).encode()
 
 
-def open_request(document: bytes, asker: Actor) -> Request:
-    """Verify that the node `asker` sent this request."""
-    opened = dsse.open_envelope(dsse.parse(document), REQUEST, asker.keys)
-    request = plain.decode(Request, opened.payload)
+def open_request(document: bytes, find: Callable[[Name], Actor]) -> tuple[Request, Actor]:
+    """Verify that the node which the request names has sent it; `find` says whose keys those are."""
+    envelope = dsse.parse(document)
+    if envelope.payload_type != REQUEST:
+        raise VerificationError(f"DSSE payload is {envelope.payload_type[:80]!a}, not {REQUEST}")
+    request = plain.decode(Request, envelope.payload)
+    asker = find(request.node)
+    dsse.open_envelope(envelope, REQUEST, asker.keys)
     if request.node != asker.name:
         raise VerificationError(f"the request is of {request.node}, its signature of {asker.name}")
     if not 1 <= len(request.wants) <= MAX_WANTS or not MIN_NONCE <= len(request.nonce) <= MAX_WANTS:
         raise VerificationError(f"a lease request wants 1 to {MAX_WANTS} endpoints, and a nonce of {MIN_NONCE} or more")
-    return request
+    return request, asker
 
 
 def answer(request: Request, states: Mapping[Endpoint, State], rules: Mapping[Endpoint, Rules]) -> Grant:

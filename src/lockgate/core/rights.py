@@ -48,6 +48,9 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
     }
 )
 
+# What only ever stops something: nothing may stand in its way, not even a log that is frozen.
+TOWARDS_SAFETY = frozenset({"endpoint.suspend"})
+
 
 def check_right(act: str, roles: Collection[Role], actor: object) -> None:
     """Raise `DeniedError` unless one of `roles` may `act`."""

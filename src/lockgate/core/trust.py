@@ -5,7 +5,7 @@ trust: not the database, not the server, not a file beside the model. A key appe
 nobody is counted twice and no key serves two purposes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -107,10 +107,8 @@ class Trust:
 
     def actor(self, name: Name, at: datetime) -> Actor:
         """Find who `name` is at `at`; raise `VerificationError` for nobody."""
-        for actor in self.actors:
-            if actor.name == name and _lasts(actor.until, at):
-                return actor.at(at)
-        raise VerificationError(f"nobody called {name} may act in {self.environment}")
+        found = next((actor for actor in self.actors if actor.name == name), None)
+        return _acting(found, name, self.environment, at)
 
     def keys_for(self, purpose: Purpose, at: datetime, scope: str | None = None) -> tuple[PublicKey, ...]:
         """List the keys that may sign for `purpose` (and `scope`) at `at`."""
@@ -143,6 +141,20 @@ class Trust:
             for signer in self.signers
             if signer.purpose is purpose and _lasts(signer.until, at) and (scope is None or scope in signer.scope)
         ]
+
+
+class Directory:
+    """Who is called so in a trust document of many nodes: its actors by name, for the document that was asked last."""
+
+    def __init__(self) -> None:
+        self._held: tuple[Trust, Mapping[Name, Actor]] | None = None
+
+    def actor(self, trust: Trust, name: Name, at: datetime) -> Actor:
+        """Find who `name` is at `at`, as `Trust.actor` does."""
+        held = self._held
+        if held is None or held[0] is not trust:
+            held = self._held = (trust, {actor.name: actor for actor in trust.actors})
+        return _acting(held[1].get(name), name, trust.environment, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +227,12 @@ def check_trust(trust: Trust) -> None:
             raise VerificationError(f"signer {signer.name} needs either a key or a certificate root")
         if signer.person is not None and signer.person not in names:
             raise VerificationError(f"signer {signer.name} is held by {signer.person}, who is no actor")
+
+
+def _acting(found: Actor | None, name: Name, environment: Name, at: datetime) -> Actor:
+    if found is None or not _lasts(found.until, at):
+        raise VerificationError(f"nobody called {name} may act in {environment}")
+    return found.at(at)
 
 
 def _keys(signers: Iterable[TrustedSigner], purpose: Purpose) -> tuple[PublicKey, ...]:

@@ -7,17 +7,21 @@ import io
 import secrets
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from lockgate.app.ports import Receipt
+from lockgate.app.ports import Receipt, View
 from lockgate.core.journal import Event, State, Subject, evolve, subject_of, write_fact
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.formats.cloudevent import CloudEvent, encode_entry
 from lockgate.formats.digest import Digest
-from lockgate.tlog.merkle import Hash, leaf_hash, tree_root
+from lockgate.formats.keys import Signer
+from lockgate.tlog.anchor import check_growth
+from lockgate.tlog.checkpoint import Checkpoint, sign_checkpoint
+from lockgate.tlog.merkle import EMPTY_ROOT, Hash, leaf_hash, tree_root
+from lockgate.tlog.note import NoteSigner
 
 _TILE = 256
 
@@ -35,6 +39,16 @@ class Memory:
         self.notes: dict[int, tuple[str, Hash]] = {}
         self.last = datetime.min.replace(tzinfo=UTC)
         self.lock = threading.RLock()
+        self.connections = 1  # a test may pretend that another one was made
+
+    def renewals(self) -> int:
+        """Return how many connections there were (ports `Ledger`, `Reads`)."""
+        return self.connections
+
+    def view(self, subjects: Collection[Subject]) -> View:
+        """Return states of one instant (port `Reads`)."""
+        with self.lock:
+            return View(len(self.log), tree_root(self.hashes), {each: self.find(each) for each in subjects})
 
     def transaction(self) -> AbstractContextManager["_Act"]:
         """Begin an act (port `Ledger`)."""
@@ -170,6 +184,34 @@ class _Act:
             if state is not None:
                 evolved[subject] = (state, held[1] if held else index, index)
         return evolved
+
+
+class MemoryHeads:
+    """A signer that remembers as long as it lives (port `Heads`)."""
+
+    def __init__(self, origin: str, key: Signer) -> None:
+        self.remembered = Checkpoint(origin, 0, EMPTY_ROOT)
+        self.signer = NoteSigner.of(origin, key)
+        self.down = False
+        self.lock = threading.Lock()
+
+    def last(self) -> str:
+        """Return the largest head that was signed."""
+        with self.lock:
+            return self._signed()
+
+    def sign(self, head: Checkpoint, proof: Sequence[Hash]) -> str:
+        """Remember a head and sign it."""
+        with self.lock:
+            check_growth(self.remembered, head, proof)
+            note = self._signed(head)
+            self.remembered = head
+            return note
+
+    def _signed(self, head: Checkpoint | None = None) -> str:
+        if self.down:
+            raise UnavailableError("the signer does not answer")
+        return sign_checkpoint(head or self.remembered, self.signer)
 
 
 class MemoryBlobs:

@@ -113,7 +113,7 @@ def _signing(installation: Installation) -> Callable[[FastAPI], AbstractAsyncCon
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         ended = threading.Event()
-        thread = threading.Thread(target=sign_heads, args=(installation, ended), name="checkpoints", daemon=True)
+        thread = threading.Thread(target=keep_watch, args=(installation, ended), name="watch", daemon=True)
         thread.start()
         yield
         ended.set()
@@ -122,16 +122,16 @@ def _signing(installation: Installation) -> Callable[[FastAPI], AbstractAsyncCon
     return lifespan
 
 
-def sign_heads(installation: Installation, ended: threading.Event) -> None:
-    """Publish a checkpoint whenever the log has grown, until `ended`."""
+def keep_watch(installation: Installation, ended: threading.Event) -> None:
+    """Compare the log with what the signer remembers, and have it signed when it has grown, until `ended`."""
     signed, complaint = -1, ""
     while not ended.wait(_PULSE):
         try:
-            size = installation.history.size()
+            size = installation.watch.look().size
             if size != signed:
                 publish_checkpoint(installation)
                 signed, complaint = size, ""
         except LockgateError as e:
-            if str(e) != complaint:
+            if str(e) != complaint and installation.watch.frozen is None:  # else the watch has said so
                 _log.warning("no checkpoint: %s", e)
             complaint = str(e)

@@ -24,11 +24,21 @@ def get_health(desk: Open) -> Response:
 
 
 def get_ready(desk: Open) -> Response:
-    """Say that the database answers and the head of the log can be read."""
-    desk.installation.history.root()
+    """Say that the database answers, and that its log is the one that was signed; 503 says why not."""
+    watch = desk.installation.watch
+    watch.check(watch.known(to_act=True), *desk.installation.history.root())
     return answer({"status": "ready"})
 
 
 def get_metrics(visit: Here) -> Response:
     """Give the counters to Prometheus."""
-    return Response(visit.desk.meters.render(visit.installation.history.size()), media_type=MEDIA_TYPE)
+    watch = visit.installation.watch
+    gauges = {
+        "lockgate_log_size": ("Entries in the log.", visit.installation.history.size()),
+        "lockgate_log_anchored": ("Entries that the signer remembers.", watch.anchored),
+        "lockgate_log_frozen": (
+            "1 while the log in the database is not the one that was signed.",
+            int(bool(watch.frozen)),
+        ),
+    }
+    return Response(visit.desk.meters.render(gauges), media_type=MEDIA_TYPE)

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -34,12 +34,13 @@ class Meters:
         self._add("lockgate_leases_total", granted, answer="granted")
         self._add("lockgate_leases_total", refused, answer="refused")
 
-    def render(self, log_size: int) -> str:
-        """Write everything down."""
+    def render(self, gauges: Mapping[str, tuple[str, int]]) -> str:
+        """Write everything down: `gauges`, each with what it tells, and the counters."""
         with self._lock:
             counts = sorted(self._counts.items())
-        lines = ["# HELP lockgate_log_size Entries in the log.", "# TYPE lockgate_log_size gauge"]
-        lines.append(f"lockgate_log_size {log_size}")
+        lines = []
+        for name, (text, value) in gauges.items():
+            lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f"{name} {value}"]
         for name, text in _COUNTERS.items():
             lines += [f"# HELP {name} {text}", f"# TYPE {name} counter"]
             lines += _samples(name, counts)

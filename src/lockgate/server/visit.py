@@ -88,7 +88,8 @@ class Visit:
     def receipt(self, receipt: Receipt, subject: Subject) -> Response:
         """Answer a change with where the log holds it, and with what is true now."""
         found = self.installation.catalog.find(subject)
-        return answer({"first": receipt.first, "stop": receipt.stop, "object": found})
+        told: dict[str, object] = {"first": receipt.first, "stop": receipt.stop, "object": found}
+        return answer(told if receipt.anchored is None else {**told, "anchored": receipt.anchored})
 
     def find(self, kind: type[T], subject: Subject) -> T:
         """Return what is true of `subject`; answer 404 if nothing is."""

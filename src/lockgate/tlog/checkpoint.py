@@ -38,7 +38,7 @@ class Checkpoint:
 def sign_checkpoint(checkpoint: Checkpoint, signer: NoteSigner) -> str:
     """Return the signed checkpoint. That it agrees with all earlier ones is for the caller to know."""
     text = checkpoint.encode()
-    _parse(text)  # an origin with a line break in it would be another checkpoint
+    parse_checkpoint(text)  # an origin with a line break in it would be another checkpoint
     if signer.name != checkpoint.origin:
         raise VerificationError(f"the key of {signer.name} cannot sign for another origin")
     return sign_note(text, [signer])
@@ -47,13 +47,14 @@ def sign_checkpoint(checkpoint: Checkpoint, signer: NoteSigner) -> str:
 def open_checkpoint(note: bytes | str, verifiers: Sequence[NoteVerifier]) -> Checkpoint:
     """Return the checkpoint that one of `verifiers`, named after its origin, has signed."""
     opened = open_note(note, verifiers)
-    checkpoint = _parse(opened.text)
+    checkpoint = parse_checkpoint(opened.text)
     if all(verifier.name != checkpoint.origin for verifier in opened.signed_by):
         raise VerificationError("checkpoint is signed by known keys, but none is named after its origin")
     return checkpoint
 
 
-def _parse(text: str) -> Checkpoint:
+def parse_checkpoint(text: str) -> Checkpoint:
+    """Read the text that is signed; a root of any other length, or of an empty tree that is not empty, is refused."""
     lines = text.split("\n")
     if len(lines) != 4 or not lines[0]:
         raise VerificationError("a checkpoint has three lines: origin, size and root")

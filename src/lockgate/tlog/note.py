@@ -20,6 +20,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from lockgate.errors import VerificationError
+from lockgate.formats.keys import Signer
 
 MAX_NOTE = 128 << 10
 MAX_SIGNATURES = 32
@@ -83,6 +84,11 @@ class NoteSigner:
     name: str
     sign: Callable[[bytes], bytes] = field(repr=False)
     public_key: bytes
+
+    @classmethod
+    def of(cls, name: str, key: Signer) -> Self:
+        """Sign under `name` with an Ed25519 key."""
+        return cls(name, key.sign, key.public.raw)
 
     @property
     def verifier(self) -> NoteVerifier:

@@ -4,16 +4,17 @@ The server is `lockgate_app`, a role that may let the log grow and nothing else;
 is read comes from the primary, so it is never behind an acknowledged append.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
-from lockgate.app.ports import Receipt, Transaction
+from lockgate.app.ports import Receipt, Transaction, View
 from lockgate.core.journal import State, Subject
 from lockgate.drivers.postgres.act import Act, check_document, read_documents, read_state
 from lockgate.drivers.postgres.connections import Connections
 from lockgate.drivers.postgres.schema import migrate, rebuild_projections
 from lockgate.drivers.postgres.stored_hashes import read_hashes
+from lockgate.drivers.postgres.views import Views
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.tlog.merkle import CompactRange, Hash
@@ -39,7 +40,7 @@ _ROOT_OF = "SELECT root FROM checkpoint WHERE size = %s::bigint"
 
 
 class Postgres:
-    """Ports `Ledger`, `Catalog`, `History` and `Checkpoints`, kept in PostgreSQL.
+    """Ports `Ledger`, `Catalog`, `History`, `Reads` and `Checkpoints`, kept in PostgreSQL.
 
     `source` is the origin of the log, written into each entry. At most `connections` are used at a time; whoever gets
     none within `patience` seconds gets `UnavailableError`.
@@ -48,12 +49,21 @@ class Postgres:
     def __init__(self, conninfo: str, source: str, *, connections: int = 8, patience: float = 3) -> None:
         self._source = source
         self._connections = Connections(conninfo, most=connections, patience=patience)
+        self._views = Views(self._connections)
         # A tile's first hashes never change, not even those of a tile that is not full yet.
         self._tile = lru_cache(maxsize=_TILES_KEPT)(self._read_tile)
 
     def close(self) -> None:
         """Close all connections."""
         self._connections.close()
+
+    def renewals(self) -> int:
+        """Return how many connections were made so far."""
+        return self._connections.made
+
+    def view(self, subjects: Collection[Subject]) -> View:
+        """Return states of one instant."""
+        return self._views.view(subjects)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Begin an act. It holds no connection until it appends."""

@@ -5,6 +5,7 @@ server that was demoted or set to lose commits is out as soon as it comes back u
 """
 
 import select
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import LiteralString
@@ -38,9 +39,11 @@ _SETTINGS = """
 
 
 class Connections:
-    """A pool of checked connections. Nobody holds one while they think."""
+    """A pool of checked connections. Nobody holds one while they think; `made` counts those that were ever made."""
 
     def __init__(self, conninfo: str, *, most: int, patience: float) -> None:
+        self.made = 0
+        self._counting = threading.Lock()
         conninfo = patient(conninfo)
         with speaking(), psycopg.connect(conninfo, autocommit=True) as first:
             _make_ready(first)
@@ -51,7 +54,7 @@ class Connections:
             max_size=most,
             timeout=patience,
             reconnect_timeout=patience,
-            configure=_make_ready,
+            configure=self._count,
             check=_check_alive,
             open=True,
         )
@@ -70,6 +73,12 @@ class Connections:
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
+
+    def _count(self, connection: Connection) -> None:
+        """Make a connection ready, and count it before anybody can use it."""
+        _make_ready(connection)
+        with self._counting:
+            self.made += 1
 
 
 def patient(conninfo: str) -> str:
