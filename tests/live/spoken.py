@@ -5,6 +5,7 @@ import threading
 import time
 from datetime import UTC, datetime
 
+import click
 import uvicorn
 from click.testing import CliRunner
 
@@ -48,12 +49,14 @@ class Spoken(Served):
         """Type a command as `who`; return its exit code and what it said."""
         named = {"LOCKGATE_SERVER": f"http://127.0.0.1:{self.port}", "LOCKGATE_ACTOR": who}
         environment = {**named, "LOCKGATE_KEY": str(self.key(who))}
-        done = CliRunner().invoke(cli, [str(word) for word in words], env=environment, **more)
+        done = CliRunner().invoke(cli, [str(word) for word in words], env=environment, standalone_mode=False, **more)
         if isinstance(done.exception, LockgateError):
-            return done.exception.exit_code, str(done.exception)
-        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            return done.exception.exit_code, done.output + str(done.exception)
+        if isinstance(done.exception, click.Abort | click.ClickException):
+            return getattr(done.exception, "exit_code", 1), done.output
+        if done.exception is not None:
             raise done.exception
-        return done.exit_code, done.output
+        return done.return_value or 0, done.output
 
     def answer(self, who, *words):
         """Type a command that must succeed; return its JSON."""

@@ -1,5 +1,6 @@
 """Does a person see on the command line what a change of the rules would change, before they sign?"""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -92,3 +93,22 @@ def test_a_change_is_shown_for_what_it_was_after_the_rules_have_changed_again(sp
 
     found = spoken.answer("bob", "change", "show", number)
     assert {one["effect"] for one in found["differences"]} == {"weakens", "neutral"}
+
+
+def test_a_policy_is_simulated_with_every_ground_and_reason(spoken, tmp_path):
+    release = spoken.world.register()
+    spoken.world.attest(release)
+    draft = tmp_path / "draft.yaml"
+    draft.write_text(json.dumps(plain.to_plain(LAXER)))
+
+    code, said = spoken.type("bob", "policy", "simulate", "magika@1.0.0", "prod/magika")
+    assert code == 3 and "+ suite file-types PASSED" in said and "- 0 of 2 approvals" in said
+    assert "- no change is open that would bring it to prod/magika" in said
+    spoken.world.approve(spoken.world.open(release))
+    code, said = spoken.type("bob", "policy", "simulate", "magika@1.0.0", "prod/magika")
+    assert code == 0 and said.endswith("magika@1.0.0 could serve at prod/magika\n") and "\n- " not in said
+    code, said = spoken.type("bob", "policy", "simulate", "magika@1.0.0", "prod/magika", "--policy", draft)
+    assert code == 3 and "- the change was opened under policy" in said
+    draft.write_text("environment: prod")
+    assert spoken.type("bob", "policy", "simulate", "magika@1.0.0", "prod/magika", "--policy", draft)[0] == 4
+    assert spoken.type("bob", "policy", "simulate", "magika@9.0.0", "prod/magika")[0] == 3

@@ -52,12 +52,14 @@ def _judged(installation: Installation, change: Change, now: datetime, tx: Trans
     check_activation(state, content.epoch, resumes=content.resumes)
     policy = installation.policy(tx)
     check_policy(content, policy.digest)
-    dossier = _dossier(change, content, tx)
+    dossier = dossier_of(content, change, tx)
     return content, judge(dossier, content.endpoint, installation.trust(tx), policy, now)
 
 
-def _dossier(change: Change, content: Content, tx: Transaction) -> Dossier:
+def dossier_of(content: Content, change: Change | None, tx: Transaction) -> Dossier:
+    """Put together what the gate judges; without a change nobody asked for it, and nobody approved it."""
     record = registered(tx, content.tag)
+    approvals = change.approvals if change else ()
     return Dossier(
         tx.document(record.manifest),
         {name: tx.document(digest) for name, digest in record.bundles.items()},
@@ -65,8 +67,8 @@ def _dossier(change: Change, content: Content, tx: Transaction) -> Dossier:
         plain.decode(SignedIntent, tx.document(record.registration)),
         record.registered_at,
         content,
-        change.number,
-        plain.decode(SignedIntent, tx.document(change.opening)),
-        tuple(plain.decode(SignedIntent, tx.document(approval.approval)) for approval in change.approvals),
+        change.number if change else -1,
+        plain.decode(SignedIntent, tx.document(change.opening)) if change else None,
+        tuple(plain.decode(SignedIntent, tx.document(approval.approval)) for approval in approvals),
         {name: tx.document(digest) for name, digest in (record.providers or {}).items()},
     )

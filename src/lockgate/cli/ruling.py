@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import click
 import yaml
 
+from lockgate.cli.simulating import simulate_policy, written
 from lockgate.cli.speaking import EXISTING, FILE, as_json, private_key, read, show, speaking
-from lockgate.errors import VerificationError
-from lockgate.formats.canonical import Json
 from lockgate.loader.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def _sign(document: Path, keys: tuple[Path, ...], output: Path, kind: str) -> st
         envelope = dsse.parse(content)
         payload, held = envelope.payload, envelope.signatures
     else:
-        payload = plain.encode(plain.from_plain(of, _written(document, kind), str(document)))
+        payload = plain.encode(plain.from_plain(of, written(document, kind), str(document)))
     fresh = dsse.sign(payload, payload_type, [private_key(path) for path in keys])
     ids = {signature.key_id for signature in fresh.signatures}
     kept = tuple(signature for signature in held if signature.key_id not in ids)
@@ -105,6 +104,9 @@ for _kind, _group in (("trust", trust), ("policy", policy)):
     _group.add_command(_adopting_command(_kind))
 
 
+policy.add_command(simulate_policy)
+
+
 @policy.command("check")
 @click.argument("document", type=EXISTING)
 @as_json
@@ -113,7 +115,7 @@ def check_policy(document: Path, json_: bool) -> None:
     from lockgate.core.policy import Policy, check_rules
     from lockgate.formats import plain
 
-    found = plain.from_plain(Policy, _written(document, "policy"), str(document))
+    found = plain.from_plain(Policy, written(document, "policy"), str(document))
     for endpoint, rules in found.endpoints.items():
         check_rules(endpoint, rules)
     show(
@@ -121,17 +123,3 @@ def check_policy(document: Path, json_: bool) -> None:
         {"endpoints": sorted(found.endpoints)},
         f"{document} is a policy for {', '.join(sorted(found.endpoints))}",
     )
-
-
-def _written(path: Path, kind: str) -> Json:
-    """Read YAML into JSON values; the `type` member may be left out."""
-    content = read(path)
-    try:
-        found = yaml.safe_load(content)
-    except (yaml.YAMLError, ValueError) as e:  # ValueError: a date that the calendar does not have
-        raise VerificationError(f"{path} is not YAML: {e}") from e
-    except RecursionError as e:
-        raise VerificationError(f"{path} is nested too deep") from e
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise VerificationError(f"{path} is not a {kind} document")
-    return {"type": f"{kind}/v1", **found}

@@ -4,7 +4,7 @@ The server asks before it activates, the loader asks again before it loads, with
 holds itself. Both call `judge`: same facts, same answer. The way to a `Permit` leads through here and nowhere else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -19,6 +19,7 @@ from lockgate.core.release import Release, open_components, open_manifest
 from lockgate.core.trust import MANIFESTS, Agreed, Purpose, Trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
+from lockgate.formats.keys import PublicKey
 from lockgate.formats.names import Endpoint, Name
 
 T = TypeVar("T")
@@ -40,9 +41,17 @@ class Dossier:
     registered_at: datetime
     content: Content
     number: int
-    opening: SignedIntent
+    opening: SignedIntent | None
     approvals: tuple[SignedIntent, ...]
     providers: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What speaks for a release at an endpoint and what against it. It is no permit, whatever it holds."""
+
+    grounds: tuple[str, ...]
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,31 +105,34 @@ def judge(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Ag
 
     Enforces: failed_validation_blocks
     """
-    rules = _rules(endpoint, trust.document, policy.document, at)
+    case = _case(dossier, endpoint, trust.document, policy.document, at)
+    found = case.findings()
+    if found.reasons:
+        raise DeniedError(*found.reasons, *found.unusable)
+    return Permit(
+        endpoint, case.admitted.release, case.admitted.components, tuple(found.evidence), found.authors,
+        found.approvers, case.rules, policy.digest, trust.digest, at, case.providers,
+    )  # fmt: skip
+
+
+def weigh(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Policy, at: datetime) -> Weighed:
+    """Say everything that speaks for and against a release by a policy that may be a draft; decide nothing."""
     try:
-        admitted = admit(dossier.manifest, dossier.bundles, trust.document, dossier.registered_at)
+        case = _case(dossier, endpoint, trust.document, policy, at)
+    except DeniedError as e:
+        return Weighed((), e.reasons)
+    found = case.findings()
+    return Weighed(tuple(_grounds(case, found)), (*found.reasons, *found.unusable))
+
+
+def _case(dossier: Dossier, endpoint: Endpoint, trust: Trust, policy: Policy, at: datetime) -> "_Case":
+    rules = _rules(endpoint, trust, policy, at)
+    try:
+        admitted = admit(dossier.manifest, dossier.bundles, trust, dossier.registered_at)
         providers = open_providers(admitted.release.manifest, admitted.components, dossier.providers)
     except VerificationError as e:
         raise DeniedError(f"the release does not verify: {e}") from e
-    case = _Case(dossier, endpoint, trust.document, rules, admitted, at)
-    authors, odd = case.authors()
-    evidence, unusable = case.evidence(authors)
-    approvers, refused = case.approvers(authors)
-    reasons = [
-        *odd,
-        *case.about(),
-        *case.components(),
-        *missing_pins(providers, rules.provider_pins or ()),
-        *_provenance(rules, evidence),
-        *_evaluations(rules, evidence, at),
-        *_approvals(rules, approvers),
-    ]
-    if reasons:
-        raise DeniedError(*reasons, *unusable, *refused)
-    return Permit(
-        endpoint, admitted.release, admitted.components, tuple(evidence), authors, approvers,
-        rules, policy.digest, trust.digest, at, providers,
-    )  # fmt: skip
+    return _Case(dossier, endpoint, trust, rules, admitted, at, providers)
 
 
 def _rules(endpoint: Endpoint, trust: Trust, policy: Policy, at: datetime) -> Rules:
@@ -142,6 +154,17 @@ def check_current(trust: Trust, policy: Policy, at: datetime) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class _Findings:
+    """What a case holds: `unusable` says why other statements and approvals do not count."""
+
+    authors: frozenset[Name]
+    evidence: Sequence[Evidence]
+    approvers: tuple[Name, ...]
+    reasons: Sequence[str]
+    unusable: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Case:
     dossier: Dossier
     endpoint: Endpoint
@@ -149,6 +172,23 @@ class _Case:
     rules: Rules
     admitted: Admitted
     at: datetime
+    providers: Mapping[str, ProviderModel]
+
+    def findings(self) -> _Findings:
+        """Look at everything, and list every reason against."""
+        authors, odd = self.authors()
+        evidence, unusable = self.evidence(authors)
+        approvers, refused = self.approvers(authors)
+        reasons = [
+            *odd,
+            *self.about(),
+            *self.components(),
+            *missing_pins(self.providers, self.rules.provider_pins or ()),
+            *_provenance(self.rules, evidence),
+            *_evaluations(self.rules, evidence, self.at),
+            *_approvals(self.rules, approvers),
+        ]
+        return _Findings(authors, evidence, approvers, reasons, [*unusable, *refused])
 
     def about(self) -> Sequence[str]:
         """Say what the change is about that this endpoint and release are not."""
@@ -172,8 +212,8 @@ class _Case:
     def authors(self) -> tuple[frozenset[Name], list[str]]:
         """Name everyone who may not approve: opener, registrant, named authors, the people behind the signatures."""
         _, reasons = _each((self._registration, self._opening), lambda check: check())
-        asked = {self.dossier.registration.intent.actor, self.dossier.opening.intent.actor}
-        return authors_of(self.admitted, self.trust) | asked, reasons
+        asked = [said.intent.actor for said in (self.dossier.registration, self.dossier.opening) if said]
+        return authors_of(self.admitted, self.trust) | set(asked), reasons
 
     def approvers(self, authors: frozenset[Name]) -> tuple[tuple[Name, ...], list[str]]:
         """Count the different people whose approval stands; list why others do not."""
@@ -194,6 +234,8 @@ class _Case:
         check_intent(said, "release.register", release.manifest.tag, before=None, after=release.digest)
 
     def _opening(self) -> None:
+        if self.dossier.opening is None:
+            raise DeniedError(f"no change is open that would bring it to {self.endpoint}")
         said = attribute_intent(self.dossier.opening, self.trust, self.at)
         check_intent(said, "change.open", self.endpoint, before=self.dossier.content.before, after=self._content)
 
@@ -262,3 +304,30 @@ def _approvals(rules: Rules, approvers: Sequence[Name]) -> Sequence[str]:
         return []
     wanted = rules.approvals
     return [f"{len(approvers)} of {wanted.count} approvals by somebody with the role {wanted.role} who is no author"]
+
+
+def _grounds(case: _Case, found: _Findings) -> Iterator[str]:
+    """Say what the rules ask for and find, in the order of the rules."""
+    release, runs = case.admitted.release, latest_runs(found.evidence)
+    yield f"the manifest is signed by {', '.join(_key(key) for key in release.signed_by)}"
+    for name, part in release.manifest.components.items():
+        if part.kind in case.rules.components:
+            signed_by = _key(case.admitted.components[name].signed_by)
+            yield f"the {part.kind} component {name} is signed by {signed_by}"
+    for made in (item.about for item in found.evidence if isinstance(item.about, Provenance)):
+        yield f"provenance: built by {made.builder[:200]!a}, by order of {made.authorized_by[:200]!a}"
+    for wanted in case.rules.evaluations:
+        run = runs.get(wanted.suite)
+        if run is not None and not _evaluation(wanted, run, case.at):
+            yield _passed(wanted, run)
+    for person in found.approvers:
+        yield f"{person} has approved change {case.dossier.number}"
+
+
+def _key(key: PublicKey) -> str:
+    return f"key {key.key_id.hex[:16]}…"
+
+
+def _passed(wanted: Evaluation, run: TestRun) -> str:
+    metrics = (f"{name} is {run.metrics[name]}, at least {least} is wanted" for name, least in wanted.metrics.items())
+    return f"suite {wanted.suite} {run.result} at {run.finished_at}: {'; '.join(sorted(metrics))}"

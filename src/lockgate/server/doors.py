@@ -66,6 +66,7 @@ DOORS = (
     Door("POST", f"{API}/trust", "trust.adopt", rules.post_trust, rules.Signed, Receipt),
     Door("POST", f"{API}/policy", "policy.adopt", rules.post_policy, rules.Signed, Receipt),
     Door("POST", f"{API}/proposals", "rules.propose", rules.post_proposal, rules.Proposed, Receipt),
+    Door("POST", f"{API}/simulations", "read", rules.post_simulation, rules.Question, rules.Simulation),
     Door("PUT", f"{API}/blobs/{{digest}}", "blob.put", blobs.put_blob, bytes),
     Door("GET", f"{API}/blobs/{{digest}}", "read", blobs.get_blob, gives=bytes),
     Door("HEAD", f"{API}/blobs/{{digest}}", "read", blobs.head_blob),

@@ -8,12 +8,14 @@ from starlette.responses import Response
 from lockgate.app.adopt import adopt_policy, adopt_trust
 from lockgate.app.propose import propose
 from lockgate.app.publish_checkpoint import publish_checkpoint
+from lockgate.app.simulate import simulate
 from lockgate.core.change import RuleChange
 from lockgate.core.intent import Head, SignedIntent
 from lockgate.core.journal import Rulebook, change_subject, rulebook_subject
+from lockgate.core.policy import Policy, check_policy
 from lockgate.formats.digest import Digest
-from lockgate.formats.names import Name
-from lockgate.server.visit import Body, Here, Visit, answer
+from lockgate.formats.names import Endpoint, Name, Tag
+from lockgate.server.visit import Body, Here, Visit, answer, read
 from lockgate.tlog.checkpoint import parse_decimal, parse_hash
 
 
@@ -32,6 +34,24 @@ class Proposed:
     content: RuleChange
     document: str
     intent: SignedIntent
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A release, an endpoint, and a policy that may be a draft (null: the one in force)."""
+
+    tag: Tag
+    endpoint: Endpoint
+    policy: Policy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What the gate would say, without deciding: what speaks for it, and what against."""
+
+    allowed: bool
+    grounds: tuple[str, ...]
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +114,15 @@ def post_proposal(visit: Here, body: Body) -> Response:
     order = visit.order(Proposed, body)
     receipt = propose(visit.installation, order.content, order.document.encode(), order.intent, visit.now)
     return visit.receipt(receipt, change_subject(receipt.first))
+
+
+def post_simulation(visit: Here, body: Body) -> Response:
+    """Ask what the gate would say of a release at an endpoint, by the policy in force or a draft."""
+    question = read(Question, body)
+    if question.policy is not None:
+        check_policy(question.policy, visit.now)
+    found = simulate(visit.installation, question.tag, question.endpoint, question.policy, visit.now)
+    return answer(Simulation(not found.reasons, found.grounds, found.reasons))
 
 
 def head_of(note: str) -> Head:
