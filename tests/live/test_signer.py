@@ -12,6 +12,12 @@ import time
 from contextlib import contextmanager, suppress
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from lockgate.drivers.anchor_file import AnchorFile, alone, begin_memory, recall, remembered
 from lockgate.drivers.embedded_signer import EmbeddedSigner
@@ -20,6 +26,7 @@ from lockgate.errors import ConflictError, LockgateError, UnavailableError, Veri
 from lockgate.keyring import server_key
 from lockgate.tlog.checkpoint import open_checkpoint
 from lockgate.tlog.note import NoteVerifier
+from tests.live.soft_hsm import make_key, make_token
 from tests.tlog.keys import ORIGIN
 from tests.tlog.trees import Tree
 
@@ -189,6 +196,40 @@ def test_it_ends_with_the_server_and_is_started_again_if_it_dies_alone(home):
 
     with pytest.raises(UnavailableError, match="does not answer"):
         heads.last()
+
+
+def signs_beside_a_server(home):
+    """Start the signer as a server does, have a head signed, and stop it."""
+    signer = EmbeddedSigner(home)
+    try:
+        signer.start()
+        return SignerSocket(home / "signer.sock").sign(LOG.head(21), ())
+    finally:
+        signer.stop()
+
+
+def test_its_key_may_lie_in_a_token(home, tmp_path):
+    (tmp_path / "token").mkdir()
+    uri = make_key(make_token(tmp_path / "token"), "checkpoint", "ed25519")
+    (home / "keys" / "checkpoint.pem").unlink()
+    (home / "keys" / "checkpoint.uri").write_text(f"{uri}\n")
+    verifier = NoteVerifier(ORIGIN, server_key(home, "checkpoint").public.raw)
+
+    assert open_checkpoint(signs_beside_a_server(home), [verifier]) == LOG.head(21)
+
+
+def test_its_key_may_be_encrypted(home, opened, monkeypatch):
+    path, passphrase = home / "keys" / "checkpoint.pem", home / "passphrase"
+    key = load_pem_private_key(path.read_bytes(), None)
+    hidden = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"correct horse"))
+    note_before = opened(kept(home).last())
+    path.write_bytes(hidden)
+    passphrase.write_text("correct horse\n")
+
+    with pytest.raises(UnavailableError, match="did not start"):
+        signs_beside_a_server(home)
+    monkeypatch.setenv("LOCKGATE_KEY_PASSWORD_FILE", str(passphrase))
+    assert opened(signs_beside_a_server(home)) == LOG.head(21) != note_before
 
 
 @pytest.mark.slow

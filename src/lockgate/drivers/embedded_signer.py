@@ -53,7 +53,7 @@ class EmbeddedSigner:
             process.wait()
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCKGATE_")}
+        environment = {name: value for name, value in os.environ.items() if _concerns(name)}
         command = [sys.executable, "-m", "lockgate.signer", str(self._home), "--tied"]
         return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
 
@@ -67,6 +67,11 @@ class EmbeddedSigner:
                 return
             _log.warning("the signer of the log ended (%s); it is started again", code)
             self._process = self._begin()
+
+
+def _concerns(variable: str) -> bool:
+    """Tell whether the signer is given a variable: nothing that configures the server, but what opens its own key."""
+    return not variable.startswith("LOCKGATE_") or variable.startswith("LOCKGATE_KEY_PASSWORD")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

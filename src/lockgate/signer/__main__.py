@@ -1,4 +1,7 @@
-"""How does the signer start as a process of its own? `python -m lockgate.signer HOME`, as `lockgate up` does."""
+"""How does the signer start as a process of its own? `python -m lockgate.signer HOME`, as `lockgate up` does.
+
+Its key is `keys/checkpoint.pem`, encrypted or not, or where `keys/checkpoint.uri` says; Ed25519 in any case.
+"""
 
 import argparse
 import logging
