@@ -16,6 +16,7 @@ from lockgate.app.attest import attest
 from lockgate.app.decide_change import approve, open_change
 from lockgate.app.installation import Installation, Keys
 from lockgate.app.issue_passport import passport_for
+from lockgate.app.keep_blob import keep_blob
 from lockgate.app.ports import Receipt
 from lockgate.app.propose import propose
 from lockgate.app.publish_checkpoint import publish_checkpoint
@@ -32,7 +33,7 @@ from lockgate.core.policy import POLICY, Approvals, Evaluation, Lease, Policy, R
 from lockgate.core.release import MANIFEST, Contract, Kind, Manifest, Part, Record, Release, Serve
 from lockgate.core.rights import Role
 from lockgate.core.trust import MANIFESTS, TRUST, Actor, Purpose, Root, Trust, TrustedSigner
-from lockgate.drivers.memory import Memory, MemoryBlobs, MemoryHeads
+from lockgate.drivers.memory import Memory, MemoryBlobs, MemoryHeads, MemoryVault
 from lockgate.drivers.postgres import Postgres
 from lockgate.formats import dsse, oms, plain
 from lockgate.formats.digest import Digest
@@ -122,12 +123,13 @@ class World:
         self.trust = founded_by or trust(environment)
         self.policy = policy(environment)
         self.memory = log or Memory(self.trust.origin)
-        self.blobs = MemoryBlobs()
+        self.blobs, self.vault = MemoryBlobs(), MemoryVault()
+        self.files: dict[Digest, bytes] = {}
         keys = Keys(*(key(f"{environment}-{purpose}") for purpose in ("vsa", "lease", "export")))
         self.heads = MemoryHeads(self.trust.origin, key(f"{environment}-checkpoint"))
         log = self.memory
         self.installation = Installation(
-            Name(environment), log, log, log, log, self.blobs, keys, heads=self.heads, reads=log
+            Name(environment), log, log, log, log, self.blobs, keys, vault=self.vault, heads=self.heads, reads=log
         )
         adopt.found(self.installation, agreed(self.trust, TRUST), self.trust.root, self.now)
         document = agreed(self.policy, POLICY)
@@ -164,7 +166,8 @@ class World:
         parts, bundles = {}, {}
         for name, files in contents.items():
             for content in files.values():
-                self.blobs.put([content], Digest.of(content))
+                self.files[Digest.of(content)] = content
+                keep_blob(self.installation, [content], Digest.of(content), self.now)
             digests = [file_digest(file, content) for file, content in files.items()]
             bundle = oms.seal(digests, key("components"))
             bundles[name] = bundle.decode()

@@ -1,13 +1,15 @@
 """What is this installation made of on this machine? The only place that names concrete drivers.
 
     HOME/                0700
-    ├── lockgate.toml    environment, origin, listen, hosts, tls_…, database_url, database_owner_url, blob_limit, signer
+    ├── lockgate.toml    environment, origin, listen, hosts, tls_…, database_url, database_owner_url, blob_limit, vault,
+    │                    signer
     ├── trust.json       the first trust document, adopted at the first start
     ├── keys/            0700: vsa.pem lease.pem export.pem session (0600); checkpoint.pem is the signer's
-    │                    NAME.uri instead of NAME.pem: a text that says where the key is (lockgate.keyring)
+    │   │                NAME.uri instead of NAME.pem: a text that says where the key is (lockgate.keyring)
+    │   └── vault/       0700: what encrypts the keys of the files, unless `vault` names a token
     ├── anchor.json      what the signer remembers, unless `signer` names one that lives elsewhere
     ├── signer.sock      where it is asked
-    ├── blobs/           files by their digest
+    ├── blobs/           files by their digest, encrypted
     └── postgres/        a database of our own, unless database_url names another
 
 Every setting can be overridden by `LOCKGATE_` and its name. Nothing in a model directory configures anything.
@@ -22,10 +24,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from lockgate.app import adopt
 from lockgate.app.installation import Installation, Keys
+from lockgate.app.ports import Vault
 from lockgate.core.journal import rulebook_subject
 from lockgate.core.trust import Trust
 from lockgate.drivers.anchor_file import begin_memory, remembered
@@ -33,6 +37,7 @@ from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.formats import dsse, plain
 from lockgate.formats.keys import PrivateKey, PublicKey
 from lockgate.formats.names import Name
+from lockgate.formats.pkcs11_uri import Pkcs11Uri
 from lockgate.keyring import server_key
 from lockgate.loader.tls import Tls
 from lockgate.tlog.note import NoteVerifier
@@ -51,6 +56,7 @@ _NAMES = (
     "database_url",
     "database_owner_url",
     "blob_limit",
+    "vault",
     "tls_certificate",
     "tls_key",
     "tls_clients",
@@ -71,6 +77,7 @@ class Settings:
     database_url: str | None = field(default=None, repr=False)
     database_owner_url: str | None = field(default=None, repr=False)
     blob_limit: int = _BLOB_LIMIT
+    vault: Pkcs11Uri | None = None
     session_key: bytes = field(default=b"", repr=False)
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -144,6 +151,7 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         _text(chosen, "database_url") if "database_url" in chosen else None,
         _text(chosen, "database_owner_url") if "database_owner_url" in chosen else None,
         _count(chosen.get("blob_limit", _BLOB_LIMIT)),
+        Pkcs11Uri.parse(_text(chosen, "vault")) if "vault" in chosen else None,
         session_key,
         **{name: home / _text(chosen, name) for name in _PATHS if name in chosen},
     )
@@ -164,6 +172,7 @@ def open_installation(chosen: Settings) -> Installation:
         *(database, database, database, database),
         LocalStore(chosen.home / "blobs"),
         keys,
+        vault=_vault(chosen),
         heads=SignerSocket(chosen.signer or chosen.home / "signer.sock"),
         reads=Postgres(app_url, chosen.origin, connections=_FOR_LEASES),
     )
@@ -191,6 +200,19 @@ def running(chosen: Settings) -> Iterator[Installation]:
             assert isinstance(database, Postgres)
             leaving.callback(database.close)
         yield installation
+
+
+def _vault(chosen: Settings) -> Vault:
+    """Open what keeps the keys of the store: the token that was named, else files."""
+    if chosen.vault is None:
+        from lockgate.drivers.local_vault import LocalVault
+
+        return LocalVault(chosen.home / "keys" / "vault")
+    if find_spec("pkcs11") is None:
+        raise UnavailableError("the setting vault names a token, which needs: pip install 'lockgate[hsm]'")
+    from lockgate.drivers.pkcs11_vault import Pkcs11Vault
+
+    return Pkcs11Vault(chosen.vault, chosen.environment)
 
 
 def _database(chosen: Settings) -> tuple[str, str]:

@@ -53,6 +53,7 @@ EVENTS: list[Event] = [
     endpoint.Suspended(PROD, ALICE, A),
     TrustAdopted(PROD_NAME, 1, A, B),
     PolicyAdopted(PROD_NAME, 1, A, B),
+    release.KeysOpened(TAG, A, ALICE, B),
     Denied("change.approve", "change/7", A),
 ]
 
@@ -106,7 +107,8 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[13], endpoint_subject(PROD)),
         (EVENTS[14], rulebook_subject(PROD_NAME)),
         (EVENTS[15], rulebook_subject(PROD_NAME)),
-        (EVENTS[16], Subject("denied", "change/7")),
+        (EVENTS[16], release_subject(TAG)),
+        (EVENTS[17], Subject("denied", "change/7")),
     ],
 )
 def test_every_event_is_about_one_object(event, subject):

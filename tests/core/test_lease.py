@@ -19,7 +19,7 @@ from lockgate.core.lease import (
     sign_request,
 )
 from lockgate.errors import VerificationError
-from lockgate.formats import dsse, plain
+from lockgate.formats import canonical, dsse, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
 from tests.core.dossiers import TICK, trusting
@@ -124,6 +124,7 @@ def test_an_answer_is_opened_by_who_asked():
         ({"granted": (GRANTED, replace(GRANTED, seconds=60))}, "prod-lease", "the lease grants something twice"),
         ({"granted": (replace(GRANTED, seconds=3601),)}, "prod-lease", "lasts 2 to 3600 seconds, not 3601"),
         ({"granted": (replace(GRANTED, seconds=1),)}, "prod-lease", "lasts 2 to 3600 seconds, not 1"),
+        ({"granted": (replace(GRANTED, keys="AAAA"),)}, "prod-lease", "brings keys that were not asked for"),
     ],
 )
 def test_an_answer_to_another_question_or_by_another_key_is_worth_nothing(spoilt, signer, reason):
@@ -154,3 +155,26 @@ def test_a_request_is_no_answer(kind):
         open_grant(document, REQUESTED, trust(), NOW)
     with pytest.raises(VerificationError, match="not application/vnd"):
         open_request(dsse.sign(plain.encode(REQUESTED), GRANT, [key("host-1")]).encode(), found)
+
+
+WITH_KEYS = replace(REQUESTED, wants=(Want(PROD, A, keys=True),), seal_to="AAAA")
+
+
+def test_keys_come_to_who_asked_for_them():
+    given = replace(GIVEN, granted=(replace(GRANTED, keys="AAAA"),))
+    document = sign_grant(given, key("prod-lease"))
+
+    assert open_grant(document, WITH_KEYS, trust(), NOW) == given
+    for request in (REQUESTED, replace(WITH_KEYS, seal_to=None), replace(REQUESTED, seal_to="AAAA")):
+        with pytest.raises(VerificationError, match="keys that were not asked for"):
+            open_grant(document, request, trust(), NOW)
+
+
+@pytest.mark.parametrize("left_out", [("seal_to",), ("seal_to", "keys")])
+def test_a_request_of_before_there_were_keys_still_counts(left_out):
+    document = plain.to_plain(REQUESTED)
+    old = {name: value for name, value in document.items() if name not in left_out}
+    old["wants"] = [{n: v for n, v in want.items() if n not in left_out} for want in document["wants"]]
+    signed = dsse.sign(canonical.encode(old), REQUEST, [key("host-1")]).encode()
+
+    assert open_request(signed, found) == (REQUESTED, asker())

@@ -11,6 +11,7 @@ TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights
     "read": EVERYONE,
     "log.read": {"auditor", "admin"},
     "blob.put": {"author", "ci"},
+    "release.open-keys": {"author", "ci", "operator"},
     "release.register": {"author", "ci"},
     "release.attest": {"author", "ci"},
     "change.open": {"author", "operator"},

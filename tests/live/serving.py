@@ -10,6 +10,7 @@ import uvicorn
 from lockgate.app.installation import Installation, Keys
 from lockgate.core.intent import sign_intent
 from lockgate.drivers.local_store import LocalStore
+from lockgate.drivers.local_vault import LocalVault
 from lockgate.drivers.memory import MemoryHeads
 from lockgate.drivers.postgres import Postgres
 from lockgate.errors import UnavailableError
@@ -29,9 +30,10 @@ def serve(conninfo, port, blobs):
     postgres = Postgres(conninfo, trust().origin, connections=4)
     keys = Keys(*(key(f"prod-{purpose}") for purpose in PURPOSES))
     store = LocalStore(Path(blobs))
+    vault = LocalVault(Path(blobs).parent / "vault")
     heads = MemoryHeads(trust().origin, key("prod-checkpoint"))
     log = postgres
-    installation = Installation(Name("prod"), log, log, log, log, store, keys, heads=heads, reads=log)
+    installation = Installation(Name("prod"), log, log, log, log, store, keys, vault=vault, heads=heads, reads=log)
     settings = Settings(Path(blobs), Name("prod"), trust().origin, session_key=b"k" * 32)
     uvicorn.run(build(installation, settings), host="127.0.0.1", port=port, log_level="critical")
 

@@ -72,10 +72,10 @@ class Site:
         connection = self.people[who]
         return connection.act(path, connection.intend(act, object_, before=before, after=after), **body)
 
-    def register(self, version):
+    def register(self, version, weights=b""):
         """Upload the files of a release and register it."""
-        submission, manifest = self.world.submission(version)
-        for digest, content in self.world.blobs.blobs.items():
+        submission, manifest = self.world.submission(version, weights)
+        for digest, content in self.world.files.items():
             self.people["alice"].upload(f"/api/v1/blobs/{digest}", [content], len(content))
         digest = Digest.of(plain.encode(manifest))
         self.act("alice", "/api/v1/releases", "release.register", manifest.tag, after=digest, submission=submission)
@@ -115,9 +115,9 @@ class Site:
         number, content = change
         self.act(who, f"/api/v1/changes/{number}/{door}", f"change.{verb}", f"change/{number}", after=content)
 
-    def serve(self, version):
+    def serve(self, version, weights=b""):
         """Bring a release all the way to the endpoint."""
-        release = self.register(version)
+        release = self.register(version, weights)
         self.attest(release)
         change = self.open(release)
         for who in ("bob", "carol"):

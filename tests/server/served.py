@@ -62,7 +62,16 @@ class Served:
         made = self.world.installation
         port: Any = self.database
         self.installation = Installation(
-            made.environment, port, port, port, port, made.blobs, made.keys, heads=made.heads, reads=port
+            made.environment,
+            port,
+            port,
+            port,
+            port,
+            made.blobs,
+            made.keys,
+            vault=made.vault,
+            heads=made.heads,
+            reads=port,
         )
         self.settings = Settings(Path("none"), Name("prod"), "prod.example", session_key=bytes(range(32)), **settings)
         self.app = build(self.installation, self.settings, clock=lambda: self.world.now)

@@ -13,6 +13,7 @@ from lockgate.errors import VerificationError
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
+from lockgate.formats.segments import encrypted_size
 from lockgate.tlog.note import NoteVerifier
 from lockgate.tlog.proof import LogProof
 from tests.server.served import API
@@ -223,8 +224,9 @@ def test_a_blob_is_whole_or_absent(served):
     assert served.send("alice", "GET", where).status_code == 404
 
     assert served.send("alice", "PUT", where, WEIGHTS).json() == {"digest": str(digest), "size": len(WEIGHTS)}
-    assert served.send("alice", "GET", where).content == WEIGHTS
-    assert served.send("alice", "HEAD", where).headers["content-length"] == str(len(WEIGHTS))
+    found = served.send("alice", "GET", where).content
+    assert found == served.world.blobs.blobs[digest] and WEIGHTS not in found
+    assert served.send("alice", "HEAD", where).headers["content-length"] == str(encrypted_size(len(WEIGHTS)))
 
 
 def test_a_release_whose_bytes_are_not_stored_is_refused(served):

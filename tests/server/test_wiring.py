@@ -3,11 +3,13 @@ import stat
 
 import pytest
 
+from lockgate.drivers.local_vault import LocalVault
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.formats.keys import PrivateKey
 from lockgate.formats.names import Name
+from lockgate.formats.pkcs11_uri import Pkcs11Uri
 from lockgate.loader.tls import listening
-from lockgate.wiring import KEYS, create, settings
+from lockgate.wiring import KEYS, _vault, create, settings
 
 PROD = Name("prod")
 
@@ -92,6 +94,18 @@ def test_settings_come_from_the_file_and_then_from_the_environment(tmp_path):
     assert repr(chosen.session_key) not in repr(chosen)
 
 
+def test_keys_of_the_store_lie_in_files_or_in_the_token_that_was_named(tmp_path):
+    create(tmp_path, PROD)
+    assert settings(tmp_path, {}).vault is None
+    assert isinstance(_vault(settings(tmp_path, {})), LocalVault)
+    assert mode(tmp_path / "keys" / "vault") == 0o700
+
+    named = settings(tmp_path, {"LOCKGATE_VAULT": "pkcs11:token=prod;module-path=/nowhere.so"})
+    assert named.vault == Pkcs11Uri("prod", "/nowhere.so")
+    with pytest.raises(UnavailableError, match=r"the token 'prod' does not answer|needs: pip install"):
+        _vault(named)
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
@@ -100,6 +114,9 @@ def test_settings_come_from_the_file_and_then_from_the_environment(tmp_path):
         ("blob_limit = -1", "number of bytes"),
         ('blob_limit = "all"', "number of bytes"),
         ("database_url = 5", "database_url is not text"),
+        ("vault = 5", "vault is not text"),
+        ('vault = "/dev/tpm0"', "not a PKCS#11 URI"),
+        ('vault = "pkcs11:token=t?module-path=/m.so&pin-value=1234"', "holds a PIN"),
         ("hosts = 5", "hosts"),
         ("hosts = [5]", "hosts"),
         ("x =", "Invalid value"),

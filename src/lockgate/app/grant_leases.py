@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
+from lockgate.app.give_keys import with_keys
 from lockgate.app.installation import Installation
 from lockgate.app.ports import View
 from lockgate.core.endpoint import State
@@ -48,11 +49,22 @@ Heard: TypeAlias = Request | Unanswered
 
 
 def grant_leases(installation: Installation, document: bytes, now: datetime) -> bytes:
-    """Answer a lease request of a node; raise `DeniedError` for one that is no agent."""
+    """Answer a lease request of a node, with keys if it asks for them; raise `DeniedError` for one that is no agent."""
     (answered,) = answer_requests(installation, [document], now)
     if isinstance(answered, Unanswered):
         raise answered.error
-    return answered.document
+    return add_keys(installation, answered).document
+
+
+def add_keys(installation: Installation, answered: Answered) -> Answered:
+    """Put the data keys that were asked for into an answer; one that wants none stays as it is.
+
+    It asks the vault, which may be slow: who answers many requests at once does this where no other one waits for it.
+    """
+    grant = with_keys(installation, answered.request, answered.grant)
+    if grant is answered.grant:
+        return answered
+    return Answered(answered.request, grant, sign_grant(grant, installation.keys.lease))
 
 
 def answer_requests(

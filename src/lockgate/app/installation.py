@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from lockgate.app.ports import Blobs, Catalog, Checkpoints, Heads, History, Ledger, Reads, Receipt, Transaction
+from lockgate.app.ports import Blobs, Catalog, Checkpoints, Heads, History, Ledger, Reads, Receipt, Transaction, Vault
 from lockgate.app.watch import Watch
 from lockgate.core.intent import Said, SignedIntent, open_intent
 from lockgate.core.journal import Rulebook, rulebook_subject
@@ -37,6 +37,7 @@ class Installation:
     checkpoints: Checkpoints
     blobs: Blobs
     keys: Keys
+    vault: Vault = field(kw_only=True)
     _agreed: dict[tuple[Digest, ...], Agreed[Trust] | Agreed[Policy]] = field(default_factory=dict)
     heads: Heads = field(kw_only=True)
     reads: Reads = field(kw_only=True)

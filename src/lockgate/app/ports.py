@@ -4,12 +4,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeAlias
 
 from lockgate.core.journal import Event, State, Subject
+from lockgate.core.wrap import Kek, Wrap
 from lockgate.formats.digest import Digest
 from lockgate.tlog.checkpoint import Checkpoint
 from lockgate.tlog.merkle import Hash
+
+Piece: TypeAlias = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +143,47 @@ class Heads(Protocol):
 
 
 class Blobs(Protocol):
-    """Files by their SHA-256. A blob is whole or absent, and never changes."""
+    """Encrypted files, by the SHA-256 of what they hold, with the wraps of their data keys. Whole or absent.
 
-    def put(self, pieces: Iterable[bytes], digest: Digest) -> int:
-        """Store a file durably and return its size; raise `VerificationError` if it is not `digest`."""
+    A file that is there stays as it is, for as long as anybody can open it.
+    """
+
+    def put(self, pieces: Iterable[Piece], digest: Digest, wrap: Wrap, *, instead: Mapping[Kek, bytes]) -> None:
+        """Store an encrypted file and its first wrap, durably, if the wraps that are there are `instead`.
+
+        `instead` is empty for a file that is not there. If the wraps are others by now, somebody was faster, and what
+        they stored stays. What `pieces` raises is raised, and then nothing changed.
+        """
 
     def open(self, digest: Digest) -> BinaryIO:
-        """Open a blob for reading; raise `UnavailableError` if it is not there."""
+        """Open a file as it is, encrypted; raise `UnavailableError` if it is not there."""
 
-    def has(self, digest: Digest) -> bool:
-        """Tell whether the blob is stored whole."""
+    def wraps(self, digest: Digest) -> Mapping[Kek, bytes]:
+        """Return the wraps of the file's data key; none if the file is not there whole."""
+
+    def add(self, digest: Digest, wrap: Wrap) -> None:
+        """Add a wrap durably, in place of one under the same key; raise `UnavailableError` if the file is not there."""
+
+
+class Vault(Protocol):
+    """Keys that encrypt data keys, by their label. They lie outside of database and store, and never leave."""
+
+    @property
+    def assurance(self) -> str:
+        """How well these keys are kept, and what destroying one is worth: a sentence for people."""
+
+    def wrap(self, kek: Kek, blob: Digest, key: bytes) -> Wrap:
+        """Wrap the data key of a file; a key that never was is made first, durably.
+
+        Raises `DeniedError` for a key that was destroyed, `UnavailableError` if the vault does not answer.
+        """
+
+    def unwrap(self, wrap: Wrap, blob: Digest) -> bytes:
+        """Return the data key of a file.
+
+        Raises `VerificationError` if it is no wrap by its key for this file, `DeniedError` if its key was destroyed,
+        and `UnavailableError` if the vault does not answer, or has no such key.
+        """
+
+    def destroy(self, kek: Kek) -> None:
+        """Destroy a key durably and for good; it is never made again. Destroying it twice is destroying it once."""

@@ -1,11 +1,14 @@
 """How does a release come into the registry? Signed, complete, and with every byte compared to what was signed."""
 
 import hashlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
 from lockgate.app.installation import Installation
+from lockgate.app.open_blob import data_key, plaintext, release_keys
 from lockgate.app.ports import Blobs, Receipt, Transaction
 from lockgate.core.gate import Admitted, admit
 from lockgate.core.intent import SignedIntent, check_intent
@@ -17,10 +20,9 @@ from lockgate.core.transfer import open_export
 from lockgate.core.version import check_version, predecessor_of, successor_of
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse, plain
+from lockgate.formats.digest import Digest
 from lockgate.formats.names import Tag
 from lockgate.formats.oms import FileDigest
-
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ def register(installation: Installation, submitted: Submission, signed: SignedIn
         if tx.load(release_subject(tag)) is not None:
             raise DeniedError(f"{tag} is registered already: a version is bound once and never recycled")
         _check_step(installation, admitted.release.manifest)
-        check_bytes(installation.blobs, admitted)
+        digests = blobs_of(admitted)
+        check_bytes(installation.blobs, admitted, {blob: data_key(installation, blob) for blob in digests})
+        release_keys(installation, admitted.release.digest, digests)
         event = Registered(
             tag,
             admitted.release.digest,
@@ -69,11 +73,22 @@ def register(installation: Installation, submitted: Submission, signed: SignedIn
         return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
 
 
-def check_bytes(blobs: Blobs, admitted: Admitted) -> None:
-    """Read every file of the release from the store; its digest and chunk digests must be those that were signed."""
+def check_bytes(blobs: Blobs, admitted: Admitted, keys: Mapping[Digest, bytes]) -> None:
+    """Decrypt every file of the release in memory; its digest and chunk digests must be those that were signed."""
     for name, component in admitted.components.items():
         for file in component.files:
-            _check_file(blobs, f"{name}/{file.name}", file)
+            try:
+                with plaintext(blobs, file.sha256, keys[file.sha256]) as pieces:
+                    _check_file(pieces, file)
+            except VerificationError as e:
+                raise VerificationError(
+                    f"{name}/{file.name}: the stored bytes are not those that were signed: {e}"
+                ) from e
+
+
+def blobs_of(admitted: Admitted) -> frozenset[Digest]:
+    """List the files of a release by digest; one that is there twice is listed once."""
+    return frozenset(file.sha256 for component in admitted.components.values() for file in component.files)
 
 
 def registered(tx: Transaction, tag: Tag) -> Record:
@@ -110,22 +125,24 @@ def _manifest(installation: Installation, record: Record) -> Manifest:
     return plain.decode(Manifest, dsse.parse(installation.catalog.document(record.manifest)).payload)
 
 
-def _check_file(blobs: Blobs, name: str, file: FileDigest) -> None:
+def _check_file(pieces: Iterable[memoryview], file: FileDigest) -> None:
     whole, size, chunks = hashlib.sha256(), 0, []
-    step = file.chunk_size or _PIECE
-    with blobs.open(file.sha256) as stream:
-        while True:
-            chunk, length = hashlib.sha256(), 0
-            while length < step and (piece := stream.read(min(_PIECE, step - length))):
-                whole.update(piece)
-                chunk.update(piece)
-                length += len(piece)
-            if length == 0:
-                break
-            size += length
-            chunks.append(chunk.digest())
-    found = (whole.digest(), size, tuple(chunks))
+    step = file.chunk_size or sys.maxsize
+    with ThreadPoolExecutor(1) as pool:
+        for piece in pieces:
+            hashed = pool.submit(whole.update, piece)
+            left = piece
+            while left:
+                if size % step == 0:
+                    chunks.append(hashlib.sha256())
+                part = left[: step - size % step]
+                chunks[-1].update(part)
+                size, left = size + len(part), left[len(part) :]
+            hashed.result()
+    found = (whole.digest(), size, tuple(chunk.digest() for chunk in chunks))
     if found != (file.sha256.raw, file.size, file.chunks) and not (
         size == 0 and found[:2] == (file.sha256.raw, file.size)
     ):
-        raise VerificationError(f"{name}: the stored bytes are not those that were signed")
+        raise VerificationError(
+            f"found sha256:{whole.hexdigest()} of {size} bytes, wanted {file.sha256} of {file.size}"
+        )

@@ -4,8 +4,9 @@ from datetime import datetime
 
 from lockgate.app.decide_change import loaded_endpoint
 from lockgate.app.installation import Installation
+from lockgate.app.open_blob import release_keys
 from lockgate.app.ports import Receipt
-from lockgate.app.register import check_bytes, registered
+from lockgate.app.register import blobs_of, check_bytes, registered
 from lockgate.core.endpoint import RolledBack, check_rollback
 from lockgate.core.gate import admit
 from lockgate.core.intent import SignedIntent, check_intent
@@ -31,7 +32,8 @@ def roll_back(installation: Installation, endpoint: Endpoint, signed: SignedInte
         record = registered(tx, target.tag)
         bundles = {name: tx.document(digest) for name, digest in record.bundles.items()}
         trust = installation.trust(tx).document
-        check_bytes(installation.blobs, admit(tx.document(record.manifest), bundles, trust, record.registered_at))
+        admitted = admit(tx.document(record.manifest), bundles, trust, record.registered_at)
+        check_bytes(installation.blobs, admitted, release_keys(installation, target.release, blobs_of(admitted)))
         order = tx.keep(plain.encode(signed))
         event = RolledBack(endpoint, target.tag, target.release, state.stable.release, said.actor.name, order)
         return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)

@@ -2,12 +2,11 @@
 
 import json
 import os
-import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -65,8 +64,7 @@ def create_release(description: Path, manifest_key: str, connection: "Connection
     files = [(draft.directories[n] / f.name, f) for n, b in draft.bundles.items() for f in oms.parse(b).files]
     with progress("uploading", sum(file.size or 0 for _, file in files)) as advance:
         for path, file in files:
-            _upload(connection, path, file.sha256)
-            advance(file.size or 0)
+            _upload(connection, path, file, advance)
     digest = Digest.of(payload)
     intent = connection.intend("release.register", draft.manifest.tag, after=digest)
     bundles, providers = ({n: b.decode() for n, b in read.items()} for read in (draft.bundles, draft.providers))
@@ -132,19 +130,27 @@ def diff_releases(old: Tag, new: Tag, connection: "Connection", json_: bool) -> 
 @speaking
 @as_json
 def export_release(tag: Tag, output: Path, connection: "Connection", json_: bool) -> None:
-    """Write a release with its passport, signed by its environment, into one file for another environment."""
+    """Write a release with its passport, signed by its environment, into one file for another environment.
+
+    The file holds the release in plain text: keep it as you would keep the weights. The log says that you took it.
+    """
+    from lockgate.cli.exporting import open_keys, write_bundle
     from lockgate.core.passport import parse_passport
-    from lockgate.formats import oms
+    from lockgate.formats import dsse, oms
+    from lockgate.formats.digest import Digest
+    from lockgate.loader.connection import ServerSource
 
     if not output.name:
         raise click.UsageError("say what the bundle is called: --output FILE")
     passport = connection.fetch(f"/api/v1/releases/{tag.name}/{tag.version}/export")
-    bundles = parse_passport(passport).bundles.values()
-    files = {f.sha256: f for bundle in bundles for f in oms.parse(bundle.encode()).files}
+    parsed = parse_passport(passport)
+    files = {f.sha256: f for bundle in parsed.bundles.values() for f in oms.parse(bundle.encode()).files}
+    digest = Digest.of(dsse.parse(parsed.manifest.encode()).payload)
+    source = ServerSource(connection, open_keys(connection, tag, digest))
     draft = output.parent / f".{output.name[:200]}.{os.getpid()}"
     try:
         with progress("exporting", sum(file.size or 0 for file in files.values())) as advance:
-            _write_bundle(draft, passport, files.values(), connection, advance)
+            write_bundle(draft, passport, files.values(), source, advance)
         draft.replace(output)
     except OSError as e:
         raise UnavailableError(f"cannot write {output}: {e.strerror}") from e
@@ -152,28 +158,6 @@ def export_release(tag: Tag, output: Path, connection: "Connection", json_: bool
         with suppress(OSError):  # it became the bundle, or was never made
             draft.unlink()
     show(json_, {"tag": str(tag), "output": str(output), "files": len(files)}, f"exported {tag} to {output}")
-
-
-def _write_bundle(
-    path: Path, passport: bytes, files: "Iterable[FileDigest]", connection: "Connection", advance: Callable[[int], None]
-) -> None:
-    """Write a zip file with the passport and every file, each checked as it comes."""
-    from lockgate.loader.connection import ServerSource
-    from lockgate.loader.verified_read import copy_verified
-
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as bundle:
-        bundle.writestr("passport.json", passport)
-        for file in files:
-            with (
-                closing(ServerSource(connection).open("", file)) as stream,
-                bundle.open(f"sha256/{file.sha256.hex}", "w", force_zip64=True) as member,
-            ):
-
-                def write(piece: memoryview, member: "IO[bytes]" = member) -> None:
-                    member.write(piece)
-                    advance(len(piece))
-
-                copy_verified(stream.readinto, file, write, component="bundle")
 
 
 @release.command("import")
@@ -317,16 +301,25 @@ def _providers(connection: "Connection", record: Mapping[str, Json]) -> "Mapping
     return found
 
 
-def _upload(connection: "Connection", path: Path, digest: object) -> None:
+def _upload(connection: "Connection", path: Path, file: "FileDigest", advance: Callable[[int], None]) -> None:
     from lockgate.loader.connection import file_pieces
 
-    where = f"/api/v1/blobs/{digest}"
-    if not connection.has(where):
-        try:
-            size = path.stat().st_size
-        except OSError as e:
-            raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
-        connection.upload(where, file_pieces(path), size)
+    where = f"/api/v1/blobs/{file.sha256}"
+    if connection.has(where):
+        advance(file.size or 0)
+        return
+    try:
+        size = path.stat().st_size
+    except OSError as e:
+        raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
+    connection.upload(where, _told(file_pieces(path), advance), size)
+
+
+def _told(pieces: Iterable[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:
+    """Tell how much was sent, when the next piece is asked for."""
+    for piece in pieces:
+        yield piece
+        advance(len(piece))
 
 
 def _items(answer: Mapping[str, Json]) -> list[Mapping[str, Json]]:

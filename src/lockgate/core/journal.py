@@ -47,6 +47,7 @@ class Rulebook:
 Event: TypeAlias = (
     release.Registered
     | release.Attested
+    | release.KeysOpened
     | change.Opened
     | change.Proposed
     | change.Approved
@@ -86,7 +87,7 @@ class Subject:
 def subject_of(event: Event, index: int) -> Subject:
     """Name the object that `event`, at leaf `index`, is about."""
     match event:
-        case release.Registered() | release.Attested():
+        case release.Registered() | release.Attested() | release.KeysOpened():
             return release_subject(event.tag)
         case change.Opened() | change.Proposed():
             return change_subject(index)
@@ -144,7 +145,7 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
     if state is None and not isinstance(event, _FIRST):
         raise VerificationError(f"the log holds {event.type} about something that never began")
     match event:
-        case release.Registered() | release.Attested():
+        case release.Registered() | release.Attested() | release.KeysOpened():
             assert state is None or isinstance(state, release.Record)
             return release.evolve(state, event, index, at)
         case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():

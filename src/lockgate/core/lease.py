@@ -32,31 +32,37 @@ MAX_WANTS = 256
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """A host wants to serve (or goes on serving) this release at this endpoint."""
+    """A host wants to serve (or goes on serving) this release at this endpoint; with `keys`, to read its files too."""
 
     endpoint: Endpoint
     release: Digest
+    keys: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a host asks: a fresh nonce and what it wants."""
+    """What a host asks: a fresh nonce and what it wants. Data keys are sealed to `seal_to`, an X25519 key in base64."""
 
     type: ClassVar[str] = "lease-request/v1"
     node: Name
     nonce: str
     wants: tuple[Want, ...]
     hand_over: str
+    seal_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Permission to serve for `seconds` from the moment the request was sent. `epoch` orders answers per endpoint."""
+    """Permission to serve for `seconds` from the moment the request was sent. `epoch` orders answers per endpoint.
+
+    `keys` is the box with the data keys of the release's files, if the holder asked for them.
+    """
 
     endpoint: Endpoint
     release: Digest
     seconds: int
     epoch: int
+    keys: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,10 @@ def open_grant(document: bytes, request: Request, trust: Trust, at: datetime) ->
         raise VerificationError("the lease grants what was not asked for")
     if len(set(given)) != len(given):
         raise VerificationError("the lease grants something twice")
+    with_keys = {(want.endpoint, want.release) for want in request.wants if want.keys and request.seal_to}
     for one in grant.granted:
+        if one.keys is not None and (one.endpoint, one.release) not in with_keys:
+            raise VerificationError("the lease brings keys that were not asked for")
         if one.seconds not in LEASE_SECONDS:
             raise VerificationError(f"a lease lasts 2 to 3600 seconds, not {one.seconds}")
     return grant

@@ -126,6 +126,17 @@ class Attested:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysOpened:
+    """The keys of the release's files were given to `reader`, who may read them and take them elsewhere."""
+
+    type: ClassVar[str] = "release.keys-opened/v1"
+    tag: Tag
+    release: Digest
+    reader: Name
+    order: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What the log says of a release."""
 
@@ -207,7 +218,7 @@ def _open_part(name: str, part: Part, bundle: bytes, trusted: Trusted, at: datet
     return component
 
 
-def evolve(record: Record | None, event: Registered | Attested, index: int, at: datetime) -> Record:
+def evolve(record: Record | None, event: Registered | Attested | KeysOpened, index: int, at: datetime) -> Record:
     """Say what the log knows of a release after `event`."""
     match event:
         case Registered():
@@ -218,3 +229,6 @@ def evolve(record: Record | None, event: Registered | Attested, index: int, at: 
         case Attested():
             assert record is not None
             return replace(record, evidence=(*record.evidence, event.statement))
+        case KeysOpened():
+            assert record is not None
+            return record

@@ -34,6 +34,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "blob.put": frozenset({Role.AUTHOR, Role.CI}),
         "release.register": frozenset({Role.AUTHOR, Role.CI}),
         "release.attest": frozenset({Role.AUTHOR, Role.CI}),
+        "release.open-keys": frozenset({Role.AUTHOR, Role.CI, Role.OPERATOR}),
         "change.open": frozenset({Role.AUTHOR, Role.OPERATOR}),
         "change.approve": frozenset({Role.APPROVER}),
         "change.reject": frozenset({Role.APPROVER}),

@@ -1,25 +1,31 @@
-"""How does a directory hold files by their digest, so that each is whole or absent, whatever crashes?
+"""How does a directory hold encrypted files by their digest, so that each is whole or absent, whatever crashes?
 
     ROOT/                    0700
-    ├── ab/cd/abcd…          0444, by SHA-256 in hex; renamed here when it was whole, verified and on the disk
-    └── growing/             what is being written; its writer holds a lock on it, so what is not locked is left over
+    ├── ab/cd/abcd…          0444, the ciphertext, by the SHA-256 of the plaintext; renamed here when it was on the disk
+    ├── ab/cd/abcd….wraps/   its data key, wrapped: one file for each key that opens it, called by the key's label
+    ├── growing/             what is being written; its writer holds a lock on it, so what is not locked is left over
+    └── lock                 held for the moment in which something becomes visible
 
-A blob that is there was verified when it was written. Whoever reads it verifies it again: a disk is not to be trusted.
+A file becomes visible after its first wrap is on the disk, and a file without any wrap is not there: so no crash leaves
+one that nobody can open. Whoever reads it verifies it: a disk is not to be trusted.
 """
 
 import errno
 import fcntl
-import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from lockgate.app.ports import Piece
+from lockgate.core.wrap import Kek, Wrap
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
+
+_LARGEST_WRAP = 4096
 
 
 class LocalStore:
@@ -34,22 +40,37 @@ class LocalStore:
             _sync_folder(root.parent)
             self._sweep()
 
-    def put(self, pieces: Iterable[bytes], digest: Digest) -> int:
-        """Store a file: on the disk under another name first, under its own when it is whole."""
-        if self.has(digest):
-            return _consume(pieces, digest)
+    def put(self, pieces: Iterable[Piece], digest: Digest, wrap: Wrap, *, instead: Mapping[Kek, bytes]) -> None:
+        """Store a file: on the disk under another name first, under its own when its wrap is on the disk as well."""
         with self._grow() as (descriptor, path):
-            size = _consume(pieces, digest, descriptor)
+            for piece in pieces:
+                _write(descriptor, piece)
             with _naming(path):
                 os.fchmod(descriptor, 0o444)
                 os.fsync(descriptor)
-                place = self._place(digest)
-                place.parent.parent.mkdir(mode=0o700, exist_ok=True)
-                place.parent.mkdir(mode=0o700, exist_ok=True)
-                path.rename(place)
-                for folder in (place.parent, place.parent.parent, self._root):
-                    _sync_folder(folder)
-        return size
+            with self._locked(), _naming(path):
+                if self.wraps(digest) == instead:
+                    self._show(path, digest, wrap)
+
+    def wraps(self, digest: Digest) -> Mapping[Kek, bytes]:
+        """Return the wraps of a file; none for a file that is not there."""
+        if not self._has(digest):
+            return {}
+        folder = self._wraps(digest)
+        try:
+            places = [place for place in folder.iterdir() if not place.name.startswith(".")]
+            return {Kek(place.name): _read_small(place) for place in places}
+        except FileNotFoundError:
+            return {}
+        except OSError as e:
+            raise UnavailableError(f"the wraps of blob {digest} cannot be read: {e.strerror}") from e
+
+    def add(self, digest: Digest, wrap: Wrap) -> None:
+        """Add a wrap to a file that is there."""
+        with self._locked(), _naming(self._wraps(digest)):
+            if not self.wraps(digest):
+                raise UnavailableError(f"blob {digest} is not here")
+            self._write_wrap(digest, wrap)
 
     def open(self, digest: Digest) -> BinaryIO:
         """Open a blob; a link in its place is refused."""
@@ -65,8 +86,7 @@ class LocalStore:
             raise VerificationError(f"blob {digest} is not a file")
         return os.fdopen(descriptor, "rb")
 
-    def has(self, digest: Digest) -> bool:
-        """Tell whether the blob is there."""
+    def _has(self, digest: Digest) -> bool:
         try:
             return stat.S_ISREG(self._place(digest).lstat().st_mode)
         except FileNotFoundError:
@@ -74,8 +94,50 @@ class LocalStore:
         except OSError as e:
             raise UnavailableError(f"blob {digest} cannot be looked for: {e.strerror}") from e
 
+    def _show(self, path: Path, digest: Digest, wrap: Wrap) -> None:
+        """Make a file visible: away with one that nobody can open, then the wrap, then the name."""
+        place = self._place(digest)
+        for folder in (place.parent.parent, place.parent, self._wraps(digest)):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        place.unlink(missing_ok=True)
+        _sync_folder(place.parent)
+        for old in self._wraps(digest).iterdir():
+            old.unlink()
+        self._write_wrap(digest, wrap)
+        path.rename(place)
+        for folder in (place.parent, place.parent.parent, self._root):
+            _sync_folder(folder)
+
+    def _write_wrap(self, digest: Digest, wrap: Wrap) -> None:
+        folder = self._wraps(digest)
+        draft = folder / f".{secrets.token_hex(8)}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o400)
+        try:
+            _write(descriptor, wrap.wrapped)
+            os.fsync(descriptor)
+            draft.rename(folder / wrap.kek.label)
+        finally:
+            os.close(descriptor)
+            with suppress(FileNotFoundError):
+                draft.unlink()
+        _sync_folder(folder)
+
+    def _wraps(self, digest: Digest) -> Path:
+        place = self._place(digest)
+        return place.with_name(f"{place.name}.wraps")
+
     def _place(self, digest: Digest) -> Path:
         return self._root / digest.hex[:2] / digest.hex[2:4] / digest.hex
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with _naming(self._root):
+            lock = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
 
     @contextmanager
     def _grow(self) -> Iterator[tuple[int, Path]]:
@@ -111,20 +173,15 @@ def _open_locked(path: Path) -> int:
         os.close(descriptor)  # somebody swept it between the two calls
 
 
-def _consume(pieces: Iterable[bytes], digest: Digest, descriptor: int | None = None) -> int:
-    """Hash all pieces, and write them if there is where to; raise unless together they are `digest`."""
-    whole, size = hashlib.sha256(), 0
-    for piece in pieces:
-        whole.update(piece)
-        size += len(piece)
-        if descriptor is not None:
-            _write(descriptor, piece)
-    if (found := whole.hexdigest()) != digest.hex:
-        raise VerificationError(f"the bytes are sha256:{found}, not {digest}")
-    return size
+def _read_small(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _LARGEST_WRAP)
+    finally:
+        os.close(descriptor)
 
 
-def _write(descriptor: int, piece: bytes) -> None:
+def _write(descriptor: int, piece: Piece) -> None:
     left = memoryview(piece)
     try:
         while left:

@@ -7,13 +7,14 @@ import io
 import secrets
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from lockgate.app.ports import Receipt, View
+from lockgate.app.ports import Piece, Receipt, View
 from lockgate.core.journal import Event, State, Subject, evolve, subject_of, write_fact
+from lockgate.core.wrap import NONCE, Kek, Wrap, destroyed, unwrap_key, wrap_key
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.formats.cloudevent import CloudEvent, encode_entry
 from lockgate.formats.digest import Digest
@@ -215,25 +216,64 @@ class MemoryHeads:
 
 
 class MemoryBlobs:
-    """Files by digest, in memory (port `Blobs`)."""
+    """Encrypted files by digest, in memory (port `Blobs`)."""
 
     def __init__(self) -> None:
         self.blobs: dict[Digest, bytes] = {}
+        self.held: dict[Digest, dict[Kek, bytes]] = {}
+        self.lock = threading.Lock()
 
-    def put(self, pieces: Iterable[bytes], digest: Digest) -> int:
-        """Store a file."""
-        content = b"".join(pieces)
-        if Digest.of(content) != digest:
-            raise VerificationError(f"the bytes are {Digest.of(content)}, not {digest}")
-        self.blobs[digest] = content
-        return len(content)
+    def put(self, pieces: Iterable[Piece], digest: Digest, wrap: Wrap, *, instead: Mapping[Kek, bytes]) -> None:
+        """Store a file and its first wrap."""
+        content = b"".join(bytes(piece) for piece in pieces)
+        with self.lock:
+            if self.wraps(digest) == instead:
+                self.held[digest] = {wrap.kek: wrap.wrapped}
+                self.blobs[digest] = content
 
     def open(self, digest: Digest) -> BinaryIO:
-        """Open a blob."""
+        """Open a file."""
         if digest not in self.blobs:
             raise UnavailableError(f"blob {digest} is not here")
         return io.BytesIO(self.blobs[digest])
 
-    def has(self, digest: Digest) -> bool:
-        """Tell whether a blob is there."""
-        return digest in self.blobs
+    def wraps(self, digest: Digest) -> Mapping[Kek, bytes]:
+        """Return the wraps of a file."""
+        return dict(self.held[digest]) if digest in self.blobs else {}
+
+    def add(self, digest: Digest, wrap: Wrap) -> None:
+        """Add a wrap."""
+        if digest not in self.blobs:
+            raise UnavailableError(f"blob {digest} is not here")
+        self.held[digest][wrap.kek] = wrap.wrapped
+
+
+class MemoryVault:
+    """Keys that encrypt data keys, in memory (port `Vault`)."""
+
+    assurance = "none: these keys are in memory and end with the process"
+
+    def __init__(self) -> None:
+        self.keys: dict[Kek, bytes] = {}
+        self.gone: set[Kek] = set()
+
+    def wrap(self, kek: Kek, blob: Digest, key: bytes) -> Wrap:
+        """Wrap a data key."""
+        self._check_living(kek)
+        return wrap_key(self.keys.setdefault(kek, secrets.token_bytes(32)), secrets.token_bytes(NONCE), kek, blob, key)
+
+    def unwrap(self, wrap: Wrap, blob: Digest) -> bytes:
+        """Unwrap a data key."""
+        self._check_living(wrap.kek)
+        if wrap.kek not in self.keys:
+            raise UnavailableError(f"the vault has no key {wrap.kek}")
+        return unwrap_key(self.keys[wrap.kek], wrap, blob)
+
+    def destroy(self, kek: Kek) -> None:
+        """Destroy a key."""
+        self.gone.add(kek)
+        self.keys.pop(kek, None)
+
+    def _check_living(self, kek: Kek) -> None:
+        if kek in self.gone:
+            raise destroyed(kek)

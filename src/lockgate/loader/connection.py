@@ -23,6 +23,7 @@ from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from lockgate.formats.oms import FileDigest
+from lockgate.formats.segments import Decrypting
 from lockgate.loader.source import Reader
 from lockgate.loader.tls import Tls, client_context, explain, is_local
 
@@ -192,14 +193,33 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class ServerSource:
-    """The files of a release in the server's store. Not trusted: the loader hashes what it gets."""
+    """The files of a release in the server's store, encrypted there and decrypted in memory here.
+
+    Not trusted: the loader hashes what it gets. Whoever made the source forgets `keys` when the files were read.
+    """
 
     connection: Connection
+    keys: Mapping[Digest, bytes]
 
     def open(self, component: str, file: FileDigest) -> Reader:
         """Open one file by its digest (port `Source`)."""
-        del component
-        return _Stream(self.connection.stream(f"/api/v1/blobs/{file.sha256}"))
+        key = self.keys.get(file.sha256)
+        if key is None:
+            raise UnavailableError(f"the server gave no key for {component}/{file.name}")
+        stream = _Stream(self.connection.stream(f"/api/v1/blobs/{file.sha256}"))
+        return _Plain(stream, Decrypting(stream.readinto, key, file.sha256))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    stream: "_Stream"
+    decrypting: Decrypting
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        return self.decrypting.readinto(buffer)
+
+    def close(self) -> None:
+        self.stream.close()
 
 
 @dataclass(frozen=True, slots=True)

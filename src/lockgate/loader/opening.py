@@ -15,11 +15,15 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from lockgate.core.box import Occasion, sealing_key, unseal
 from lockgate.core.intent import sign_intent
-from lockgate.core.lease import Request, Want, open_grant, sign_request
+from lockgate.core.lease import Granted, Request, Want, open_grant, sign_request
 from lockgate.core.passport import Admission, admit_passport, parse_passport
 from lockgate.core.release import Kind
-from lockgate.errors import DeniedError, VerificationError
+from lockgate.errors import DeniedError, UnavailableError, VerificationError
+from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from lockgate.loader.connection import Connection, ServerSource
 from lockgate.loader.hand_over import Handed, Progress, hand_over
@@ -71,8 +75,25 @@ def ask_lease(host: Host, admission: Admission, connection: Connection, how: str
     that brought it back is judged first. It lasts no longer than this host's own policy says.
     """
     permit = admission.permit
-    want = Want(permit.endpoint, permit.release.digest)
-    request = Request(host.node, secrets.token_hex(16), (want,), how)
+    request = Request(host.node, secrets.token_hex(16), (Want(permit.endpoint, permit.release.digest),), how)
+    return _ask(host, admission, connection, request)[0]
+
+
+def ask_lease_and_keys(
+    host: Host, admission: Admission, connection: Connection, how: str
+) -> tuple[Held, dict[Digest, bytes]]:
+    """Ask for a fresh lease and for the keys of the release's files, sealed to a key that is made for this question."""
+    key, permit = X25519PrivateKey.generate(), admission.permit
+    want = Want(permit.endpoint, permit.release.digest, keys=True)
+    request = Request(host.node, secrets.token_hex(16), (want,), how, sealing_key(key))
+    lease, granted = _ask(host, admission, connection, request)
+    if granted.keys is None:
+        raise UnavailableError(f"the server gave a lease for {permit.endpoint}, but no keys to read its files with")
+    return lease, unseal(granted.keys, key, Occasion(host.node, request.nonce, want.release, want.endpoint))
+
+
+def _ask(host: Host, admission: Admission, connection: Connection, request: Request) -> tuple[Held, Granted]:
+    permit = admission.permit
     sent_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     answer = connection.post("/api/v1/leases", sign_request(request, host.key))
     grant = open_grant(answer, request, host.trust.document, datetime.now(UTC))
@@ -82,7 +103,7 @@ def ask_lease(host: Host, admission: Admission, connection: Connection, how: str
     if granted.epoch != admission.epoch:
         entries = f"the lease is for entry {granted.epoch}, judged was entry {admission.epoch}"
         raise DeniedError(f"{permit.endpoint} has moved on: {entries}")
-    return held(sent_at, min(granted.seconds, permit.rules.lease.seconds))
+    return held(sent_at, min(granted.seconds, permit.rules.lease.seconds)), granted
 
 
 def open_release(
@@ -96,18 +117,25 @@ def open_release(
 ) -> Opened:
     """Judge, lease, verify while copying, and compare the dependency lock: all of it, or an error and nothing.
 
-    The files come from the server's store, or from `directory` (COMPONENT/NAME below it); neither is trusted.
+    The files come from the server's store, where they are encrypted, or from `directory` (COMPONENT/NAME below it),
+    where they are plain; neither is trusted. The keys come with the lease and are forgotten when the files were read.
 
     Enforces: verified_loading
     """
     admission = judge_endpoint(host, endpoint, connection)
-    lease = ask_lease(host, admission, connection, "sealed")
-    source: Source = DirectorySource(directory) if directory else ServerSource(connection)
+    keys: dict[Digest, bytes] = {}
     if directory:
+        lease = ask_lease(host, admission, connection, "sealed")
         _check_no_extra(directory, admission)
+    else:
+        lease, keys = ask_lease_and_keys(host, admission, connection, "sealed")
+    source: Source = DirectorySource(directory) if directory else ServerSource(connection, keys)
     listed = {name: component.files for name, component in admission.permit.components.items()}
     total = sum(file.size or 0 for files in listed.values() for file in files)
-    handed = hand_over(listed, source, mounts, _counted(progress, total))
+    try:
+        handed = hand_over(listed, source, mounts, _counted(progress, total))
+    finally:
+        keys.clear()
     try:
         check_installed(admission, handed)
     except BaseException:

@@ -1,5 +1,6 @@
 """How do files come and go, whatever their size, without being held in memory?
 
+They come in as they are and are stored encrypted; they go out encrypted, and whoever may read them has the keys.
 Uploads wait for slow senders, so they have threads of their own: nobody can occupy those that a shutdown needs.
 """
 
@@ -14,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from lockgate.app.keep_blob import is_kept, keep_blob
 from lockgate.errors import UnavailableError
 from lockgate.formats.digest import Digest
 from lockgate.server.json_schema import DIGEST
@@ -32,7 +34,7 @@ Named = Annotated[Digest, Depends(_digest)]
 
 
 async def put_blob(request: Request, visit: Here, digest: Named) -> Response:
-    """Store a file under its digest."""
+    """Store a file, encrypted, under its digest."""
     if "content-length" not in request.headers:
         raise HTTPException(411, "a blob needs a Content-Length")
     stream = request.stream()
@@ -45,18 +47,21 @@ async def put_blob(request: Request, visit: Here, digest: Named) -> Response:
             yield part
 
     limiter = request.app.state.uploads
-    size = await anyio.to_thread.run_sync(visit.installation.blobs.put, pieces(), digest, limiter=limiter)
+    given = visit.installation, pieces(), digest, visit.now
+    size = await anyio.to_thread.run_sync(keep_blob, *given, limiter=limiter)
     return answer({"digest": digest, "size": size})
 
 
 def get_blob(visit: Here, digest: Named) -> Response:
-    """Give a file."""
+    """Give a file as it is stored: encrypted (spec/encrypted-blob.md)."""
     stream = _open(visit, digest)
     return StreamingResponse(_pieces(stream), headers={"content-length": str(_size(stream))}, media_type=_MEDIA)
 
 
 def head_blob(visit: Here, digest: Named) -> Response:
-    """Tell whether a file is stored, and how large it is."""
+    """Tell whether a file is stored and can be opened, and how large it is encrypted."""
+    if not is_kept(visit.installation, digest):
+        raise HTTPException(404, f"there is no blob {digest}")
     with _open(visit, digest) as stream:
         return Response(headers={"content-length": str(_size(stream))}, media_type=_MEDIA)
 
@@ -72,7 +77,7 @@ def get_document(visit: Here, digest: Named) -> Response:
 
 
 def _open(visit: Visit, digest: Digest) -> BinaryIO:
-    if not visit.installation.blobs.has(digest):
+    if not visit.installation.blobs.wraps(digest):
         raise HTTPException(404, f"there is no blob {digest}")
     return visit.installation.blobs.open(digest)
 

@@ -7,6 +7,7 @@ from fastapi import Depends, Path, Query
 from starlette.responses import Response
 
 from lockgate.app.attest import attest
+from lockgate.app.give_keys import open_keys
 from lockgate.app.issue_passport import export, passport_of
 from lockgate.app.register import Submission, register
 from lockgate.core.intent import SignedIntent
@@ -35,6 +36,23 @@ class Evidence:
 
     statement: str
     intent: SignedIntent
+
+
+@dataclass(frozen=True, slots=True)
+class KeysWanted:
+    """The X25519 key that the keys of a release are to be sealed to, and who wants them."""
+
+    seal_to: str
+    intent: SignedIntent
+
+
+@dataclass(frozen=True, slots=True)
+class KeysGiven:
+    """Where the log holds that the keys were given, and the box that they are in."""
+
+    first: int
+    stop: int
+    keys: str
 
 
 async def _tag(
@@ -87,6 +105,13 @@ def post_evidence(visit: Here, body: Body, tag: Called) -> Response:
     order = visit.order(Evidence, body)
     receipt = attest(visit.installation, tag, order.statement.encode(), order.intent, visit.now)
     return visit.receipt(receipt, release_subject(tag))
+
+
+def post_keys(visit: Here, body: Body, tag: Called) -> Response:
+    """Give the data keys of a release's files, sealed; that it was done is recorded first."""
+    order = visit.order(KeysWanted, body)
+    receipt, keys = open_keys(visit.installation, tag, order.seal_to, order.intent, visit.now)
+    return answer(KeysGiven(receipt.first, receipt.stop, keys))
 
 
 def _record(visit: Visit, tag: Tag) -> Record:

@@ -64,13 +64,14 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What an installation is, by which rules it judges, and how far its log has come."""
+    """What an installation is, by which rules it judges, how far its log has come, how well its vault keeps keys."""
 
     environment: Name
     origin: str
     trust: Adopted
     policy: Adopted | None
     checkpoint: Head
+    vault: str
 
 
 def get_installation(visit: Here) -> Response:
@@ -79,7 +80,8 @@ def get_installation(visit: Here) -> Response:
     policy = Adopted(rules.policy, rules.policy_version) if rules.policy else None
     origin = visit.installation.trust().document.origin
     head = head_of(publish_checkpoint(visit.installation))
-    return answer(Overview(rules.environment, origin, Adopted(rules.trust, rules.trust_version), policy, head))
+    trust, vault = Adopted(rules.trust, rules.trust_version), visit.installation.vault.assurance
+    return answer(Overview(rules.environment, origin, trust, policy, head, vault))
 
 
 def get_trust(visit: Here) -> Response:
