@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from lockgate.app import adopt
 from lockgate.app.activate import activate
@@ -20,21 +21,27 @@ from lockgate.app.keep_blob import keep_blob
 from lockgate.app.ports import Receipt
 from lockgate.app.propose import propose
 from lockgate.app.publish_checkpoint import publish_checkpoint
+from lockgate.app.publish_updates import carried_rules, deny_list, publish_updates
 from lockgate.app.register import Submission, register
+from lockgate.app.revoke import revoke_key, revoke_release
 from lockgate.app.roll_back import roll_back
 from lockgate.app.shut_down import shut_down
+from lockgate.core.ceremony import draft, sign
 from lockgate.core.change import Change, Content, RuleChange, Ruling
 from lockgate.core.endpoint import State, nothing_at
 from lockgate.core.evidence import Provenance, TestRun, Verdict, provenance, subject_of, test_result
 from lockgate.core.intent import Intent, SignedIntent, sign_intent
 from lockgate.core.journal import STATES, Subject, change_subject, endpoint_subject, read_fact, release_subject, replay
+from lockgate.core.metadata import Carried
 from lockgate.core.passport import Admission, Passport, admit_passport
-from lockgate.core.policy import POLICY, Approvals, Evaluation, Lease, Policy, Rules
+from lockgate.core.policy import Approvals, Evaluation, Lease, Policy, Rules
 from lockgate.core.release import MANIFEST, Contract, Kind, Manifest, Part, Record, Release, Serve
+from lockgate.core.revocation import Revocations
 from lockgate.core.rights import Role
-from lockgate.core.trust import MANIFESTS, TRUST, Actor, Purpose, Root, Trust, TrustedSigner
-from lockgate.drivers.memory import Memory, MemoryBlobs, MemoryHeads, MemoryVault
+from lockgate.core.trust import MANIFESTS, Actor, Purpose, Root, Trust, TrustedSigner
+from lockgate.drivers.memory import Memory, MemoryBlobs, MemoryHeads, MemoryUpdates, MemoryVault
 from lockgate.drivers.postgres import Postgres
+from lockgate.drivers.tuf_folder import TufFolder
 from lockgate.formats import dsse, oms, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PrivateKey
@@ -72,7 +79,7 @@ def trust(environment: str = "prod") -> Trust:
         TrustedSigner(Name("ci-results"), Purpose.RESULT, (PROVENANCE, TEST_RESULT), key("results").public),
         *(
             TrustedSigner(Name(f"server-{purpose}"), purpose, (), key(f"{environment}-{purpose}").public)
-            for purpose in (Purpose.VSA, Purpose.LEASE, Purpose.CHECKPOINT)
+            for purpose in (Purpose.VSA, Purpose.LEASE, Purpose.CHECKPOINT, Purpose.UPDATES)
         ),
         TrustedSigner(Name("dev-export"), Purpose.EXPORT, ("dev",), key("dev-export").public),
     )
@@ -100,10 +107,31 @@ def policy(environment: str = "prod") -> Policy:
     return Policy(Name(environment), 1, expires, {f"{environment}/magika": rules()}, Approvals(2, Role.APPROVER))
 
 
+NOTHING_REVOKED = Revocations(Name("prod"), ())
+
+
 def agreed(document: object, payload_type: str, *signers: str) -> bytes:
     """Sign a trust or policy document with root keys."""
     names = signers or ("root1", "root2")
     return dsse.sign(plain.encode(document), payload_type, [key(name) for name in names]).encode()
+
+
+def carried(trust: Trust, policy: Policy | None, *signers: str, held: Carried | None = None) -> Carried:
+    """Hold a ceremony: root keys sign both documents and the metadata that carries them."""
+    ceremony = draft(trust, policy, held)
+    for name in signers or ("root1", "root2"):
+        ceremony, _ = sign(ceremony, key(name))
+    return ceremony.carried
+
+
+def host_home(folder: Path, server: str = "http://127.0.0.1:1", *, updates: Path | None = None) -> Path:
+    """Install a serving host: its key, and the root that it pins; it is fed by its server, or by a folder."""
+    (folder / "keys").mkdir(parents=True, exist_ok=True)
+    (folder / "keys" / "node.pem").write_bytes(key("host-1").pem)
+    fed = f'updates = "{updates}"\n' if updates else ""
+    (folder / "host.toml").write_text(f'node = "host-1"\nserver = "{server}"\n{fed}')
+    (folder / "root.json").write_bytes(plain.encode(trust().root))
+    return folder
 
 
 def file_digest(name: str, content: bytes) -> oms.FileDigest:
@@ -125,16 +153,14 @@ class World:
         self.memory = log or Memory(self.trust.origin)
         self.blobs, self.vault = MemoryBlobs(), MemoryVault()
         self.files: dict[Digest, bytes] = {}
-        keys = Keys(*(key(f"{environment}-{purpose}") for purpose in ("vsa", "lease", "export")))
+        keys = Keys(*(key(f"{environment}-{purpose}") for purpose in ("vsa", "lease", "export", "updates")))
         self.heads = MemoryHeads(self.trust.origin, key(f"{environment}-checkpoint"))
         log = self.memory
         self.installation = Installation(
-            Name(environment), log, log, log, log, self.blobs, keys, vault=self.vault, heads=self.heads, reads=log
-        )
-        adopt.found(self.installation, agreed(self.trust, TRUST), self.trust.root, self.now)
-        document = agreed(self.policy, POLICY)
-        said = self.say("ann", "policy.adopt", environment, after=Digest.of(plain.encode(self.policy)))
-        adopt.adopt_policy(self.installation, document, said, self.now)
+            Name(environment), log, log, log, log, self.blobs, keys,
+            updates=MemoryUpdates(), vault=self.vault, heads=self.heads, reads=log,
+        )  # fmt: skip
+        adopt.found(self.installation, carried(self.trust, self.policy), self.trust.root, self.now)
 
     def say(
         self,
@@ -266,10 +292,38 @@ class World:
         """Suspend the endpoint."""
         return shut_down(self.installation, PROD, self.say(who, "endpoint.suspend", PROD), self.now)
 
+    def revoke(self, what: str, who: str = "olivia", reason: str = "it leaks") -> Receipt:
+        """Revoke a release by its tag, or the key of somebody by their name."""
+        why = Digest.of(reason.encode())
+        if "@" in what:
+            record = self.record(what)
+            said = self.say(who, "release.revoke", what, before=record.release, after=why)
+            return revoke_release(self.installation, Tag.parse(what), reason, said, self.now)
+        revoked = key(what).public.key_id
+        said = self.say(who, "key.revoke", revoked, before=revoked, after=why)
+        return revoke_key(self.installation, revoked, reason, said, self.now)
+
+    def adopt(self, trust: Trust, policy: Policy | None, *signers: str, who: str = "ann") -> Receipt:
+        """Adopt the next rules, after a ceremony of `signers`."""
+        held, _ = carried_rules(self.installation)
+        signed = carried(trust, policy, *signers, held=held)
+        before = self.installation.rulebook().targets
+        said = self.say(
+            who, "rules.adopt", self.installation.environment, before=before, after=Digest.of(signed.targets)
+        )
+        return adopt.adopt_rules(self.installation, signed, said, self.now)
+
+    def feed(self, folder: Path, now: datetime | None = None) -> Path:
+        """Publish what hosts follow into a folder, as of the real clock: python-tuf reads no other."""
+        updates = TufFolder(folder)
+        publish_updates(replace(self.installation, updates=updates), now or datetime.now(UTC))
+        return folder
+
     def admit(self, passport: Passport | None = None) -> Admission:
         """Judge a passport as a serving host does, with trust and policy of its own."""
         found = passport or passport_for(self.installation, PROD)
-        return admit_passport(found, PROD, self.installation.trust(), self.installation.policy(), self.now)
+        held = self.installation
+        return admit_passport(found, PROD, held.written_trust(), held.policy(), deny_list(held), self.now)
 
     def endpoint(self) -> State:
         """Return what the world says of the endpoint."""

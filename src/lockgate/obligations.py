@@ -47,7 +47,7 @@ _ALL = (
     Obligation(
         "verified_loading", "3.1.2", "3.1.1 3.3.1", "3.1.3",
         "The serving host judges for itself and hands over exactly the bytes that it verified.", _GAP,
-        "revocations do not reach a host but through leases; what enters while running (adapters) has no way in yet",
+        "what enters while running (adapters) has no way in yet; a model server that runs is not judged anew by itself",
     ),
     Obligation(
         "provenance_record", "3.1.3", "3.1.3", "3.1.1",
@@ -109,7 +109,11 @@ _ALL = (
     Obligation("registered_checkpoints", "", "", "3.5.4", "Checkpoints of a training run are artifacts of their own."),
     Obligation("retirement_notice", "3.6.1", "", "", "Dependents are told, and heard, before a release retires."),
     Obligation("secure_erasure", "3.6.2", "3.5.1", "", "Erasing destroys the keys, is verified, and is certified."),
-    Obligation("retirement_revocation", "3.6.3", "3.5.2", "", "What retired is denied everywhere, for good."),
+    Obligation(
+        "retirement_revocation", "3.6.3", "3.5.2", "",
+        "What retired is denied everywhere, for good.", _GAP,
+        "releases and keys can be revoked; retiring them, with notice and erasure, is to come",
+    ),
     Obligation("emergency_retirement", "3.6.4", "3.3.4", "", "A critical flaw retires a release everywhere, in time."),
 )  # fmt: skip
 

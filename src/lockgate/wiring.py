@@ -2,14 +2,15 @@
 
     HOME/                0700
     ├── lockgate.toml    environment, origin, listen, hosts, tls_…, database_url, database_owner_url, blob_limit, vault,
-    │                    signer
-    ├── trust.json       the first trust document, adopted at the first start
-    ├── keys/            0700: vsa.pem lease.pem export.pem session (0600); checkpoint.pem is the signer's
+    │                    signer, updates_seconds
+    ├── ceremony/        the first trust document and policy as people signed them, adopted at the first start
+    ├── keys/            0700: vsa lease export tuf-online (.pem) session (0600); checkpoint.pem is the signer's
     │   │                NAME.uri instead of NAME.pem: a text that says where the key is (lockgate.keyring)
     │   └── vault/       0700: what encrypts the keys of the files, unless `vault` names a token
     ├── anchor.json      what the signer remembers, unless `signer` names one that lives elsewhere
     ├── signer.sock      where it is asked
     ├── blobs/           files by their digest, encrypted
+    ├── tuf/             what hosts follow: static files, served under /tuf/
     └── postgres/        a database of our own, unless database_url names another
 
 Every setting can be overridden by `LOCKGATE_` and its name. Nothing in a model directory configures anything.
@@ -23,7 +24,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,10 +32,10 @@ from lockgate.app import adopt
 from lockgate.app.installation import Installation, Keys
 from lockgate.app.ports import Vault
 from lockgate.core.journal import rulebook_subject
-from lockgate.core.trust import Trust
+from lockgate.core.metadata import LIFE, LIVES
 from lockgate.drivers.anchor_file import begin_memory, remembered
+from lockgate.drivers.ceremony_folder import read_ceremony
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
-from lockgate.formats import dsse, plain
 from lockgate.formats.keys import PrivateKey, PublicKey
 from lockgate.formats.names import Name
 from lockgate.formats.pkcs11_uri import Pkcs11Uri
@@ -42,7 +43,7 @@ from lockgate.keyring import server_key
 from lockgate.loader.tls import Tls
 from lockgate.tlog.note import NoteVerifier
 
-KEYS = ("vsa", "lease", "export")
+KEYS = ("vsa", "lease", "export", "tuf-online")
 LISTEN = "127.0.0.1:8420"
 
 _BLOB_LIMIT = 64 << 30
@@ -57,6 +58,7 @@ _NAMES = (
     "database_owner_url",
     "blob_limit",
     "vault",
+    "updates_seconds",
     "tls_certificate",
     "tls_key",
     "tls_clients",
@@ -78,6 +80,7 @@ class Settings:
     database_owner_url: str | None = field(default=None, repr=False)
     blob_limit: int = _BLOB_LIMIT
     vault: Pkcs11Uri | None = None
+    updates_seconds: int = int(LIFE.total_seconds())
     session_key: bytes = field(default=b"", repr=False)
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -90,6 +93,11 @@ class Settings:
         if self.tls_certificate is None and self.tls_key is None and self.tls_clients is None:
             return None
         return Tls(self.tls_certificate, self.tls_key, self.tls_clients)
+
+    @property
+    def updates_life(self) -> timedelta:
+        """How long hosts may believe what was published."""
+        return timedelta(seconds=self.updates_seconds)
 
 
 def create(
@@ -150,8 +158,9 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         _hosts(chosen.get("hosts", [])),
         _text(chosen, "database_url") if "database_url" in chosen else None,
         _text(chosen, "database_owner_url") if "database_owner_url" in chosen else None,
-        _count(chosen.get("blob_limit", _BLOB_LIMIT)),
+        _count(chosen, "blob_limit", _BLOB_LIMIT),
         Pkcs11Uri.parse(_text(chosen, "vault")) if "vault" in chosen else None,
+        _lasting(_count(chosen, "updates_seconds", int(LIFE.total_seconds()))),
         session_key,
         **{name: home / _text(chosen, name) for name in _PATHS if name in chosen},
     )
@@ -162,6 +171,7 @@ def open_installation(chosen: Settings) -> Installation:
     from lockgate.drivers.local_store import LocalStore
     from lockgate.drivers.postgres import Postgres, migrate
     from lockgate.drivers.signer_socket import SignerSocket
+    from lockgate.drivers.tuf_folder import TufFolder
 
     app_url, owner_url = _database(chosen)
     migrate(owner_url)
@@ -172,11 +182,12 @@ def open_installation(chosen: Settings) -> Installation:
         *(database, database, database, database),
         LocalStore(chosen.home / "blobs"),
         keys,
+        updates=TufFolder(chosen.home / "tuf"),
         vault=_vault(chosen),
         heads=SignerSocket(chosen.signer or chosen.home / "signer.sock"),
         reads=Postgres(app_url, chosen.origin, connections=_FOR_LEASES),
     )
-    _found(installation, chosen.home / "trust.json", chosen.origin)
+    _found(installation, chosen.home / "ceremony", chosen.origin)
     return installation
 
 
@@ -226,12 +237,12 @@ def _database(chosen: Settings) -> tuple[str, str]:
     return embedded.conninfo(APP), owner_url
 
 
-def _found(installation: Installation, path: Path, origin: str) -> None:
-    """Adopt the trust document that the founder put there, signed by the root that it names.
+def _found(installation: Installation, folder: Path, origin: str) -> None:
+    """Adopt the rules that the founders signed, by the root that they name.
 
     Not into a database that was emptied: the signer remembers what was in it.
     """
-    if installation.catalog.find(rulebook_subject(installation.environment)) is not None or not path.exists():
+    if installation.catalog.find(rulebook_subject(installation.environment)) is not None or not folder.exists():
         return
     try:
         installation.watch.look()
@@ -239,12 +250,12 @@ def _found(installation: Installation, path: Path, origin: str) -> None:
         if installation.watch.frozen:
             return  # which the server says at its doors
         raise
-    document = path.read_bytes()
-    claimed = plain.decode(Trust, dsse.parse(document).payload)
-    if claimed.origin != origin:
-        raise VerificationError(f"{path} is for the log {claimed.origin[:80]!a}, this installation keeps {origin}")
+    ceremony = read_ceremony(folder)
+    if ceremony.trust.origin != origin:
+        named = ceremony.trust.origin[:80]
+        raise VerificationError(f"{folder} is for the log {named!a}, this installation keeps {origin}")
     with suppress(ConflictError):  # another process has founded it
-        adopt.found(installation, document, claimed.root, datetime.now(UTC))
+        adopt.found(installation, ceremony.carried, ceremony.trust.root, datetime.now(UTC))
 
 
 def _write_once(path: Path, content: bytes) -> None:
@@ -302,7 +313,15 @@ def _hosts(found: object) -> tuple[str, ...]:
     return tuple(host.strip() for host in listed)
 
 
-def _count(found: object) -> int:
-    if not str(found).isdecimal():
-        raise VerificationError(f"setting blob_limit is a number of bytes, not {str(found)[:40]!a}")
-    return int(str(found))
+def _count(chosen: Mapping[str, object], name: str, default: int) -> int:
+    found = str(chosen.get(name, default))
+    if not (found.isascii() and found.isdecimal() and len(found) < 20):
+        raise VerificationError(f"setting {name} is a number, not {found[:40]!a}")
+    return int(found)
+
+
+def _lasting(seconds: int) -> int:
+    shortest, longest = (int(life.total_seconds()) for life in LIVES)
+    if not shortest <= seconds <= longest:
+        raise VerificationError(f"updates_seconds is {seconds}; updates stay fresh for {shortest} to {longest} seconds")
+    return seconds

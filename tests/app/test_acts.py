@@ -17,14 +17,13 @@ from lockgate.core.change import Content
 from lockgate.core.intent import Head, Intent, sign_intent
 from lockgate.core.journal import Denied, change_subject, read_fact
 from lockgate.core.lease import Request, Want, open_grant, sign_request
-from lockgate.core.policy import POLICY
 from lockgate.core.release import Release
 from lockgate.errors import DeniedError, UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
 from lockgate.tlog.checkpoint import Checkpoint, sign_checkpoint
-from tests.world import PROD, World, agreed, key, policy, rules
+from tests.world import PROD, World, key, policy, rules
 
 
 def opened(world: World) -> tuple[Release, int]:
@@ -220,11 +219,7 @@ def test_a_host_that_cannot_seal_serves_only_where_the_policy_lets_it(
 ) -> None:
     world = World()
     world.policy = replace(policy(), version=2, endpoints={str(PROD): replace(rules(), hand_over=wanted)})
-    before, after = world.installation.policy().digest, Digest.of(plain.encode(world.policy))
-    from lockgate.app.adopt import adopt_policy
-
-    said = world.say("ann", "policy.adopt", "prod", before=before, after=after)
-    adopt_policy(world.installation, agreed(world.policy, POLICY), said, world.now)
+    world.adopt(world.trust, world.policy)
     request = Request(Name("host-1"), "0123456789abcdef", (Want(PROD, world.serve().digest),), kept)
 
     document = grant_leases(world.installation, sign_request(request, key("host-1")), world.now)

@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from lockgate.cli.main import COMMANDS, main
+from lockgate.core.ceremony import Ceremony
 from lockgate.core.policy import POLICY
 from lockgate.core.trust import TRUST
+from lockgate.drivers.ceremony_folder import write_ceremony
 from lockgate.formats import dsse, plain
 from tests.rogue import Rogue, listening
-from tests.world import agreed, key, policy, trust
+from tests.world import World, agreed, carried, host_home, key, policy, trust
 
 WORDS = {3: "denied: ", 4: "not verified: ", 5: "conflict: ", 6: "unavailable: "}
 PATIENCE = 20  # seconds, of a machine that others use too
@@ -68,15 +70,6 @@ def rogue():
         yield server
 
 
-def write_host(home):
-    (home / "keys").mkdir(parents=True)
-    (home / "host.toml").write_text('node = "host-1"\nserver = "http://127.0.0.1:1"\n')
-    (home / "keys" / "node.pem").write_bytes(key("host-1").pem)
-    (home / "root.json").write_bytes(plain.encode(trust().root))
-    (home / "trust.json").write_bytes(agreed(trust(), TRUST))
-    (home / "policy.json").write_bytes(agreed(policy(), POLICY))
-
-
 RSA = rsa.generate_private_key(65537, 1024)
 
 
@@ -106,6 +99,7 @@ def write_junk(folder):
         "trust.json": agreed(trust(), TRUST),
         "policy.json": agreed(policy(), POLICY),
         "root.json": plain.encode(trust().root),
+        "trust.yaml": plain.encode(trust()),
     }.items():
         (folder / name).write_bytes(content)
     for name, content in {"checkpoint": b"junk\n", "tile/entries/000": b"junk"}.items():
@@ -113,6 +107,8 @@ def write_junk(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     (folder / "folder").mkdir()
+    write_ceremony(folder / "ceremony", Ceremony(carried(trust(), policy()), None))
+    World().feed(folder / "feed")
     (folder / "unreadable").write_bytes(b"")
 
 
@@ -131,10 +127,15 @@ FILE_TAKERS = {
     "verify": ("verify", "folder", "--signature", "FILE", "--public-key", "good.pem"),
     "verify --public-key": ("verify", "folder", "--signature", "envelope.json", "--public-key", "FILE"),
     "verify --root": ("verify", "folder", "--signature", "envelope.json", "--root", "FILE"),
-    "trust sign": ("trust", "sign", "FILE", "--key", "good.pem", "--output", "out"),
-    "policy sign": ("policy", "sign", "FILE", "--key", "good.pem", "--output", "out"),
+    "verify --pinned": (
+        "verify", "folder", "--signature", "text", "--trust", "feed", "--kind", "config", "--pinned", "FILE"
+    ),
+    "trust propose": ("trust", "propose", "FILE", "out"),
+    "trust propose --policy": ("trust", "propose", "trust.yaml", "out", "--policy", "FILE"),
+    "trust sign --key": ("trust", "sign", "ceremony", "--key", "FILE"),
+    "policy propose": ("policy", "propose", "FILE", "out", *WHO),
     "policy check": ("policy", "check", "FILE"),
-    "trust adopt": ("trust", "adopt", "FILE", *WHO),
+    "revoke": ("revoke", "FILE", "--reason", "lost", *WHO),
     "--key": ("release", "list", "--server", "http://127.0.0.1:1", "--as", "alice", "--key", "FILE"),
     "--key agent": ("release", "list", "--server", "http://127.0.0.1:1", "--as", "alice", "--key", "agent:FILE"),
     "release create": ("release", "create", "FILE", "--manifest-key", "good.pem", *WHO),
@@ -215,7 +216,7 @@ BAD_OUTPUTS = ("", "/", "text/x", "folder", "nowhere/x", "x" * 300)
 WRITERS = {
     "key create": ("key", "create", "OUT"),
     "sign": ("sign", "folder", "--key", "good.pem", "--signature", "OUT"),
-    "trust sign": ("trust", "sign", "trust.json", "--key", "good.pem", "--output", "OUT"),
+    "trust propose": ("trust", "propose", "trust.yaml", "OUT"),
     "release export": ("release", "export", TAG, "--output", "OUT", *WHO),
     "log export": ("log", "export", "OUT/x", *WHO),
     "log prove": ("log", "prove", "0", "--output", "OUT", *WHO),
@@ -234,7 +235,7 @@ def test_a_place_that_cannot_be_is_named_and_refused(say, here, rogue, name, mon
         place for place in BAD_OUTPUTS if name not in ("init", "signer") or place not in ("", "/")
     ]  # it would be made there
     cases = [[word.replace("OUT", place).replace(WHO[1], rogue.url) for word in WRITERS[name]] for place in places]
-    assert not troubles(say, cases, may_succeed=name in ("init", "signer", "key create"))
+    assert not troubles(say, cases, may_succeed=name in ("init", "signer", "key create", "trust propose"))
     assert not [path for path in here.iterdir() if path.name.startswith(".")], "a draft was left behind"
 
 
@@ -335,8 +336,10 @@ def test_an_instant_that_is_none_is_refused(say, here, at):
 HOSTS = {
     "host.toml": (b"", b"\xff", b"a = " + b"[" * 100_000, b"node = 1", b'node = "h"\nserver = 1', None),
     "root.json": (b"", b"{}", None),
-    "trust.json": (b"", b"{}", None),
-    "policy.json": (b"", b"{}", None),
+    "feed/timestamp.json": (b"", b"{}", b"\xff", None),
+    "feed/1.root.json": (b"", None),
+    "updates": (b"",),
+    "updates/deny.json": (b"", b"{}", None),
     "keys/node.pem": (b"", b"junk", None),
     "seen.json": (b"", b"{}", b'{"policy":1,"root":"x","size":1,"trust":1}', None),
 }
@@ -347,7 +350,8 @@ def test_a_serving_host_with_junk_at_home_does_not_start(say, here, name, monkey
     monkeypatch.setattr("lockgate.loader.namespace.enter_private_mounts", lambda: None)
     for content in HOSTS[name]:
         home = here / "home"
-        write_host(home)
+        host_home(home, updates=World().feed(home / "feed"))
+        (home / name).parent.mkdir(exist_ok=True)
         (home / name).unlink(missing_ok=True)
         if content is None:
             (home / name).mkdir()

@@ -15,7 +15,7 @@ from lockgate.errors import DeniedError
 from lockgate.formats import oms, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
-from tests.world import NOW, PROD, World, file_digest, key, policy, rules, sign_manifest, trust
+from tests.world import NOTHING_REVOKED, NOW, PROD, World, file_digest, key, policy, rules, sign_manifest, trust
 
 MINUTE, TICK = timedelta(minutes=1), timedelta(microseconds=1)
 REGISTERED, FINISHED, AT = NOW, NOW + MINUTE, NOW + 10 * MINUTE
@@ -108,10 +108,10 @@ def release():
     return release_of(submission()[2])
 
 
-def judged(case=None, *, endpoint=PROD, trusted=None, ruled=None, at=AT, **changes):
+def judged(case=None, *, endpoint=PROD, trusted=None, ruled=None, revoked=None, at=AT, **changes):
     """Judge the good case, or the given one, with what is changed about it."""
     case = replace(case or good(), **changes)
-    return judge(case, endpoint, agree(trusted or trust()), agree(ruled or policy()), at)
+    return judge(case, endpoint, agree(trusted or trust()), agree(ruled or policy()), revoked or NOTHING_REVOKED, at)
 
 
 def denied(reason, case=None, **changes):

@@ -18,7 +18,7 @@ from lockgate.tlog.note import NoteSigner
 from lockgate.tlog.proof import LogProof
 from lockgate.tlog.tiles import inclusion_proof
 from tests.core.dossiers import AT, MINUTE, NUMBER, REGISTERED, agree, good, judged, release, say
-from tests.world import PROD, key, policy, trust
+from tests.world import NOTHING_REVOKED, PROD, key, policy, trust
 
 HERE = {"registered": 3, "activated": 9, "rolled_back": 12}
 THEN = {"registered": REGISTERED, "activated": AT, "rolled_back": AT + 5 * MINUTE}
@@ -110,9 +110,11 @@ def recased(passport, **changes):
     return replace(passport, case=replace(passport.case, **changes))
 
 
-def admitted(passport, *, endpoint=PROD, trusted=None, ruled=None, now=NOW):
+def admitted(passport, *, endpoint=PROD, trusted=None, ruled=None, revoked=None, now=NOW):
     """Judge a passport as a host does."""
-    return admit_passport(passport, endpoint, agree(trusted or trust()), agree(ruled or policy()), now)
+    return admit_passport(
+        passport, endpoint, agree(trusted or trust()), agree(ruled or policy()), revoked or NOTHING_REVOKED, now
+    )
 
 
 def subject(text):

@@ -41,7 +41,7 @@ from tests.core.dossiers import (
     submission,
     trusting,
 )
-from tests.world import NOW, PROD, file_digest, key, policy, sign_manifest, trust
+from tests.world import NOTHING_REVOKED, NOW, PROD, file_digest, key, policy, sign_manifest, trust
 
 DAY = timedelta(days=1)
 KINDS = tuple(kind.value for kind in Kind)
@@ -62,7 +62,7 @@ def test_the_good_case_is_permitted_and_the_permit_says_why():
 def test_admitting_says_what_was_signed_by_whom():
     manifest, bundles, meant = submission()
 
-    admitted = admit(manifest, bundles, trust(), REGISTERED)
+    admitted = admit(manifest, bundles, trust(), NOTHING_REVOKED, REGISTERED)
 
     assert admitted.release.manifest == meant and admitted.release.digest == release().digest
     assert admitted.components["weights"].signed_by == key("components").public
@@ -242,7 +242,7 @@ def test_who_holds_an_authority_is_an_author_of_what_it_vouches_for(person):
     signer = leaf(root)
     held = TrustedSigner(Name("house-ca"), Purpose.COMPONENT, KINDS, root=root.pem.decode(), person=person)
     trusted = replace(trust(), signers=(*trust().signers, held))
-    admitted = admit(good().manifest, good().bundles, trusted, NOW)
+    admitted = admit(good().manifest, good().bundles, trusted, NOTHING_REVOKED, NOW)
     sealed = oms.seal([file_digest("a", b"a")], signer.signer, certificates=[signer.der])
     from lockgate.core.component import open_component
 
@@ -261,9 +261,9 @@ def test_a_certificate_is_judged_when_the_release_was_registered():
     held = TrustedSigner(Name("house-ca"), Purpose.COMPONENT, KINDS, root=root.pem.decode())
     trusted = replace(trust(), signers=(*trust().signers, held))
 
-    assert admit(manifest, {"weights": sealed}, trusted, NOW).components["weights"].chain is not None
+    assert admit(manifest, {"weights": sealed}, trusted, NOTHING_REVOKED, NOW).components["weights"].chain is not None
     with pytest.raises(VerificationError, match="component weights: "):
-        admit(manifest, {"weights": sealed}, trusted, NOW + timedelta(days=40))
+        admit(manifest, {"weights": sealed}, trusted, NOTHING_REVOKED, NOW + timedelta(days=40))
 
 
 OTHER_CONTENT = content_of(release(), endpoint=OTHER)
@@ -382,4 +382,4 @@ def test_a_release_is_judged_by_who_might_sign_when_it_was_registered_not_later(
 
 def test_admitting_raises_what_is_wrong_with_the_release():
     with pytest.raises(VerificationError, match="no key that is trusted"):
-        admit(good().manifest, good().bundles, trusting("ci-components", scope=KINDS), REGISTERED)
+        admit(good().manifest, good().bundles, trusting("ci-components", scope=KINDS), NOTHING_REVOKED, REGISTERED)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core import change, endpoint, release
+from lockgate.core import change, endpoint, release, revocation
 from lockgate.core.journal import (
     EVENT_TYPES,
     Denied,
@@ -21,6 +21,7 @@ from lockgate.core.journal import (
     read_fact,
     release_subject,
     replay,
+    revocation_subject,
     rulebook_subject,
     subject_of,
     write_fact,
@@ -53,6 +54,8 @@ EVENTS: list[Event] = [
     endpoint.Suspended(PROD, ALICE, A),
     TrustAdopted(PROD_NAME, 1, A, B),
     PolicyAdopted(PROD_NAME, 1, A, B),
+    revocation.ReleaseRevoked(TAG, A, (B,), "it leaks", ALICE, B),
+    revocation.KeyRevoked(PROD_NAME, A, "lost", ALICE, B),
     release.KeysOpened(TAG, A, ALICE, B),
     Denied("change.approve", "change/7", A),
 ]
@@ -107,8 +110,10 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[13], endpoint_subject(PROD)),
         (EVENTS[14], rulebook_subject(PROD_NAME)),
         (EVENTS[15], rulebook_subject(PROD_NAME)),
-        (EVENTS[16], release_subject(TAG)),
-        (EVENTS[17], Subject("denied", "change/7")),
+        (EVENTS[16], revocation_subject(A)),
+        (EVENTS[17], rulebook_subject(PROD_NAME)),
+        (EVENTS[18], release_subject(TAG)),
+        (EVENTS[19], Subject("denied", "change/7")),
     ],
 )
 def test_every_event_is_about_one_object(event, subject):
@@ -148,6 +153,7 @@ FIRST = (
     endpoint.Activated,
     endpoint.Suspended,
     TrustAdopted,
+    revocation.ReleaseRevoked,
     Denied,
 )
 
@@ -169,6 +175,8 @@ def told():
     world.now += timedelta(hours=1)
     world.roll_back()
     world.shut_down()
+    world.revoke("magika@1.1.0")
+    world.revoke("ci")
     return world
 
 

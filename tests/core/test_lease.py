@@ -23,7 +23,7 @@ from lockgate.formats import canonical, dsse, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
 from tests.core.dossiers import TICK, trusting
-from tests.world import NOW, PROD, key, rules, trust
+from tests.world import NOTHING_REVOKED, NOW, PROD, key, rules, trust
 
 A, B = Digest.of(b"a"), Digest.of(b"b")
 OTHER = Endpoint.parse("prod/other")
@@ -48,7 +48,7 @@ def found(_node):
 
 
 def test_what_should_serve_is_granted_for_as_long_as_the_policy_says():
-    assert answer(REQUESTED, {PROD: SERVING}, RULES) == GIVEN
+    assert answer(REQUESTED, {PROD: SERVING}, RULES, NOTHING_REVOKED) == GIVEN
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_should_serve_is_granted_for_as_long_as_the_policy_says():
     ],
 )
 def test_everything_else_is_refused(want, states, ruled, reason):
-    given = answer(replace(REQUESTED, wants=(want,)), states, ruled)
+    given = answer(replace(REQUESTED, wants=(want,)), states, ruled, NOTHING_REVOKED)
 
     (refused,) = given.refused
     assert given.granted == () and (given.node, given.nonce) == (HOST, NONCE)
@@ -74,7 +74,7 @@ def test_everything_else_is_refused(want, states, ruled, reason):
 def test_each_wish_is_answered_by_itself():
     wants = (Want(PROD, B), Want(PROD, A), Want(OTHER, A))
 
-    given = answer(replace(REQUESTED, wants=wants), {PROD: SERVING}, RULES)
+    given = answer(replace(REQUESTED, wants=wants), {PROD: SERVING}, RULES, NOTHING_REVOKED)
 
     assert given.granted == (GRANTED,) and [one.endpoint for one in given.refused] == [PROD, OTHER]
 

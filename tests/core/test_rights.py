@@ -22,8 +22,9 @@ TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights
     "endpoint.roll-back": {"operator", "security-authority"},
     "endpoint.suspend": {"operator", "security-authority", "admin"},
     "rules.propose": {"admin", "security-authority"},
-    "trust.adopt": {"admin"},
-    "policy.adopt": {"admin"},
+    "release.revoke": {"security-authority", "admin"},
+    "key.revoke": {"security-authority", "admin"},
+    "rules.adopt": {"admin"},
     "lease.ask": {"agent"},
 }
 

@@ -12,7 +12,7 @@ from lockgate.core.rights import Role
 from lockgate.errors import DeniedError
 from lockgate.formats.names import Endpoint
 from tests.core.dossiers import AT, FINISHED, agree, dossier, evidence, good, judged, ruling, run
-from tests.world import PROD, key, policy, trust
+from tests.world import NOTHING_REVOKED, PROD, key, policy, trust
 
 SIGNED = f"key {key('components').public.key_id.hex[:16]}…"
 GROUNDS = (
@@ -27,7 +27,7 @@ GROUNDS = (
 
 
 def weighed(case=None, *, ruled=None, endpoint=PROD):
-    return weigh(case or good(), endpoint, agree(trust()), ruled or policy(), AT)
+    return weigh(case or good(), endpoint, agree(trust()), ruled or policy(), NOTHING_REVOKED, AT)
 
 
 def test_a_good_case_has_every_ground_and_no_reason():

@@ -8,16 +8,13 @@ from pathlib import Path
 
 import uvicorn
 
-from lockgate.core.policy import POLICY
 from lockgate.core.release import Serve
-from lockgate.core.trust import TRUST
-from lockgate.formats import plain
 from lockgate.formats.names import Name
 from lockgate.loader.host import open_host
 from lockgate.loader.tls import server_context
 from lockgate.server.asgi import build, config
 from lockgate.wiring import Settings
-from tests.world import World, agreed, key
+from tests.world import World, host_home
 
 STAYS = """
 import signal, time
@@ -51,14 +48,7 @@ class Company:
 
     def home(self, url):
         """Install a serving host that speaks to `url`."""
-        home = self.path / "host"
-        (home / "keys").mkdir(parents=True, exist_ok=True)
-        (home / "host.toml").write_text(f'node = "host-1"\nserver = "{url}"\n')
-        (home / "keys" / "node.pem").write_bytes(key("host-1").pem)
-        (home / "root.json").write_bytes(plain.encode(self.world.trust.root))
-        (home / "trust.json").write_bytes(agreed(self.world.trust, TRUST))
-        (home / "policy.json").write_bytes(agreed(self.world.policy, POLICY))
-        return home
+        return host_home(self.path / "host", url)
 
     def host(self, url):
         return open_host(self.home(url), datetime.now(UTC))

@@ -13,6 +13,7 @@ from lockgate.drivers.local_store import LocalStore
 from lockgate.drivers.local_vault import LocalVault
 from lockgate.drivers.memory import MemoryHeads
 from lockgate.drivers.postgres import Postgres
+from lockgate.drivers.tuf_folder import TufFolder
 from lockgate.errors import UnavailableError
 from lockgate.formats.names import Name
 from lockgate.loader.connection import Connection
@@ -20,7 +21,7 @@ from lockgate.server.asgi import build
 from lockgate.wiring import Settings
 from tests.world import key, trust
 
-PURPOSES = ("vsa", "lease", "export")
+PURPOSES = ("vsa", "lease", "export", "updates")
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["lockgate.server.asgi", "lockgate.drivers.postgres", "tests.world"])
 
@@ -32,8 +33,9 @@ def serve(conninfo, port, blobs):
     store = LocalStore(Path(blobs))
     vault = LocalVault(Path(blobs).parent / "vault")
     heads = MemoryHeads(trust().origin, key("prod-checkpoint"))
-    log = postgres
-    installation = Installation(Name("prod"), log, log, log, log, store, keys, vault=vault, heads=heads, reads=log)
+    log, updates = postgres, TufFolder(Path(blobs).with_name("tuf"))
+    more = {"vault": vault, "heads": heads, "reads": log, "updates": updates}
+    installation = Installation(Name("prod"), log, log, log, log, store, keys, **more)
     settings = Settings(Path(blobs), Name("prod"), trust().origin, session_key=b"k" * 32)
     uvicorn.run(build(installation, settings), host="127.0.0.1", port=port, log_level="critical")
 

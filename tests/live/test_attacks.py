@@ -24,13 +24,14 @@ from lockgate.formats import canonical, dsse, plain
 from lockgate.formats.names import Name
 from lockgate.loader.connection import MAX_ANSWER, Connection
 from lockgate.loader.hand_over import Handed
+from lockgate.loader.host import open_host
 from lockgate.loader.lease_clock import Held
 from lockgate.loader.opening import ask_lease, connect, installed_distributions, judge_endpoint, open_release
 from lockgate.loader.run import Ended, command_line, serve_release
 from tests.live.company import ENDS, Company, serving
 from tests.live.test_server import found_installation, running
 from tests.rogue import Rogue, listening
-from tests.world import PROD, key
+from tests.world import PROD, host_home, key
 
 
 @pytest.fixture
@@ -283,7 +284,8 @@ def test_what_a_host_has_judged_by_is_not_forgotten_by_one_with_older_documents(
 
 
 def test_two_at_one_home_learn_of_log_heads_one_after_the_other(company):
-    host = company.host("http://127.0.0.1:1")
+    home = host_home(company.path / "host", updates=company.world.feed(company.path / "feed"))
+    host = open_host(home, datetime.now(UTC))
     order = []
 
     def learn(name, seconds):

@@ -13,21 +13,21 @@ import psycopg
 import pytest
 import urllib3
 
+from lockgate.core.ceremony import Ceremony
 from lockgate.core.lease import Request, Want, open_grant, sign_request
-from lockgate.core.policy import POLICY
-from lockgate.core.trust import TRUST, Purpose, TrustedSigner
+from lockgate.core.trust import Purpose, TrustedSigner
 from lockgate.drivers.anchor_file import begin_memory
+from lockgate.drivers.ceremony_folder import write_ceremony
 from lockgate.drivers.embedded_postgres import OWNER, EmbeddedPostgres
 from lockgate.errors import UnavailableError
-from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from lockgate.keyring import server_key
 from lockgate.tlog.merkle import CompactRange, Hash
 from lockgate.wiring import create
-from tests.live.test_server import found_installation, running, speak
+from tests.live.test_server import found_installation, publish_policy, running, speak
 from tests.live.test_signer import running as signer_running
-from tests.world import PROD, agreed, key, policy, trust
+from tests.world import PROD, carried, key, policy, trust
 
 POOL = urllib3.PoolManager(retries=False, timeout=10)
 RELEASE = Digest.of(b"release")
@@ -61,10 +61,7 @@ def site(tmp_path):
 
 
 def adopt_policy(url):
-    wanted = replace(policy(), expires=datetime.now(UTC) + timedelta(days=1))
-    ann = speak(url, "ann")
-    intent = ann.intend("policy.adopt", "prod", after=Digest.of(plain.encode(wanted)))
-    ann.act("/api/v1/policy", intent, document=agreed(wanted, POLICY).decode())
+    publish_policy(url, replace(policy(), expires=datetime.now(UTC) + timedelta(days=1)))
 
 
 def ask(url, trust):
@@ -191,14 +188,13 @@ def test_a_signer_of_another_user_is_named_by_its_socket(tmp_path):
     public |= create(home, Name("prod"), "prod.example/changes", where / "signer.sock")
     assert not (home / "keys" / "checkpoint.pem").exists()
     held = trust()
+    made = {Purpose.VSA: "vsa", Purpose.LEASE: "lease", Purpose.CHECKPOINT: "checkpoint", Purpose.UPDATES: "tuf-online"}
     signers = tuple(
-        TrustedSigner(one.name, one.purpose, one.scope, public[one.purpose.value])
-        if one.purpose in (Purpose.VSA, Purpose.LEASE, Purpose.CHECKPOINT)
-        else one
+        TrustedSigner(one.name, one.purpose, one.scope, public[made[one.purpose]]) if one.purpose in made else one
         for one in held.signers
     )
     document = replace(held, signers=signers, expires=datetime.now(UTC) + timedelta(days=1))
-    (home / "trust.json").write_bytes(agreed(document, TRUST))
+    write_ceremony(home / "ceremony", Ceremony(carried(document, None), None))
 
     with signer_running(where), running(home) as (url, _):
         adopt_policy(url)

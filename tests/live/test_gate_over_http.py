@@ -8,9 +8,7 @@ import pytest
 
 from lockgate.cli.following import export, verified
 from lockgate.core.change import Content
-from lockgate.core.policy import POLICY
 from lockgate.core.release import Release
-from lockgate.core.trust import TRUST
 from lockgate.drivers.postgres import Postgres
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
@@ -20,7 +18,7 @@ from lockgate.loader.host import open_host
 from lockgate.loader.opening import ask_lease, connect, judge_endpoint, open_release
 from tests.contracts.cluster import run
 from tests.live.serving import free_port, speak, start
-from tests.world import PROD, World, agreed, key, trust
+from tests.world import PROD, World, host_home, key, trust
 
 AT = f"/api/v1/endpoints/{PROD}"
 
@@ -42,15 +40,8 @@ class Site:
         self.server = start(conninfo, self.port, self.folder / "blobs")
 
     def make_host(self):
-        """Install a serving host: its key, its pinned root, and the rules it was given."""
-        home = self.folder / "host-1"
-        (home / "keys").mkdir(parents=True)
-        (home / "keys" / "node.pem").write_bytes(key("host-1").pem)
-        (home / "host.toml").write_text(f'node = "host-1"\nserver = "http://127.0.0.1:{self.port}"\n')
-        (home / "root.json").write_bytes(plain.encode(self.world.trust.root))
-        (home / "trust.json").write_bytes(agreed(self.world.trust, TRUST))
-        (home / "policy.json").write_bytes(agreed(self.world.policy, POLICY))
-        return home
+        """Install a serving host: its key and its pinned root."""
+        return host_home(self.folder / "host-1", f"http://127.0.0.1:{self.port}")
 
     def host(self):
         """Open the host, as each program that runs there does, and connect it."""

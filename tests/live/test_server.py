@@ -13,14 +13,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import urllib3
 
+from lockgate.core.ceremony import Ceremony
 from lockgate.core.endpoint import State
 from lockgate.core.intent import Intent, sign_intent
 from lockgate.core.journal import endpoint_subject, replay
-from lockgate.core.policy import POLICY
-from lockgate.core.trust import TRUST, Purpose
+from lockgate.core.metadata import Carried
+from lockgate.core.trust import Purpose, Trust
+from lockgate.drivers.ceremony_folder import write_ceremony
 from lockgate.drivers.embedded_postgres import EmbeddedPostgres
 from lockgate.errors import DeniedError, UnavailableError
-from lockgate.formats import plain
+from lockgate.formats import dsse, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from lockgate.formats.segments import encrypted_size
@@ -28,7 +30,7 @@ from lockgate.loader.connection import Connection
 from lockgate.tlog.checkpoint import open_checkpoint
 from lockgate.tlog.note import NoteVerifier
 from lockgate.wiring import create
-from tests.world import PROD, agreed, key, policy, trust
+from tests.world import PROD, carried, key, policy, trust
 
 SERVE = "import sys, pathlib; from lockgate.server.asgi import serve; serve(pathlib.Path(sys.argv[1]))"
 
@@ -43,14 +45,13 @@ def found_installation(home):
     """Make an installation whose trust document names the keys that it has just made."""
     public = create(home, Name("prod"), "prod.example/changes")
     held = trust()
+    made = {Purpose.VSA: "vsa", Purpose.LEASE: "lease", Purpose.CHECKPOINT: "checkpoint", Purpose.UPDATES: "tuf-online"}
     renewed = tuple(
-        replace(signer, key=public[signer.purpose.value])
-        if signer.purpose in (Purpose.VSA, Purpose.LEASE, Purpose.CHECKPOINT)
-        else signer
+        replace(signer, key=public[made[signer.purpose]]) if signer.purpose in made else signer
         for signer in held.signers
     )
     document = replace(held, signers=renewed, expires=datetime.now(UTC) + timedelta(days=1))
-    (home / "trust.json").write_bytes(agreed(document, TRUST))
+    write_ceremony(home / "ceremony", Ceremony(carried(document, None), None))
     return document
 
 
@@ -95,6 +96,19 @@ def founded(tmp_path_factory):
     assert not (home / "postgres" / "data" / "postmaster.pid").exists(), "the database was left running"
 
 
+def publish_policy(url, wanted):
+    """Hold a ceremony for a policy, and publish what was signed."""
+    ann = speak(url, "ann")
+    held, before = ann.get("/api/v1/rules"), ann.get("/api/v1/installation")["rules"]
+    policy_held = held["policy"].encode() if held["policy"] else None
+    was = Carried(held["trust"].encode(), policy_held, held["root"].encode(), held["targets"].encode())
+    trusted = plain.decode(Trust, dsse.parse(was.trust).payload)
+    signed = carried(trusted, wanted, held=was)
+    intent = ann.intend("rules.adopt", "prod", before=Digest.parse(before), after=Digest.of(signed.targets))
+    documents = {name: getattr(signed, name).decode() for name in ("trust", "policy", "root", "targets")}
+    return ann.act("/api/v1/rules", intent, documents=documents)
+
+
 def test_a_new_installation_adopts_its_trust_and_a_policy(founded):
     url, _, document = founded
     ann = speak(url, "ann")
@@ -104,10 +118,10 @@ def test_a_new_installation_adopts_its_trust_and_a_policy(founded):
 
     wanted = replace(policy(), expires=datetime.now(UTC) + timedelta(days=1))
     digest = Digest.of(plain.encode(wanted))
-    intent = ann.intend("policy.adopt", "prod", after=digest)
-    receipt = ann.act("/api/v1/policy", intent, document=agreed(wanted, POLICY).decode())
+    receipt = publish_policy(url, wanted)
 
     assert (receipt["first"], receipt["stop"]) == (1, 2)
+    assert receipt["published"]
     assert ann.get("/api/v1/installation")["policy"] == {"digest": str(digest), "version": 1}
 
 

@@ -5,13 +5,10 @@ from dataclasses import replace
 import pytest
 
 from lockgate.app.issue_passport import passport_for
-from lockgate.core.policy import POLICY
-from lockgate.core.trust import TRUST
 from lockgate.errors import VerificationError
-from lockgate.formats import plain
 from lockgate.loader.host import open_host
 from lockgate.tlog.tiles import TilePath
-from tests.world import NOW, PROD, World, agreed, key
+from tests.world import NOW, PROD, World, host_home
 
 
 class Tiles:
@@ -27,13 +24,7 @@ class Tiles:
 
 @pytest.fixture
 def home(tmp_path, world):
-    (tmp_path / "keys").mkdir()
-    (tmp_path / "keys" / "node.pem").write_bytes(key("host-1").pem)
-    (tmp_path / "host.toml").write_text('node = "host-1"\nserver = "http://127.0.0.1:1"\n')
-    (tmp_path / "root.json").write_bytes(plain.encode(world.trust.root))
-    (tmp_path / "trust.json").write_bytes(agreed(world.trust, TRUST))
-    (tmp_path / "policy.json").write_bytes(agreed(world.policy, POLICY))
-    return tmp_path
+    return host_home(tmp_path, updates=world.feed(tmp_path / "feed"))
 
 
 def seen(home, world, admission):

@@ -7,11 +7,11 @@ import pytest
 
 from lockgate.app.register import Submission, register
 from lockgate.core.release import Part
-from lockgate.core.trust import MANIFESTS, TRUST
+from lockgate.core.trust import MANIFESTS
 from lockgate.errors import VerificationError
 from lockgate.formats import oms, plain
 from lockgate.formats.digest import Digest
-from tests.world import World, agreed, file_digest, key, sign_manifest, trust
+from tests.world import World, file_digest, key, sign_manifest, trust
 
 
 def submit(world, submitted, manifest):
@@ -31,12 +31,7 @@ def weights_by(world, signer):
 def trust_signer(world, **changes):
     """Adopt a trust document in which the signer of components is another than before."""
     signers = tuple(replace(one, **changes) if str(one.name) == "ci-components" else one for one in trust().signers)
-    document = replace(trust(), version=2, signers=signers)
-    before, after = (Digest.of(plain.encode(one)) for one in (trust(), document))
-    from lockgate.app.adopt import adopt_trust
-
-    said = world.say("ann", "trust.adopt", "prod", before=before, after=after)
-    adopt_trust(world.installation, agreed(document, TRUST), said, world.now)
+    world.adopt(replace(trust(), version=2, signers=signers), world.policy)
 
 
 def test_a_release_whose_components_are_all_signed_is_registered(world: World) -> None:

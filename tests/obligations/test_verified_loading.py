@@ -15,7 +15,7 @@ from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
-from tests.world import PROD, World, key
+from tests.world import NOTHING_REVOKED, PROD, World, key
 
 
 def asked(release: Release, node: str = "host-1", nonce: str = "0123456789abcdef") -> Request:
@@ -47,6 +47,7 @@ def test_a_host_does_not_take_the_servers_word_for_whom_to_trust(world: World) -
             PROD,
             Agreed(mine, Digest.of(plain.encode(mine))),
             world.installation.policy(),
+            NOTHING_REVOKED,
             world.now,
         )
 
@@ -65,7 +66,7 @@ def test_a_passport_opens_no_other_endpoint(world: World) -> None:
     trust, policy = world.installation.trust(), world.installation.policy()
 
     with pytest.raises(DeniedError, match="does not name prod/other"):
-        admit_passport(passport, Endpoint.parse("prod/other"), trust, policy, world.now)
+        admit_passport(passport, Endpoint.parse("prod/other"), trust, policy, NOTHING_REVOKED, world.now)
 
 
 def test_parts_of_two_passports_make_none(world: World) -> None:

@@ -72,6 +72,7 @@ class Served:
             vault=made.vault,
             heads=made.heads,
             reads=port,
+            updates=made.updates,
         )
         self.settings = Settings(Path("none"), Name("prod"), "prod.example", session_key=bytes(range(32)), **settings)
         self.app = build(self.installation, self.settings, clock=lambda: self.world.now)

@@ -20,8 +20,9 @@ WHO = {
     "endpoint.roll-back": "dave",
     "endpoint.suspend": "olivia",
     "rules.propose": "ann",
-    "trust.adopt": "ann",
-    "policy.adopt": "ann",
+    "rules.adopt": "ann",
+    "release.revoke": "olivia",
+    "key.revoke": "olivia",
     "lease.ask": "host-1",
 }
 MARK = "marker-that-must-not-come-back"
@@ -70,7 +71,7 @@ SPOILT = {  # one member of a good intent at a time
 
 def path_of(door):
     path = door.path.replace("{environment}", "prod").replace("{name}", "magika").replace("{version}", "1.0.0")
-    return path.replace("{number}", "2")
+    return path.replace("{number}", "2").replace("{keyid}", f"sha256:{0:064}")
 
 
 def check_refused(answer, *, statuses=range(400, 500)):

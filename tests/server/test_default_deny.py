@@ -9,7 +9,7 @@ from lockgate.server.default_deny import PUBLIC, is_public
 from lockgate.server.doors import DOORS
 from tests.server.served import API, Served
 
-PUBLIC_ROUTES = {*PUBLIC, ("GET", "/log/tile/{path}")}
+PUBLIC_ROUTES = {*PUBLIC, ("GET", "/log/tile/{path}"), ("GET", "/tuf/{path}")}
 
 
 def routes():
@@ -23,7 +23,7 @@ def routes():
 
 def filled(path):
     values = {"name": "magika", "environment": "prod", "version": "1.0.0", "digest": "sha256:" + "0" * 64}
-    values["path"] = "0/000.p/1"
+    values |= {"path": "0/000.p/1", "keyid": "sha256:" + "0" * 64}
     return re.sub(r"{(\w+)(?::path)?}", lambda found: values.get(found[1], "0"), path)
 
 

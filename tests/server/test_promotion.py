@@ -17,7 +17,7 @@ from lockgate.formats.segments import encrypted_size
 from lockgate.tlog.note import NoteVerifier
 from lockgate.tlog.proof import LogProof
 from tests.server.served import API
-from tests.world import PROD, key
+from tests.world import NOTHING_REVOKED, PROD, key
 
 WEIGHTS = b"weights 1.0.0"
 
@@ -108,7 +108,9 @@ def test_a_release_goes_all_the_way_and_a_host_decides_again(served):
     assert served.get("ann", f"documents/{described['state']['content']}").content == plain.encode(described["content"])
 
     passport = parse_passport(served.get("host-1", "endpoints/prod/magika/passport").content)
-    admission = admit_passport(passport, PROD, world.installation.trust(), world.installation.policy(), world.now)
+    admission = admit_passport(
+        passport, PROD, world.installation.trust(), world.installation.policy(), NOTHING_REVOKED, world.now
+    )
 
     assert admission.permit.release.digest == digest
     assert lease(served, digest).granted[0].seconds == 30

@@ -30,4 +30,4 @@ def test_every_role_and_every_act_of_the_table_is_asked():
     acts = {door.act for door in SHUT} | {"session.open"}
 
     assert {role for roles in PEOPLE.values() for role in roles} >= set(Role) - {Role.VIEWER}
-    assert acts == set(RIGHTS) - {"release.revoke"}  # revocation comes later
+    assert acts == set(RIGHTS)

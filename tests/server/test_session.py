@@ -4,15 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from lockgate.app import adopt
-from lockgate.core.trust import TRUST
 from lockgate.errors import VerificationError
 from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from lockgate.server.session import FRESH, LIFETIME, Sessions
 from tests.server.served import API, Served
-from tests.world import agreed, key
+from tests.world import key
 
 TRUST_PATH = f"{API}/trust"
 
@@ -30,9 +28,7 @@ def adopt_next(served, **changes):
     world = served.world
     held = world.trust
     world.trust = replace(held, version=held.version + 1, **changes)
-    before, after = (Digest.of(plain.encode(document)) for document in (held, world.trust))
-    said = world.say("ann", "trust.adopt", "prod", before=before, after=after)
-    adopt.adopt_trust(world.installation, agreed(world.trust, TRUST), said, world.now)
+    world.adopt(world.trust, world.policy)
 
 
 def test_a_session_says_who_and_for_how_long(served):

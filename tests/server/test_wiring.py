@@ -29,7 +29,7 @@ def test_an_installation_is_made_private_and_its_keys_work(tmp_path):
         [*(f"{n}.pem" for n in (*KEYS, "checkpoint")), "session"]
     )
     assert mode(home / "anchor.json") == 0o600
-    assert len({str(key) for key in public.values()}) == 4
+    assert len({str(key) for key in public.values()}) == 5
     for name, key in public.items():
         assert key.algorithm == "ed25519"
         assert PrivateKey.from_pem((home / "keys" / f"{name}.pem").read_bytes()).public == key
@@ -111,8 +111,11 @@ def test_keys_of_the_store_lie_in_files_or_in_the_token_that_was_named(tmp_path)
     [
         ('surprise = "x"', "unknown setting 'surprise'"),
         ("listen = 5", "listen is not text"),
-        ("blob_limit = -1", "number of bytes"),
-        ('blob_limit = "all"', "number of bytes"),
+        ("blob_limit = -1", "blob_limit is a number"),
+        ('blob_limit = "all"', "blob_limit is a number"),
+        ("updates_seconds = 9", "updates stay fresh for"),
+        ("updates_seconds = 99999999999999", "updates stay fresh for"),
+        ("updates_seconds = 2592001", "updates stay fresh for"),
         ("database_url = 5", "database_url is not text"),
         ("vault = 5", "vault is not text"),
         ('vault = "/dev/tpm0"', "not a PKCS#11 URI"),

@@ -53,7 +53,8 @@ def _judged(installation: Installation, change: Change, now: datetime, tx: Trans
     policy = installation.policy(tx)
     check_policy(content, policy.digest)
     dossier = dossier_of(content, change, tx)
-    return content, judge(dossier, content.endpoint, installation.trust(tx), policy, now)
+    revoked = installation.revocations([content.release], tx)
+    return content, judge(dossier, content.endpoint, installation.written_trust(tx), policy, revoked, now)
 
 
 def dossier_of(content: Content, change: Change | None, tx: Transaction) -> Dossier:

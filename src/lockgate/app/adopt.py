@@ -1,75 +1,107 @@
-"""Which rules does the installation judge by? Those that a threshold of offline keys signed, version after version."""
+"""Which rules does the installation judge by? Those that a threshold of offline keys signed, version after version.
 
+Trust, policy and the metadata that carries them come together and are adopted together, or not at all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
 from lockgate.core.intent import SignedIntent, check_intent
-from lockgate.core.journal import Rulebook, rulebook_subject
-from lockgate.core.policy import POLICY, Policy, PolicyAdopted, open_policy
-from lockgate.core.trust import Agreed, Root, Trust, TrustAdopted, open_agreed, open_trust
-from lockgate.errors import ConflictError, DeniedError, VerificationError
+from lockgate.core.journal import Event, Rulebook, rulebook_subject
+from lockgate.core.metadata import Carried, check_carried
+from lockgate.core.policy import Policy, PolicyAdopted, open_policy
+from lockgate.core.trust import Agreed, Purpose, Root, Trust, TrustAdopted, open_trust
+from lockgate.errors import ConflictError, DeniedError
 from lockgate.formats.digest import Digest
 
 
-def found(installation: Installation, document: bytes, root: Root, now: datetime) -> Receipt:
-    """Adopt the first trust document of a new installation, signed by the root that its founder names."""
-    trust = open_trust(document, root, now)
-    _check_environment(installation, trust.document.environment, trust.document.version, 0)
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Documents whose signatures were verified, and the metadata that follows from them."""
+
+    carried: Carried
+    trust: Agreed[Trust]
+    policy: Agreed[Policy] | None
+
+
+def open_rules(carried: Carried, root: Root, now: datetime) -> Rules:
+    """Verify what a ceremony made: signed by a threshold of `root`, and by that of the root that it names."""
+    trust = open_trust(carried.trust, root, now)
+    policy = open_policy(carried.policy, trust.document.root, now) if carried.policy is not None else None
+    check_carried(carried, trust.document, policy.document if policy else None, root)
+    return Rules(carried, trust, policy)
+
+
+def found(installation: Installation, carried: Carried, root: Root, now: datetime) -> Receipt:
+    """Adopt the first rules of a new installation, signed by the root that its founder names."""
+    rules = open_rules(carried, root, now)
     with installation.ledger.transaction() as tx:
         if tx.load(rulebook_subject(installation.environment)) is not None:
             raise ConflictError(f"{installation.environment} has a trust document already")
-        return tx.append([_adopted(trust, tx.keep(document))], actor="founder", key=Digest.of(document), at=now)
+        events = _events(installation, rules, None, tx)
+        return tx.append(events, actor="founder", key=Digest.of(carried.trust), at=now)
 
 
-def adopt_trust(installation: Installation, document: bytes, signed: SignedIntent, now: datetime) -> Receipt:
-    """Adopt the next trust document, signed by the threshold of the one in force."""
-    if done := installation.done(signed, "trust.adopt"):
+def adopt_rules(installation: Installation, carried: Carried, signed: SignedIntent, now: datetime) -> Receipt:
+    """Adopt the next trust document, the next policy, or both, signed by the threshold of the root in force."""
+    if done := installation.done(signed, "rules.adopt"):
         return done
     with installation.ledger.transaction() as tx:
-        said = installation.hear(signed, "trust.adopt", now, tx)
-        held = installation.trust(tx)
-        trust = open_trust(document, held.document.root, now)
-        check_intent(said, "trust.adopt", installation.environment, before=held.digest, after=trust.digest)
-        _check_environment(installation, trust.document.environment, trust.document.version, held.document.version)
-        _check_continuity(installation, held.document, trust.document, tx)
-        event = _adopted(trust, tx.keep(document))
-        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+        said = installation.hear(signed, "rules.adopt", now, tx)
+        held = installation.rulebook(tx)
+        trust = installation.written_trust(tx)
+        rules = open_rules(carried, trust.document.root, now)
+        after = Digest.of(carried.targets)
+        check_intent(said, "rules.adopt", installation.environment, before=held.targets, after=after)
+        _check_continuity(trust.document, rules, held)
+        events = _events(installation, rules, held, tx)
+        return tx.append(events, actor=str(said.actor.name), key=signed.intent.digest, at=now)
 
 
-def adopt_policy(installation: Installation, document: bytes, signed: SignedIntent, now: datetime) -> Receipt:
-    """Adopt the next policy, signed by the threshold of the trust document in force."""
-    if done := installation.done(signed, "policy.adopt"):
-        return done
-    with installation.ledger.transaction() as tx:
-        said = installation.hear(signed, "policy.adopt", now, tx)
-        policy = open_policy(document, installation.trust(tx).document.root, now)
-        rulebook = tx.load(rulebook_subject(installation.environment))
-        assert isinstance(rulebook, Rulebook)
-        check_intent(said, "policy.adopt", installation.environment, before=rulebook.policy, after=policy.digest)
-        found = policy.document
-        _check_environment(installation, found.environment, found.version, rulebook.policy_version)
-        event = PolicyAdopted(found.environment, found.version, policy.digest, tx.keep(document))
-        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+def _events(installation: Installation, rules: Rules, held: Rulebook | None, tx: Transaction) -> Sequence[Event]:
+    """Say what changes; raise `DeniedError` if nothing does, or if it is not the next version."""
+    events: list[Event] = []
+    carried, trust, policy = rules.carried, rules.trust, rules.policy
+    targets = tx.keep(carried.targets)
+    if held is None or trust.digest != held.trust:
+        version = trust.document.version
+        _check_next(installation, trust.document.environment, version, held.trust_version if held else 0)
+        root = tx.keep(carried.root)
+        envelope = tx.keep(carried.trust)
+        events.append(TrustAdopted(installation.environment, version, trust.digest, envelope, None, root, targets))
+    if policy is not None and (held is None or Digest.of(carried.policy or b"") != held.policy_envelope):
+        signed_again = held is not None and policy.digest == held.policy
+        before = held.policy_version - signed_again if held else 0
+        _check_next(installation, policy.document.environment, policy.document.version, before)
+        envelope = tx.keep(carried.policy or b"")
+        version = policy.document.version
+        events.append(PolicyAdopted(installation.environment, version, policy.digest, envelope, None, targets))
+    if not events:
+        raise DeniedError("these rules are in force already")
+    return events
 
 
-def _adopted(trust: Agreed[Trust], envelope: Digest) -> TrustAdopted:
-    return TrustAdopted(trust.document.environment, trust.document.version, trust.digest, envelope)
+def _check_continuity(held: Trust, rules: Rules, rulebook: Rulebook) -> None:
+    """Raise `DeniedError` if the rules would be of another log, lose the policy, or bring back a revoked key.
 
-
-def _check_continuity(installation: Installation, held: Trust, trust: Trust, tx: Transaction) -> None:
-    """Raise `DeniedError` if the new document would be of another log, or leave its policy unsigned."""
+    One that signed heads of the log may stay, so that they can be read; nobody believes new ones.
+    """
+    trust = rules.trust.document
     if trust.origin != held.origin:
         raise DeniedError(f"the document is for log {trust.origin[:80]!a}; this log is {held.origin}, for good")
-    rulebook = tx.load(rulebook_subject(installation.environment))
-    if isinstance(rulebook, Rulebook) and rulebook.policy_envelope is not None:
-        try:
-            open_agreed(Policy, tx.document(rulebook.policy_envelope), POLICY, trust.root)
-        except VerificationError as e:
-            raise DeniedError(f"the policy in force is not signed by the new root, adopt one that is: {e}") from e
+    if rules.policy is None and rulebook.policy is not None:
+        raise DeniedError("the policy in force would be lost: propose both documents together")
+    if rules.trust.digest != rulebook.trust:
+        back = replace(trust, signers=tuple(one for one in trust.signers if one.purpose is not Purpose.CHECKPOINT))
+        reasons = [str(entry) for entry in rulebook.revoked if back.without([entry.digest]) != back]
+        if reasons:
+            raise DeniedError(*reasons)
 
 
-def _check_environment(installation: Installation, environment: object, version: int, held: int) -> None:
+def _check_next(installation: Installation, environment: object, version: int, held: int) -> None:
     if environment != installation.environment:
         raise DeniedError(f"the document is for {environment}, this installation is {installation.environment}")
     if version != held + 1:

@@ -101,6 +101,7 @@ def _check_content(installation: Installation, content: Content, tx: Transaction
     policy = installation.policy(tx)
     policy.document.rules_for(content.endpoint)
     record: Record = registered(tx, content.tag)
+    installation.revocations([record.release], tx).check_release(record.release)
     state = loaded_endpoint(tx, content.endpoint)
     stable = state.stable.release if state.stable else None
     differences = (
@@ -124,7 +125,8 @@ def _check_no_author(installation: Installation, change: Change, said: Said, tx:
     record = registered(tx, content.tag)
     trust = installation.trust(tx).document
     bundles = {name: tx.document(digest) for name, digest in record.bundles.items()}
-    admitted = admit(tx.document(record.manifest), bundles, trust, record.registered_at)
+    revoked = installation.revocations([record.release], tx)
+    admitted = admit(tx.document(record.manifest), bundles, trust, revoked, record.registered_at)
     authors = authors_of(admitted, trust) | {change.author, record.registrant}
     if said.actor.name in authors:
         raise DeniedError(f"{said.actor.name} is an author of change {change.number} and cannot approve it")

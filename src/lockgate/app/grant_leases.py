@@ -17,9 +17,10 @@ from lockgate.app.give_keys import with_keys
 from lockgate.app.installation import Installation
 from lockgate.app.ports import View
 from lockgate.core.endpoint import State
-from lockgate.core.journal import Rulebook, endpoint_subject, rulebook_subject
-from lockgate.core.lease import Grant, Request, answer, open_request, sign_grant
+from lockgate.core.journal import Rulebook, Subject, endpoint_subject, revocation_subject, rulebook_subject
+from lockgate.core.lease import Grant, Request, Want, answer, open_request, sign_grant
 from lockgate.core.policy import Policy, Rules
+from lockgate.core.revocation import Revocation, Revocations
 from lockgate.core.rights import check_right
 from lockgate.core.trust import Trust
 from lockgate.errors import LockgateError, UnavailableError
@@ -72,7 +73,7 @@ def answer_requests(
 ) -> list[Answered | Unanswered]:
     """Answer lease requests, all of them as of one instant after they came; raise what is wrong with all of them.
 
-    Enforces: verified_loading, emergency_shutdown
+    Enforces: verified_loading, emergency_shutdown, retirement_revocation
     """
     known = installation.watch.known()
     view, heard, policy = _look(installation, documents, now)
@@ -93,7 +94,7 @@ def _look(
         policy = installation.policy_of(rulebook).document
         trust = installation.trust_of(rulebook).document
         heard = [_heard(installation, document, trust, now) for document in documents]
-        wanted = [endpoint_subject(endpoint) for endpoint in _named(heard, policy)]
+        wanted = [subject for want in _named(heard, policy) for subject in _about(want)]
         if view.states.keys() >= set(wanted):
             return view, heard, policy
         view = installation.reads.view([subject, *wanted])
@@ -114,17 +115,23 @@ def _heard(installation: Installation, document: bytes, trust: Trust, now: datet
     return request
 
 
-def _named(heard: Collection[Heard], policy: Policy) -> set[Endpoint]:
-    """List the endpoints that a request wants and that the policy names: no other could be granted."""
-    wanted = {want.endpoint for each in heard if isinstance(each, Request) for want in each.wants}
-    return {endpoint for endpoint in wanted if str(endpoint) in policy.endpoints}
+def _named(heard: Collection[Heard], policy: Policy) -> set[Want]:
+    """List what is wanted at endpoints that the policy names: nothing else could be granted."""
+    wanted = {want for each in heard if isinstance(each, Request) for want in each.wants}
+    return {want for want in wanted if str(want.endpoint) in policy.endpoints}
+
+
+def _about(want: Want) -> tuple[Subject, Subject]:
+    return endpoint_subject(want.endpoint), revocation_subject(want.release)
 
 
 def _answered(installation: Installation, request: Request, view: View, policy: Policy) -> Answered:
     rules = _rules(policy, request)
     found = {endpoint: view.states.get(endpoint_subject(endpoint)) for endpoint in rules}
     states = {endpoint: state for endpoint, state in found.items() if isinstance(state, State)}
-    grant = answer(request, states, rules)
+    listed = [view.states.get(revocation_subject(want.release)) for want in request.wants]
+    revoked = Revocations(installation.environment, tuple(one for one in listed if isinstance(one, Revocation)))
+    grant = answer(request, states, rules, revoked)
     return Answered(request, grant, sign_grant(grant, installation.keys.lease))
 
 

@@ -1,13 +1,27 @@
 """What is an installation made of, and by which rules does it judge now? One installation is one environment."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from lockgate.app.ports import Blobs, Catalog, Checkpoints, Heads, History, Ledger, Reads, Receipt, Transaction, Vault
+from lockgate.app.ports import (
+    Blobs,
+    Catalog,
+    Checkpoints,
+    Heads,
+    History,
+    Ledger,
+    Reads,
+    Receipt,
+    Transaction,
+    Updates,
+    Vault,
+)
 from lockgate.app.watch import Watch
 from lockgate.core.intent import Said, SignedIntent, open_intent
-from lockgate.core.journal import Rulebook, rulebook_subject
+from lockgate.core.journal import Rulebook, revocation_subject, rulebook_subject
 from lockgate.core.policy import POLICY, Policy
+from lockgate.core.revocation import Revocation, Revocations, list_revocations
 from lockgate.core.rights import TOWARDS_SAFETY, check_right
 from lockgate.core.trust import TRUST, Agreed, Directory, Trust, open_agreed
 from lockgate.errors import DeniedError, UnavailableError, VerificationError
@@ -24,6 +38,7 @@ class Keys:
     vsa: Signer
     lease: Signer
     export: Signer
+    updates: Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,7 @@ class Installation:
     blobs: Blobs
     keys: Keys
     vault: Vault = field(kw_only=True)
+    updates: Updates = field(kw_only=True)
     _agreed: dict[tuple[Digest, ...], Agreed[Trust] | Agreed[Policy]] = field(default_factory=dict)
     heads: Heads = field(kw_only=True)
     reads: Reads = field(kw_only=True)
@@ -50,20 +66,35 @@ class Installation:
             self.reads,
             self.ledger,
             rulebook_subject(self.environment),
-            lambda rulebook: self.trust_of(rulebook).document.log_verifiers(),
+            lambda rulebook: self.written_trust_of(rulebook).document.log_verifiers(),  # also of heads of before
         )
         object.__setattr__(self, "watch", watch)
 
     def trust(self, tx: Transaction | None = None) -> Agreed[Trust]:
-        """Return the trust document in force; raise `UnavailableError` before the first one is adopted."""
-        return self.trust_of(self._rulebook(tx))
+        """Return the trust in force, without the keys that were revoked since it was signed."""
+        return self.trust_of(self.rulebook(tx))
+
+    def written_trust(self, tx: Transaction | None = None) -> Agreed[Trust]:
+        """Return the trust document in force, as it was signed; raise `UnavailableError` before the first one."""
+        return self.written_trust_of(self.rulebook(tx))
 
     def policy(self, tx: Transaction | None = None) -> Agreed[Policy]:
         """Return the policy in force; raise `DeniedError` before the first one is adopted."""
-        return self.policy_of(self._rulebook(tx))
+        return self.policy_of(self.rulebook(tx))
 
     def trust_of(self, rulebook: Rulebook) -> Agreed[Trust]:
-        """Return the trust document of a rulebook."""
+        """Return the trust of a rulebook, without the keys that it says are revoked."""
+        written = self.written_trust_of(rulebook)
+        revoked = [entry.digest for entry in rulebook.revoked]
+        place = (rulebook.trust_envelope, *revoked)
+        if place not in self._agreed:
+            self._agreed[place] = Agreed(written.document.without(revoked), written.digest)
+        found = self._agreed[place].document
+        assert isinstance(found, Trust)
+        return Agreed(found, written.digest)
+
+    def written_trust_of(self, rulebook: Rulebook) -> Agreed[Trust]:
+        """Return the trust document of a rulebook, as it was signed."""
         place = (rulebook.trust_envelope,)
         found = self._agreed.get(place)
         if found is None:
@@ -81,10 +112,17 @@ class Installation:
         found = self._agreed.get(place)
         if found is None:
             document = self.catalog.document(rulebook.policy_envelope)
-            root = self.trust_of(rulebook).document.root
+            root = self.written_trust_of(rulebook).document.root
             found = self._agreed[place] = open_agreed(Policy, document, POLICY, root)
         assert isinstance(found.document, Policy)
         return Agreed(found.document, found.digest)
+
+    def revocations(self, releases: Iterable[Digest], tx: Transaction | None = None) -> Revocations:
+        """Return what the deny-list says of keys, and of these releases."""
+        find = tx.load if tx else self.catalog.find
+        found = [find(revocation_subject(release)) for release in sorted(set(releases))]
+        listed = [entry for entry in found if isinstance(entry, Revocation)]
+        return list_revocations(self.environment, [*self.rulebook(tx).revoked, *listed])
 
     def done(self, signed: SignedIntent, act: str) -> Receipt | None:
         """Return the receipt of an intent that was carried out before, so that saying it twice does it once."""
@@ -106,7 +144,8 @@ class Installation:
             raise VerificationError(f"{said.actor.name} saw a log head of size {head.size} that this log never had")
         return said
 
-    def _rulebook(self, tx: Transaction | None) -> Rulebook:
+    def rulebook(self, tx: Transaction | None = None) -> Rulebook:
+        """Say which documents are in force; raise `UnavailableError` before the first ones are adopted."""
         subject = rulebook_subject(self.environment)
         found = tx.load(subject) if tx else self.catalog.find(subject)
         if not isinstance(found, Rulebook):

@@ -27,6 +27,7 @@ def passport_for(installation: Installation, endpoint: Endpoint) -> Passport:
     if not isinstance(state, State):
         raise DeniedError(f"nothing was ever activated at {endpoint}")
     slot = check_serving(state)
+    installation.revocations([slot.release]).check_release(slot.release)
     note = publish_checkpoint(installation)
     return _passport(installation, _record(installation, slot.tag), note, (state, slot))
 
@@ -40,6 +41,7 @@ def passport_of(installation: Installation, tag: Tag) -> Passport:
 def export(installation: Installation, tag: Tag) -> Passport:
     """Issue the passport with which a release crosses to another environment."""
     record = _record(installation, tag)
+    installation.revocations([record.release]).check_release(record.release)
     keys = installation.trust().document.keys_for(Purpose.COMPONENT, record.registered_at, MANIFESTS)
     release = open_manifest(installation.catalog.document(record.manifest), keys)
     return sign_export(passport_of(installation, tag), release, installation.environment, installation.keys.export)

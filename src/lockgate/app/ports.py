@@ -125,6 +125,21 @@ class Checkpoints(Protocol):
         """Return the root that was published for `size`."""
 
 
+class Updates(Protocol):
+    """The static files that hosts follow (spec/updates.md). Each is whole or absent; all but one never change."""
+
+    def publish(self, files: Mapping[str, bytes], timestamp: bytes) -> bool:
+        """Write `files` durably, then `timestamp.json`, which makes them known; tell whether it did.
+
+        A timestamp that is no newer than the one that lies there changes nothing, so that whoever computed an older
+        state undoes nothing. Raises `VerificationError` for a file that is there with other content, and
+        `UnavailableError` if the files cannot be written.
+        """
+
+    def read(self, name: str) -> bytes | None:
+        """Return a file, None if it is not there."""
+
+
 class Heads(Protocol):
     """Who signs the heads of the log, and remembers outside the database how far it got."""
 

@@ -37,7 +37,7 @@ def anchored(installation: Installation, receipt: Receipt) -> Receipt:
 def _published(installation: Installation) -> str:
     watch = installation.watch
     known = watch.known(to_act=True)
-    trust = installation.trust().document
+    trust = installation.written_trust().document  # a head that a revoked key signed is still our memory
     verifiers = trust.log_verifiers()
     size, root = installation.history.root()
     watch.check(known, size, root)

@@ -47,12 +47,14 @@ def register(installation: Installation, submitted: Submission, signed: SignedIn
         return done
     bundles = {name: bundle.encode() for name, bundle in submitted.bundles.items()}
     providers = {name: document.encode() for name, document in (submitted.providers or {}).items()}
-    admitted = admit(submitted.manifest.encode(), bundles, installation.trust().document, now)
-    open_providers(admitted.release.manifest, admitted.components, providers)
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "release.register", now, tx)
+        trust, revoked = installation.trust(tx).document, installation.revocations([], tx)
+        admitted = admit(submitted.manifest.encode(), bundles, trust, revoked, now)
+        open_providers(admitted.release.manifest, admitted.components, providers)
         tag = admitted.release.manifest.tag
         check_intent(said, "release.register", tag, before=None, after=admitted.release.digest)
+        installation.revocations([admitted.release.digest], tx).check_release(admitted.release.digest)
         origin = _origin(installation, submitted, admitted, now)
         if tx.load(release_subject(tag)) is not None:
             raise DeniedError(f"{tag} is registered already: a version is bound once and never recycled")

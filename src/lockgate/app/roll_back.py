@@ -31,8 +31,8 @@ def roll_back(installation: Installation, endpoint: Endpoint, signed: SignedInte
         check_intent(said, "endpoint.roll-back", endpoint, before=state.stable.release, after=target.release)
         record = registered(tx, target.tag)
         bundles = {name: tx.document(digest) for name, digest in record.bundles.items()}
-        trust = installation.trust(tx).document
-        admitted = admit(tx.document(record.manifest), bundles, trust, record.registered_at)
+        trust, revoked = installation.trust(tx).document, installation.revocations([target.release], tx)
+        admitted = admit(tx.document(record.manifest), bundles, trust, revoked, record.registered_at)
         check_bytes(installation.blobs, admitted, release_keys(installation, target.release, blobs_of(admitted)))
         order = tx.keep(plain.encode(signed))
         event = RolledBack(endpoint, target.tag, target.release, state.stable.release, said.actor.name, order)

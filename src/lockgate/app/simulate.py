@@ -29,7 +29,8 @@ def simulate(installation: Installation, tag: Tag, at: Endpoint, draft: Policy |
         digest = Digest.of(plain.encode(policy))
         change = _newest(installation, tag, at, tx)
         content = plain.decode(Content, tx.document(change.content)) if change else _asked_now(tag, at, digest, tx)
-        found = weigh(dossier_of(content, change, tx), at, installation.trust(tx), policy, now)
+        revoked = installation.revocations([content.release], tx)
+        found = weigh(dossier_of(content, change, tx), at, installation.written_trust(tx), policy, revoked, now)
         return replace(found, reasons=(*found.reasons, *_stale(content, digest, tx)))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lockgate.cli.pinned import NOT_LOOKED_AT, RULES, pinned
 from lockgate.cli.speaking import (
     ENDPOINT,
     EXISTING,
@@ -142,25 +143,35 @@ def export_passport(what: str, output: Path, connection: "Connection", json_: bo
 @passport.command("verify")
 @click.argument("document", type=EXISTING)
 @click.option("--endpoint", type=ENDPOINT, required=True)
-@click.option("--trust", "trust_file", type=EXISTING, required=True)
-@click.option("--policy", "policy_file", type=EXISTING, required=True)
-@click.option("--root", type=EXISTING, required=True)
+@click.option("--trust", "where", type=RULES, required=True, help="A host's HOME, a folder of updates, or a document.")
+@click.option("--policy", "policy_file", type=EXISTING, help="The signed policy; with a trust document only.")
+@click.option("--root", type=EXISTING, help="The root that you pinned; not with HOME, which has its own.")
 @as_json
 def verify_passport(
-    document: Path, endpoint: Endpoint, trust_file: Path, policy_file: Path, root: Path, json_: bool
+    document: Path, endpoint: Endpoint, where: Path, policy_file: Path | None, root: Path | None, json_: bool
 ) -> None:
-    """Judge a passport again with your own trust and policy. Exit 3 lists every reason against it; offline."""
+    """Judge a passport again with your own trust and policy. Exit 3 lists every reason against it; offline.
+
+    A folder of updates (or a host, which has one) says what was revoked, too, and must be fresh.
+    """
     from lockgate.core.passport import admit_passport, parse_passport
     from lockgate.core.policy import open_policy
 
-    trust = _trust(trust_file, root)
-    policy = open_policy(read(policy_file), trust.document.root, now())
-    admission = admit_passport(parse_passport(read(document)), endpoint, trust, policy, now())
+    held = pinned(where, root)
+    if held.policy is None and policy_file is None:
+        raise click.UsageError("with a trust document, say the policy too: --policy")
+    policy = held.policy or open_policy(read(policy_file or where), held.trust.document.root, now())
+    admission = admit_passport(parse_passport(read(document)), endpoint, held.trust, policy, held.revoked, now())
     release = admission.permit.release
     found = {"tag": str(release.manifest.tag), "release": str(release.digest), "decision": admission.decision}
     people = ", ".join(str(name) for name in admission.decision.authorized_by)
-    unpinned = admission.decision.unpinned or ()
-    show(json_, found, f"{release.manifest.tag} may serve at {endpoint}: approved by {people}", *unpinned)
+    lines = [*(admission.decision.unpinned or ()), *([] if held.looked else [NOT_LOOKED_AT])]
+    show(
+        json_,
+        {**found, "revocations": held.looked},
+        f"{release.manifest.tag} may serve at {endpoint}: approved by {people}",
+        *lines,
+    )
 
 
 @click.command()

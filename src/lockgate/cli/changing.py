@@ -153,8 +153,14 @@ def endpoint() -> None:
 @as_json
 def show_endpoint(where: Endpoint, connection: "Connection", json_: bool) -> None:
     """Show what should serve at an endpoint, and what it replaced."""
-    found = connection.get(f"/api/v1/endpoints/{where}")
-    show(json_, found, json.dumps(found, indent=2))
+    found = dict(connection.get(f"/api/v1/endpoints/{where}"))
+    slots = found.get("slots")
+    if isinstance(slots, list) and slots and isinstance(slots[-1], dict):
+        tag = Tag.parse(str(slots[-1]["tag"]))
+        if revoked := connection.find(f"/api/v1/releases/{tag.name}/{tag.version}/revocation"):
+            found["revoked"] = revoked
+    lines = ["nothing is granted here any more: what should serve is revoked"] if "revoked" in found else []
+    show(json_, found, *lines, json.dumps(found, indent=2))
 
 
 @click.command()

@@ -27,7 +27,8 @@ HOME = click.option(
 def init(home: Path, environment: Name, origin: str | None, signer: Path | None, json_: bool) -> None:
     """Make the folders and the server keys of an installation, and print the public keys for the trust document.
 
-    Then write a trust document, have it signed (`lockgate trust sign`), put it at HOME/trust.json, and `lockgate up`.
+    Then write a trust document, propose it into HOME/ceremony (`lockgate trust propose`), have it signed there
+    (`lockgate trust sign`), and `lockgate up`.
     """
     from lockgate.wiring import create
 

@@ -101,7 +101,11 @@ def show_release(tag: Tag, connection: "Connection", json_: bool) -> None:
     record, manifest = _release(connection, tag)
     unpinned = left_open(_providers(connection, record))
     found = {"record": record, "manifest": manifest, "unpinned": list(unpinned)}
-    show(json_, found, json.dumps({**record, "manifest": manifest}, indent=2), *unpinned)
+    lines = [json.dumps({**record, "manifest": manifest}, indent=2), *unpinned]
+    if revoked := connection.find(f"/api/v1/releases/{tag.name}/{tag.version}/revocation"):
+        found["revoked"] = revoked
+        lines.append(f"{tag} is revoked since {revoked['at']}: {revoked['reason']}")
+    show(json_, found, *lines)
 
 
 @release.command("diff")

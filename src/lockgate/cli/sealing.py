@@ -1,9 +1,11 @@
 """What can be done with nobody else: sign a directory, verify one? Offline."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from lockgate.cli.pinned import RULES, pinned
 from lockgate.cli.speaking import (
     EXISTING,
     FILE,
@@ -17,6 +19,11 @@ from lockgate.cli.speaking import (
     show,
     signer,
 )
+from lockgate.core.release import Kind
+
+if TYPE_CHECKING:
+    from lockgate.core.release import Trusted
+    from lockgate.core.revocation import Revocations
 
 
 @click.command()
@@ -47,26 +54,48 @@ def sign(directory: Path, key: str, signature: Path, certificate: tuple[Path, ..
 @click.option(
     "--root", "roots", type=EXISTING, multiple=True, help="Trusted certificate root, PEM. May be given again."
 )
+@click.option("--trust", "where", type=RULES, help="Or the trust of an environment: a host's HOME, or its updates.")
+@click.option("--kind", type=click.Choice(list(Kind)), help="With --trust: which kind of component this is.")
+@click.option("--pinned", "pin", type=EXISTING, help="With a folder of updates: the root you pinned (JSON).")
 @click.option("--deep", is_flag=True, help="Check whole-file digests besides chunk digests.")
 @as_json
-def verify(
-    directory: Path, signature: Path, keys: tuple[Path, ...], roots: tuple[Path, ...], deep: bool, json_: bool
-) -> None:
-    """Verify that DIRECTORY holds exactly the files that a trusted signer signed; exit 4 names the one that differs."""
-    from lockgate.core.release import Trusted
+def verify(directory: Path, signature: Path, deep: bool, json_: bool, **whom: Any) -> None:
+    """Verify that DIRECTORY holds exactly the files that a trusted signer signed; exit 4 names the one that differs.
+
+    With --trust, the signer must be trusted for that kind of component in the environment, and neither its key nor a
+    release that the directory is part of may be revoked (exit 3). What the host knows must be fresh.
+    """
     from lockgate.loader.directory import verify_directory
 
-    if not keys and not roots:
-        raise click.UsageError("say whom you trust: --public-key or --root")
-    trusted = Trusted(tuple(public_key(path) for path in keys), tuple(read(path) for path in roots))
+    trusted, revoked = _trusted(**whom)
     with progress(f"verifying {directory}", _bytes_below(directory)) as advance:
         component = verify_directory(directory, signature, trusted, at=now(), deep=deep, progress=advance)
+    if revoked is not None:
+        revoked.check_key(component.signed_by)
+        revoked.check_component(component.dir_hash)
     found = {
         "digest": str(component.dir_hash),
         "files": len(component.files),
         "signed_by": str(component.signed_by.key_id),
     }
     show(json_, found, f"verified {len(component.files)} files of {directory}: {component.dir_hash}")
+
+
+def _trusted(
+    keys: tuple[Path, ...], roots: tuple[Path, ...], where: Path | None, kind: str | None, pin: Path | None
+) -> "tuple[Trusted, Revocations | None]":
+    """Say who may have signed: the keys and authorities that were named, or those of an environment."""
+    from lockgate.core.release import Trusted
+
+    if where is None:
+        if not keys and not roots:
+            raise click.UsageError("say whom you trust: --public-key, --root or --trust")
+        return Trusted(tuple(public_key(path) for path in keys), tuple(read(path) for path in roots)), None
+    if keys or roots or kind is None:
+        raise click.UsageError("--trust goes with --kind, and with neither --public-key nor --root")
+    held = pinned(where, pin)
+    trust = held.trust.document.without(held.revoked.keys)
+    return trust.component_signers(now())[Kind(kind)], held.revoked
 
 
 def _bytes_below(directory: Path) -> int:

@@ -24,8 +24,9 @@ from lockgate.formats.names import Endpoint
 def run(home: Path, endpoint: Endpoint, port: int, follow: bool, source: Path | None) -> int:
     """Serve an endpoint: fetch its passport, judge it, take a lease, verify while copying, start the command, obey.
 
-    HOME holds host.toml, root.json, trust.json, policy.json and keys/node.pem: this host's own key, and the rules it
-    was given. The exit code is the model server's; 3, 4 or 6 before the start; 10 when the permission to serve ended.
+    HOME holds host.toml, root.json and keys/node.pem: this host's own key, and the root that it pins. Trust, policy and
+    what is revoked come from the server, or from `updates` in host.toml; they must be signed by that root and fresh.
+    The exit code is the model server's; 3, 4 or 6 before the start; 10 when the permission to serve ended.
     """
     if follow:
         from lockgate.cli.staying import stay

@@ -109,12 +109,33 @@ def speaking(command: Callable[P, R]) -> Callable[..., R]:
         tls = _tls(*(kwargs.pop(name) for name in ("tls_certificate", "tls_key", "tls_ca")))
         return command(*args, connection=connect(server, actor, key, tls), **kwargs)  # type: ignore[arg-type]
 
+    return _speaker_options(connected, required=True)
+
+
+def asking(command: Callable[P, R]) -> Callable[..., R]:
+    """Give a command the same options, which it may do without; it gets `ask`, which connects."""
+
+    @functools.wraps(command)
+    def asked(*args: Any, server: str, actor: Name | None, key: str | None, **kwargs: Any) -> R:
+        tls = _tls(*(kwargs.pop(name) for name in ("tls_certificate", "tls_key", "tls_ca")))
+
+        def ask() -> "Connection":
+            if actor is None or key is None:
+                raise click.UsageError("this asks the server: say who you are, with --as and --key")
+            return connect(server, actor, key, tls)
+
+        return command(*args, ask=ask, **kwargs)  # type: ignore[arg-type]
+
+    return _speaker_options(asked, required=False)
+
+
+def _speaker_options(command: Callable[..., R], *, required: bool) -> Callable[..., R]:
     options = (
         click.option(
             "--server", envvar="LOCKGATE_SERVER", type=URL, default="http://127.0.0.1:8420", show_default=True
         ),
-        click.option("--as", "actor", envvar="LOCKGATE_ACTOR", type=NAME, required=True, help="Your name there."),
-        click.option("--key", envvar="LOCKGATE_KEY", required=True, help=f"Your key: {WHERE}."),
+        click.option("--as", "actor", envvar="LOCKGATE_ACTOR", type=NAME, required=required, help="Your name there."),
+        click.option("--key", envvar="LOCKGATE_KEY", required=required, help=f"Your key: {WHERE}."),
         click.option(
             "--tls-ca",
             envvar="LOCKGATE_TLS_CA",
@@ -130,8 +151,8 @@ def speaking(command: Callable[P, R]) -> Callable[..., R]:
         click.option("--tls-key", envvar="LOCKGATE_TLS_KEY", type=FILE, help="The key of that certificate, PEM."),
     )
     for option in reversed(options):
-        connected = option(connected)
-    return connected
+        command = option(command)
+    return command
 
 
 def connect(server: str, actor: Name, key: str, tls: "Tls | None" = None) -> "Connection":

@@ -16,6 +16,7 @@ from lockgate.core.intent import Said, SignedIntent, attribute_intent, check_int
 from lockgate.core.policy import Evaluation, Policy, Rules, decimal
 from lockgate.core.provider import ProviderModel, missing_pins, open_providers
 from lockgate.core.release import Release, open_components, open_manifest
+from lockgate.core.revocation import Revocations
 from lockgate.core.trust import MANIFESTS, Agreed, Purpose, Trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
@@ -79,13 +80,18 @@ class Admitted:
     components: Mapping[str, Component]
 
 
-def admit(manifest: bytes, bundles: Mapping[str, bytes], trust: Trust, at: datetime) -> Admitted:
-    """Verify the signatures of a release against `trust` as it stood at `at`.
+def admit(manifest: bytes, bundles: Mapping[str, bytes], trust: Trust, revoked: Revocations, at: datetime) -> Admitted:
+    """Verify the signatures of a release against `trust` as it stood at `at`, and that none of it is revoked now.
 
-    Enforces: verified_admission
+    Enforces: verified_admission, retirement_revocation
     """
+    trust = trust.without(revoked.keys)
     release = open_manifest(manifest, trust.keys_for(Purpose.COMPONENT, at, MANIFESTS))
-    return Admitted(release, open_components(release, bundles, trust.component_signers(at), at))
+    components = open_components(release, bundles, trust.component_signers(at), at)
+    revoked.check_release(release.digest)
+    for component in components.values():  # of one that a certificate vouches for, the trust does not know the key
+        revoked.check_key(component.signed_by)
+    return Admitted(release, components)
 
 
 def authors_of(admitted: Admitted, trust: Trust) -> frozenset[Name]:
@@ -100,12 +106,21 @@ def authors_of(admitted: Admitted, trust: Trust) -> frozenset[Name]:
     return frozenset(people)
 
 
-def judge(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Agreed[Policy], at: datetime) -> Permit:
+def judge(
+    dossier: Dossier,
+    endpoint: Endpoint,
+    trust: Agreed[Trust],
+    policy: Agreed[Policy],
+    revoked: Revocations,
+    at: datetime,
+) -> Permit:
     """Return the permit for the release of `dossier` to serve at `endpoint`, or raise `DeniedError` with all reasons.
 
-    Enforces: failed_validation_blocks
+    What is revoked now counts for nothing, whenever it was signed.
+
+    Enforces: failed_validation_blocks, retirement_revocation
     """
-    case = _case(dossier, endpoint, trust.document, policy.document, at)
+    case = _case(dossier, endpoint, trust.document, policy.document, revoked, at)
     found = case.findings()
     if found.reasons:
         raise DeniedError(*found.reasons, *found.unusable)
@@ -115,24 +130,29 @@ def judge(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Ag
     )  # fmt: skip
 
 
-def weigh(dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Policy, at: datetime) -> Weighed:
+def weigh(
+    dossier: Dossier, endpoint: Endpoint, trust: Agreed[Trust], policy: Policy, revoked: Revocations, at: datetime
+) -> Weighed:
     """Say everything that speaks for and against a release by a policy that may be a draft; decide nothing."""
     try:
-        case = _case(dossier, endpoint, trust.document, policy, at)
+        case = _case(dossier, endpoint, trust.document, policy, revoked, at)
     except DeniedError as e:
         return Weighed((), e.reasons)
     found = case.findings()
     return Weighed(tuple(_grounds(case, found)), (*found.reasons, *found.unusable))
 
 
-def _case(dossier: Dossier, endpoint: Endpoint, trust: Trust, policy: Policy, at: datetime) -> "_Case":
+def _case(
+    dossier: Dossier, endpoint: Endpoint, trust: Trust, policy: Policy, revoked: Revocations, at: datetime
+) -> "_Case":
     rules = _rules(endpoint, trust, policy, at)
+    believed = trust.without(revoked.keys)
     try:
-        admitted = admit(dossier.manifest, dossier.bundles, trust, dossier.registered_at)
+        admitted = admit(dossier.manifest, dossier.bundles, believed, revoked, dossier.registered_at)
         providers = open_providers(admitted.release.manifest, admitted.components, dossier.providers)
     except VerificationError as e:
         raise DeniedError(f"the release does not verify: {e}") from e
-    return _Case(dossier, endpoint, trust, rules, admitted, at, providers)
+    return _Case(dossier, endpoint, believed, rules, admitted, at, providers)
 
 
 def _rules(endpoint: Endpoint, trust: Trust, policy: Policy, at: datetime) -> Rules:

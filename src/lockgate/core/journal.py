@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, TypeAlias, get_args
 
-from lockgate.core import change, endpoint, release
+from lockgate.core import change, endpoint, release, revocation
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.trust import TrustAdopted
 from lockgate.errors import VerificationError
@@ -32,7 +32,10 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """Which trust and policy documents an installation judges by. `*_envelope` is the signed document itself."""
+    """Which trust and policy documents an installation judges by. `*_envelope` is the signed document itself.
+
+    `roots` and `targets` are the metadata that carries them to hosts, `revoked` the keys that count for nothing.
+    """
 
     kind: ClassVar[str] = "rulebook"
     environment: Name
@@ -42,6 +45,9 @@ class Rulebook:
     policy: Digest | None = None
     policy_version: int = 0
     policy_envelope: Digest | None = None
+    roots: tuple[Digest, ...] = ()
+    targets: Digest | None = None
+    revoked: tuple[revocation.Revocation, ...] = ()
 
 
 Event: TypeAlias = (
@@ -60,13 +66,16 @@ Event: TypeAlias = (
     | endpoint.Suspended
     | TrustAdopted
     | PolicyAdopted
+    | revocation.ReleaseRevoked
+    | revocation.KeyRevoked
     | Denied
 )
-State: TypeAlias = release.Record | change.Change | endpoint.State | Rulebook
+State: TypeAlias = release.Record | change.Change | endpoint.State | revocation.Revocation | Rulebook
 Fact: TypeAlias = tuple[CloudEvent, Event]
 
 _FIRST = (
-    release.Registered, change.Opened, change.Proposed, endpoint.Activated, endpoint.Suspended, TrustAdopted, Denied,
+    release.Registered, change.Opened, change.Proposed, endpoint.Activated, endpoint.Suspended, TrustAdopted,
+    revocation.ReleaseRevoked, Denied,
 )  # fmt: skip
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType({kind.type: kind for kind in get_args(Event)})
 STATES: Mapping[str, type[State]] = MappingProxyType({kind.kind: kind for kind in get_args(State)})
@@ -93,8 +102,10 @@ def subject_of(event: Event, index: int) -> Subject:
             return change_subject(index)
         case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():
             return endpoint_subject(event.endpoint)
-        case TrustAdopted() | PolicyAdopted():
+        case TrustAdopted() | PolicyAdopted() | revocation.KeyRevoked():
             return rulebook_subject(event.environment)
+        case revocation.ReleaseRevoked():
+            return revocation_subject(event.release)
         case Denied():
             return Subject("denied", event.object)
         case _:
@@ -119,6 +130,11 @@ def endpoint_subject(at: Endpoint) -> Subject:
 def rulebook_subject(environment: Name) -> Subject:
     """Name the rules of an installation."""
     return Subject("rulebook", str(environment))
+
+
+def revocation_subject(revoked: Digest) -> Subject:
+    """Name the revocation of a release."""
+    return Subject("revocation", str(revoked))
 
 
 def write_fact(event: Event, envelope: CloudEvent) -> CloudEvent:
@@ -151,9 +167,11 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
         case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():
             assert state is None or isinstance(state, endpoint.State)
             return endpoint.evolve(state, event, index, at)
-        case TrustAdopted() | PolicyAdopted():
+        case TrustAdopted() | PolicyAdopted() | revocation.KeyRevoked():
             assert state is None or isinstance(state, Rulebook)
-            return _adopt(state, event)
+            return _rule(state, event, index, at)
+        case revocation.ReleaseRevoked():
+            return state or revocation.evolve(event, index, at)
         case Denied():
             return None
         case _:
@@ -184,10 +202,17 @@ def replay(entries: Iterable[bytes], *, until: datetime | None = None) -> dict[S
     return states
 
 
-def _adopt(state: Rulebook | None, event: TrustAdopted | PolicyAdopted) -> Rulebook:
+def _rule(
+    state: Rulebook | None, event: TrustAdopted | PolicyAdopted | revocation.KeyRevoked, index: int, at: datetime
+) -> Rulebook:
     if isinstance(event, TrustAdopted):
-        if state is None:
-            return Rulebook(event.environment, event.digest, event.version, event.envelope)
-        return replace(state, trust=event.digest, trust_version=event.version, trust_envelope=event.envelope)
+        roots = (*(state.roots if state else ()), *([event.root] if event.root else []))
+        begun = state or Rulebook(event.environment, event.digest, event.version, event.envelope)
+        trusted = replace(begun, trust=event.digest, trust_version=event.version, trust_envelope=event.envelope)
+        return replace(trusted, roots=roots, targets=event.targets)
     assert state is not None
-    return replace(state, policy=event.digest, policy_version=event.version, policy_envelope=event.envelope)
+    if isinstance(event, revocation.KeyRevoked):
+        known = any(entry.digest == event.key for entry in state.revoked)
+        return state if known else replace(state, revoked=(*state.revoked, revocation.evolve(event, index, at)))
+    ruled = replace(state, policy=event.digest, policy_version=event.version, policy_envelope=event.envelope)
+    return replace(ruled, targets=event.targets)

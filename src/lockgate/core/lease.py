@@ -18,6 +18,7 @@ from typing import ClassVar
 from lockgate.core.endpoint import State, check_serving
 from lockgate.core.intent import MIN_NONCE
 from lockgate.core.policy import LEASE_SECONDS, Rules
+from lockgate.core.revocation import Revocations
 from lockgate.core.trust import Actor, Purpose, Trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse, plain
@@ -105,11 +106,17 @@ def open_request(document: bytes, find: Callable[[Name], Actor]) -> tuple[Reques
     return request, asker
 
 
-def answer(request: Request, states: Mapping[Endpoint, State], rules: Mapping[Endpoint, Rules]) -> Grant:
-    """Grant what should serve, refuse the rest. An endpoint without state or rules gets nothing."""
+def answer(
+    request: Request, states: Mapping[Endpoint, State], rules: Mapping[Endpoint, Rules], revoked: Revocations
+) -> Grant:
+    """Grant what should serve, refuse the rest. An endpoint without state or rules gets nothing.
+
+    Enforces: retirement_revocation
+    """
     granted, refused = [], []
     for want in request.wants:
         try:
+            revoked.check_release(want.release)
             granted.append(_grant(want, states.get(want.endpoint), rules.get(want.endpoint)))
         except DeniedError as e:
             refused.append(Refused(want.endpoint, want.release, str(e)))

@@ -22,6 +22,7 @@ from lockgate.core.gate import Dossier, Permit, check_current, judge
 from lockgate.core.intent import SignedIntent, check_intent, open_intent
 from lockgate.core.journal import Event, read_fact, subject_of
 from lockgate.core.policy import Policy
+from lockgate.core.revocation import Revocations
 from lockgate.core.rights import check_right
 from lockgate.core.trust import Agreed, Trust
 from lockgate.errors import VerificationError
@@ -101,25 +102,31 @@ def parse_passport(data: bytes) -> Passport:
 
 
 def admit_passport(
-    passport: Passport, endpoint: Endpoint, trust: Agreed[Trust], policy: Agreed[Policy], now: datetime
+    passport: Passport,
+    endpoint: Endpoint,
+    trust: Agreed[Trust],
+    policy: Agreed[Policy],
+    revoked: Revocations,
+    now: datetime,
 ) -> Admission:
     """Judge a passport for `endpoint`; raise `VerificationError` or `DeniedError` unless everything holds.
 
-    Enforces: verified_loading
+    Enforces: verified_loading, retirement_revocation
     """
+    believed = trust.document.without(revoked.keys)
     case = passport.case
     if case is None:
         raise VerificationError("the passport is for no endpoint: nothing was activated with it")
     check_current(trust.document, policy.document, now)
-    registered = _proved(of_release.Registered, passport.registered, trust.document, now)
-    activated = _proved(at_endpoint.Activated, case.activated, trust.document, now)
-    permit = judge(dossier_of(passport, case, registered.at), endpoint, trust, policy, activated.at)
+    registered = _proved(of_release.Registered, passport.registered, believed, now)
+    activated = _proved(at_endpoint.Activated, case.activated, believed, now)
+    permit = judge(dossier_of(passport, case, registered.at), endpoint, trust, policy, revoked, activated.at)
     _check_entries(permit, passport.registration, case, registered.event, activated.event)
-    decision = open_decision(case.decision.encode(), permit, case.number, trust.document)
+    decision = open_decision(case.decision.encode(), permit, case.number, believed)
     _check_considered(passport, decision)
     epoch = _check_story(case, registered, activated)
     if case.rolled_back is not None:
-        epoch = _check_rollback(case, permit, trust.document, now, activated)
+        epoch = _check_rollback(case, permit, believed, now, activated)
     return Admission(permit, decision, activated.checkpoint, epoch)
 
 

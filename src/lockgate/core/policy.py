@@ -92,6 +92,7 @@ class PolicyAdopted:
     digest: Digest
     envelope: Digest
     change: int | None = None
+    targets: Digest | None = None
 
 
 def open_policy(document: bytes, root: Root, at: datetime) -> Agreed[Policy]:

@@ -43,8 +43,9 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "endpoint.roll-back": frozenset({Role.OPERATOR, Role.SECURITY_AUTHORITY}),
         "endpoint.suspend": frozenset({Role.OPERATOR, Role.SECURITY_AUTHORITY, Role.ADMIN}),
         "rules.propose": frozenset({Role.ADMIN, Role.SECURITY_AUTHORITY}),
-        "trust.adopt": frozenset({Role.ADMIN}),
-        "policy.adopt": frozenset({Role.ADMIN}),
+        "release.revoke": frozenset({Role.SECURITY_AUTHORITY, Role.ADMIN}),
+        "key.revoke": frozenset({Role.SECURITY_AUTHORITY, Role.ADMIN}),
+        "rules.adopt": frozenset({Role.ADMIN}),
         "lease.ask": frozenset({Role.AGENT}),
     }
 )

@@ -5,7 +5,7 @@ trust: not the database, not the server, not a file beside the model. A key appe
 nobody is counted twice and no key serves two purposes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,7 @@ from lockgate.core.release import Kind, Trusted
 from lockgate.core.rights import Role
 from lockgate.errors import VerificationError
 from lockgate.formats import dsse, plain
+from lockgate.formats.certificates import key_of, read_certificates
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PublicKey
 from lockgate.formats.names import Name
@@ -35,6 +36,7 @@ class Purpose(StrEnum):
     VSA = "vsa"
     LEASE = "lease"
     CHECKPOINT = "checkpoint"
+    UPDATES = "updates"
     NODE = "node"
 
 
@@ -60,6 +62,12 @@ class Actor:
     def held(self) -> tuple[PublicKey, ...]:
         """Every key of the actor, whenever its time ends or ended."""
         return (*self.keys, *(old.key for old in self.retiring or ()))
+
+    def without(self, revoked: Collection[Digest]) -> "Actor":
+        """Take revoked keys away, whenever their time ends."""
+        kept = tuple(key for key in self.keys if key.key_id not in revoked)
+        retiring = tuple(old for old in self.retiring or () if old.key.key_id not in revoked)
+        return replace(self, keys=kept, retiring=retiring or None)
 
     def at(self, instant: datetime) -> "Actor":
         """Say who the actor is at `instant`: `keys` are those that count then."""
@@ -135,6 +143,14 @@ class Trust:
         people = {signer.person for signer in self.signers if signer.key in wanted and signer.person}
         return frozenset(people | {actor.name for actor in self.actors if wanted & set(actor.held)})
 
+    def without(self, revoked: Collection[Digest]) -> "Trust":
+        """Take revoked keys, by id, out of every actor and signer: whatever they signed counts no more, nor will it."""
+        if not revoked:
+            return self
+        actors = tuple(actor.without(revoked) for actor in self.actors)
+        signers = tuple(signer for signer in self.signers if not _key_ids(signer) & set(revoked))
+        return replace(self, actors=actors, signers=signers)
+
     def _signers(self, purpose: Purpose, at: datetime, scope: str | None) -> Sequence[TrustedSigner]:
         return [
             signer
@@ -175,6 +191,8 @@ class TrustAdopted:
     digest: Digest
     envelope: Digest
     change: int | None = None
+    root: Digest | None = None
+    targets: Digest | None = None
 
 
 def open_trust(document: bytes, root: Root, at: datetime) -> Agreed[Trust]:
@@ -237,6 +255,12 @@ def _acting(found: Actor | None, name: Name, environment: Name, at: datetime) ->
 
 def _keys(signers: Iterable[TrustedSigner], purpose: Purpose) -> tuple[PublicKey, ...]:
     return tuple(signer.key for signer in signers if signer.purpose is purpose and signer.key)
+
+
+def _key_ids(signer: TrustedSigner) -> set[Digest]:
+    if signer.root is not None:
+        return {key_of(der).key_id for der in read_certificates(signer.root.encode())}
+    return {signer.key.key_id} if signer.key else set()
 
 
 def _lasts(until: datetime | None, at: datetime) -> bool:

@@ -14,8 +14,10 @@ from typing import BinaryIO
 
 from lockgate.app.ports import Piece, Receipt, View
 from lockgate.core.journal import Event, State, Subject, evolve, subject_of, write_fact
+from lockgate.core.metadata import TIMESTAMP, check_place
 from lockgate.core.wrap import NONCE, Kek, Wrap, destroyed, unwrap_key, wrap_key
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
+from lockgate.formats import tuf
 from lockgate.formats.cloudevent import CloudEvent, encode_entry
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import Signer
@@ -277,3 +279,31 @@ class MemoryVault:
     def _check_living(self, kek: Kek) -> None:
         if kek in self.gone:
             raise destroyed(kek)
+
+
+class MemoryUpdates:
+    """The files that hosts follow, in memory (port `Updates`)."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.lock = threading.Lock()
+
+    def publish(self, files: Mapping[str, bytes], timestamp: bytes) -> bool:
+        """Keep files, then the timestamp."""
+        with self.lock:
+            held = self.files.get(TIMESTAMP)
+            if held is not None and _version(timestamp) <= _version(held):
+                return False
+            for place, content in files.items():
+                if self.files.setdefault(check_place(place), content) != content:
+                    raise VerificationError(f"{place} is there with other content")
+            self.files[TIMESTAMP] = timestamp
+            return True
+
+    def read(self, name: str) -> bytes | None:
+        """Return a file."""
+        return self.files.get(check_place(name))
+
+
+def _version(timestamp: bytes) -> int:
+    return tuf.version(tuf.parse(timestamp).signed)

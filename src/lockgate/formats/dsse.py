@@ -65,17 +65,18 @@ def sign(payload: bytes, payload_type: str, signers: Sequence[Signer]) -> Envelo
     return Envelope(payload_type, payload, signatures)
 
 
-def parse(data: bytes, *, limit: int = canonical.MAX_BYTES) -> Envelope:
-    """Read an envelope from JSON bytes."""
-    return from_json(canonical.parse_object(data, limit=limit))
+def parse(data: bytes, *, limit: int = canonical.MAX_BYTES, unsigned: bool = False) -> Envelope:
+    """Read an envelope from JSON bytes; `unsigned`: it may wait for its first signature."""
+    return from_json(canonical.parse_object(data, limit=limit), unsigned=unsigned)
 
 
-def from_json(value: Json) -> Envelope:
+def from_json(value: Json, *, unsigned: bool = False) -> Envelope:
     """Read an envelope that is part of another document."""
     if not isinstance(value, dict) or value.keys() != {"payload", "payloadType", "signatures"}:
         raise VerificationError("not a DSSE envelope: wanted payload, payloadType and signatures, nothing else")
     kind, listed = value["payloadType"], value["signatures"]
-    if not isinstance(kind, str) or not isinstance(listed, list) or not 1 <= len(listed) <= MAX_SIGNATURES:
+    least = 0 if unsigned else 1
+    if not isinstance(kind, str) or not isinstance(listed, list) or not least <= len(listed) <= MAX_SIGNATURES:
         raise VerificationError(f"DSSE envelope has no payload type, or not 1 to {MAX_SIGNATURES} signatures")
     return Envelope(kind, read_base64(value["payload"]), tuple(_signature(member) for member in listed))
 

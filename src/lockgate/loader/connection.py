@@ -67,7 +67,7 @@ class Connection:
     pool: urllib3.PoolManager = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pool = _pool(self.url, self.tls or Tls())
+        self.pool = open_pool(self.url, self.tls or Tls())
 
     def get(self, path: str, **query: object) -> Mapping[str, Json]:
         """Read a JSON object."""
@@ -188,7 +188,7 @@ class Connection:
                 preload_content=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as e:
-            raise UnavailableError(f"no answer from {self.url}: {_why(e, self.url)}") from e
+            raise UnavailableError(f"no answer from {self.url}: {why_unanswered(e, self.url)}") from e
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ def file_pieces(path: Path) -> Iterator[bytes]:
         raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
 
 
-def _pool(url: str, tls: Tls) -> urllib3.PoolManager:
+def open_pool(url: str, tls: Tls, timeout: urllib3.Timeout = _TIMEOUT) -> urllib3.PoolManager:
     """Prepare to speak to `url`; raise `VerificationError` for an address that would be spoken to in the open."""
     try:
         found = urllib3.util.parse_url(url)
@@ -258,13 +258,13 @@ def _pool(url: str, tls: Tls) -> urllib3.PoolManager:
     if found.auth is not None or not found.host:
         raise VerificationError(f"not an address like https://gate.example:8420: {url[:80]!a}")
     if found.scheme == "https":
-        return urllib3.PoolManager(retries=False, timeout=_TIMEOUT, ssl_context=client_context(tls))
+        return urllib3.PoolManager(retries=False, timeout=timeout, ssl_context=client_context(tls))
     if found.scheme != "http" or not is_local(found.host):
         raise VerificationError(f"{url[:80]!a} is not this machine: speak to it over https://")
-    return urllib3.PoolManager(retries=False, timeout=_TIMEOUT)
+    return urllib3.PoolManager(retries=False, timeout=timeout)
 
 
-def _why(error: BaseException, url: str) -> str:
+def why_unanswered(error: BaseException, url: str) -> str:
     """Say what broke: what TLS says of it, if it was that."""
     cause: BaseException | None = error
     while cause is not None:

@@ -1,12 +1,13 @@
-"""What does a serving host hold of its own? A key, the trust and policy that it was given, and what it remembers.
+"""What does a serving host hold of its own? A key, the root that it pins, and what it remembers.
 
-    $LOCKGATE_HOME/host.toml      node = "host-1", server = "https://gate.example:8420", tls_ca and more
+    $LOCKGATE_HOME/host.toml      node = "host-1", server = "https://gate.example:8420", updates, tls_ca and more
                    keys/node.pem  the node's own key
                    root.json      who signs trust and policy: pinned when the host was installed
-                   trust.json, policy.json   the signed documents; later versions are put in their place
+                   updates/       what it has learnt: trust, policy, deny-list (`loader.updates`)
                    seen.json      the largest log head, the newest rules and the newest state of each endpoint it knows
 
-The server is not asked what to trust.
+Trust, policy and what is revoked come from the server, from another address, or from a folder. None of them is asked
+what to trust: the root that is pinned has signed it, it is fresh, and nothing older comes after it.
 """
 
 import fcntl
@@ -19,15 +20,18 @@ from datetime import datetime
 from pathlib import Path
 
 from lockgate.core.passport import Admission
-from lockgate.core.policy import Policy, open_policy
-from lockgate.core.trust import Agreed, Root, Trust, open_trust
+from lockgate.core.policy import Policy
+from lockgate.core.revocation import Revocations
+from lockgate.core.trust import Agreed, Root, Trust
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PrivateKey
 from lockgate.formats.names import Name
 from lockgate.loader.connection import Connection
+from lockgate.loader.feed import Feed, FolderFeed, HttpFeed
 from lockgate.loader.tls import Tls
+from lockgate.loader.updates import Update, refresh
 from lockgate.tlog.checkpoint import Checkpoint
 from lockgate.tlog.merkle import Hash, verify_consistency
 from lockgate.tlog.tiles import TilePath, consistency_proof
@@ -52,9 +56,24 @@ class Host:
     node: Name
     server: str
     key: PrivateKey
-    trust: Agreed[Trust]
-    policy: Agreed[Policy]
+    update: Update
     tls: Tls | None = None
+
+    @property
+    def trust(self) -> Agreed[Trust]:
+        """The trust in force, without the keys that were revoked since it was signed."""
+        signed = self.update.trust
+        return Agreed(signed.document.without(self.update.revoked.keys), signed.digest)
+
+    @property
+    def policy(self) -> Agreed[Policy]:
+        """The policy in force."""
+        return self.update.policy
+
+    @property
+    def revoked(self) -> Revocations:
+        """What nobody may load, and whose signatures count for nothing."""
+        return self.update.revoked
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -89,24 +108,54 @@ class Host:
 
 
 def open_host(home: Path, now: datetime) -> Host:
-    """Read what the host holds, and verify it from its pinned root down."""
+    """Read what the host holds, learn what is in force now, and verify it from its pinned root down."""
+    settings = _settings(home)
     try:
-        settings = tomllib.loads((home / "host.toml").read_text())
-        root = plain.decode(Root, (home / "root.json").read_bytes())
-        trust = open_trust((home / "trust.json").read_bytes(), root, now)
-        policy = open_policy((home / "policy.json").read_bytes(), trust.document.root, now)
         key = PrivateKey.from_pem((home / "keys" / "node.pem").read_bytes())
+    except OSError as e:
+        raise UnavailableError(f"this is no serving host yet: {e.filename}: {e.strerror}") from e
+    node, server = Name(str(settings.get("node"))), _server(home, settings)
+    update = learn(home, now)
+    seen = _seen(home)
+    if seen and (update.trust.document.version < seen.trust or update.policy.document.version < seen.policy):
+        raise VerificationError("the trust or policy document is older than one that this host judged by before")
+    return Host(home, node, server, key, update, _tls(home, settings))
+
+
+def learn(home: Path, now: datetime) -> Update:
+    """Learn what is in force now from where the host is fed, under the root that it pins."""
+    settings = _settings(home)
+    try:
+        root = plain.decode(Root, (home / "root.json").read_bytes())
+    except OSError as e:
+        raise UnavailableError(f"this host pins no root: {e.filename}: {e.strerror}") from e
+    where = settings.get("updates", f"{_server(home, settings)}/tuf")
+    return refresh(home / "updates", root, feed_of(where, _tls(home, settings)), now)
+
+
+def _settings(home: Path) -> Mapping[str, object]:
+    try:
+        return tomllib.loads((home / "host.toml").read_text())
     except OSError as e:
         raise UnavailableError(f"this is no serving host yet: {e.filename}: {e.strerror}") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
         raise VerificationError(f"{home / 'host.toml'} is not TOML: {e}") from e
-    seen = _seen(home)
-    if seen and (trust.document.version < seen.trust or policy.document.version < seen.policy):
-        raise VerificationError("the trust or policy document is older than one that this host judged by before")
+
+
+def _server(home: Path, settings: Mapping[str, object]) -> str:
     server = settings.get("server")
     if not isinstance(server, str) or not server.startswith(("http://", "https://")):
         raise VerificationError(f"{home / 'host.toml'}: server is no address like https://gate.example:8420")
-    return Host(home, Name(str(settings.get("node"))), server.rstrip("/"), key, trust, policy, _tls(home, settings))
+    return server.rstrip("/")
+
+
+def feed_of(where: object, tls: Tls | None = None) -> Feed:
+    """Say where updates come from: an address or a folder."""
+    if not isinstance(where, str):
+        raise VerificationError("updates is neither an address nor a folder")
+    if where.startswith(("http://", "https://")):
+        return HttpFeed(where.rstrip("/"), tls)
+    return FolderFeed(Path(where))
 
 
 def _tls(home: Path, settings: Mapping[str, object]) -> Tls | None:

@@ -61,9 +61,10 @@ def judge_endpoint(host: Host, endpoint: Endpoint, connection: Connection) -> Ad
 
     Enforces: verified_loading
     """
+    host.update.check_fresh(datetime.now(UTC))
     with host.looking():
         passport = parse_passport(connection.fetch(f"/api/v1/endpoints/{endpoint}/passport"))
-        admission = admit_passport(passport, endpoint, host.trust, host.policy, datetime.now(UTC))
+        admission = admit_passport(passport, endpoint, host.update.trust, host.policy, host.revoked, datetime.now(UTC))
         host.remember(admission, connection)
     return admission
 

@@ -42,14 +42,14 @@ class DirectorySource:
         """Open a regular file beneath `root`, whatever is renamed meanwhile."""
         where = f"{component}/{file.name}"
         try:
-            return io.FileIO(_open_beneath(self.root, where))
+            return io.FileIO(open_beneath(self.root, where))
         except (FileNotFoundError, NotADirectoryError) as e:
             raise VerificationError(f"{where} is listed, but not there") from e
         except OSError as e:
             raise UnavailableError(f"cannot open {where}: {e.strerror}") from e
 
 
-def _open_beneath(root: Path, where: str) -> int:
+def open_beneath(root: Path, where: str) -> int:
     """Open a regular file step by step (openat(2)); a link on the way is an error, a FIFO never blocks."""
     if any(part in ("", ".", "..") or "\0" in part for part in where.split("/")):
         raise VerificationError(f"not a path inside the component: {where[:200]!a}")

@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -20,6 +20,8 @@ from starlette.types import ASGIApp
 import lockgate
 from lockgate.app.installation import Installation
 from lockgate.app.publish_checkpoint import publish_checkpoint
+from lockgate.app.publish_updates import publish_updates
+from lockgate.core.metadata import period_of
 from lockgate.errors import LockgateError, UnavailableError
 from lockgate.loader.tls import listening, server_context
 from lockgate.server.blob_routes import UPLOADS
@@ -44,7 +46,8 @@ def utc_now() -> datetime:
 
 def build(installation: Installation, chosen: Settings, *, clock: Callable[[], datetime] = utc_now) -> ASGIApp:
     """Make the ASGI application of an installation."""
-    desk = Desk(installation, Sessions(installation, chosen.session_key), Meters(), clock)
+    sessions = Sessions(installation, chosen.session_key)
+    desk = Desk(installation, sessions, Meters(), clock, chosen.updates_life)
     app = Gatehouse(
         title="Lockgate",
         version=lockgate.__version__,
@@ -52,7 +55,7 @@ def build(installation: Installation, chosen: Settings, *, clock: Callable[[], d
         docs_url=None,  # its page loads programs from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_signing(installation),
+        lifespan=_signing(installation, chosen.updates_life),
     )
     app.state.desk = desk
     app.state.uploads = anyio.CapacityLimiter(UPLOADS)
@@ -109,17 +112,39 @@ def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _signing(installation: Installation) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _signing(installation: Installation, life: timedelta) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         ended = threading.Event()
-        thread = threading.Thread(target=keep_watch, args=(installation, ended), name="watch", daemon=True)
-        thread.start()
+        threads = [
+            threading.Thread(target=keep_watch, args=(installation, ended), name="watch", daemon=True),
+            threading.Thread(target=keep_fresh, args=(installation, life, ended), name="updates", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
         yield
         ended.set()
-        thread.join(timeout=_PARTING)
+        for thread in threads:
+            thread.join(timeout=_PARTING)
 
     return lifespan
+
+
+def keep_fresh(installation: Installation, life: timedelta, ended: threading.Event) -> None:
+    """Publish what hosts follow whenever the log has grown or half the life of the last timestamp is over."""
+    published, complaint = None, ""
+    while True:
+        try:
+            state = (installation.history.size(), period_of(utc_now(), life))
+            if state != published:
+                publish_updates(installation, utc_now(), life)
+                published, complaint = state, ""
+        except LockgateError as e:
+            if str(e) != complaint:
+                _log.warning("hosts are not told what is in force: %s", e)
+            complaint = str(e)
+        if ended.wait(_PULSE):
+            return
 
 
 def keep_watch(installation: Installation, ended: threading.Event) -> None:

@@ -29,7 +29,7 @@ PUBLIC = frozenset(
         ("POST", f"{API}/sessions"),
     }
 )
-PUBLIC_TILES = "/log/tile/"
+PUBLIC_FOLDERS = ("/log/tile/", "/tuf/")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _MAX_HEADER = 4096
@@ -47,7 +47,7 @@ class Limits:
         """Return the limit for one request."""
         if method == "PUT" and path.startswith(f"{API}/blobs/"):
             return self.blob
-        return self.passport if (method, path) == ("POST", f"{API}/releases") else self.json
+        return self.passport if method == "POST" and path in (f"{API}/releases", f"{API}/rules") else self.json
 
 
 class DefaultDeny:
@@ -119,7 +119,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 def is_public(method: str, path: str) -> bool:
     """Tell whether this needs no session."""
-    return (method, path) in PUBLIC or (method == "GET" and path.startswith(PUBLIC_TILES))
+    return (method, path) in PUBLIC or (method == "GET" and path.startswith(PUBLIC_FOLDERS))
 
 
 def _missing(message: Message) -> list[tuple[bytes, bytes]]:

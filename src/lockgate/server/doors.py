@@ -15,6 +15,7 @@ from starlette.responses import Response
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core.passport import Passport
 from lockgate.core.release import Record
+from lockgate.core.revocation import Revocation
 from lockgate.server import blob_routes as blobs
 from lockgate.server import change_routes as changes
 from lockgate.server import endpoint_routes as endpoints
@@ -22,6 +23,7 @@ from lockgate.server import front_routes as front
 from lockgate.server import log_routes as log
 from lockgate.server import release_routes as releases
 from lockgate.server import rule_routes as rules
+from lockgate.server import update_routes as updates
 from lockgate.server.json_schema import Schema, schema_of
 from lockgate.server.session import Opened
 from lockgate.server.visit import API, Said, enter, require_key
@@ -46,11 +48,12 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Where the log holds what was done, and what is true now: only for the description."""
+    """Where the log holds what was done, what is true now, and when hosts could learn it: for the description."""
 
     first: int
     stop: int
     object: Mapping[str, object]
+    published: str | None = None
 
 
 DOORS = (
@@ -63,10 +66,34 @@ DOORS = (
     Door("GET", f"{API}/installation", "read", rules.get_installation, gives=rules.Overview),
     Door("GET", f"{API}/trust", "read", rules.get_trust),
     Door("GET", f"{API}/policy", "read", rules.get_policy),
-    Door("POST", f"{API}/trust", "trust.adopt", rules.post_trust, rules.Signed, Receipt),
-    Door("POST", f"{API}/policy", "policy.adopt", rules.post_policy, rules.Signed, Receipt),
     Door("POST", f"{API}/proposals", "rules.propose", rules.post_proposal, rules.Proposed, Receipt),
     Door("POST", f"{API}/simulations", "read", rules.post_simulation, rules.Question, rules.Simulation),
+    Door("GET", f"{API}/rules", "read", rules.get_rules, gives=rules.Documents),
+    Door("POST", f"{API}/rules", "rules.adopt", rules.post_rules, rules.Brought, Receipt),
+    Door("GET", "/tuf/{path:path}", None, updates.get_update, gives=bytes),
+    Door(
+        "POST",
+        f"{API}/keys/{{keyid}}/revocation",
+        "key.revoke",
+        updates.post_key_revocation,
+        updates.Revoked,
+        Receipt,
+    ),
+    Door(
+        "GET",
+        f"{API}/releases/{{name}}/{{version}}/revocation",
+        "read",
+        updates.get_release_revocation,
+        gives=Revocation,
+    ),
+    Door(
+        "POST",
+        f"{API}/releases/{{name}}/{{version}}/revocation",
+        "release.revoke",
+        updates.post_release_revocation,
+        updates.Revoked,
+        Receipt,
+    ),
     Door("PUT", f"{API}/blobs/{{digest}}", "blob.put", blobs.put_blob, bytes),
     Door("GET", f"{API}/blobs/{{digest}}", "read", blobs.get_blob, gives=bytes),
     Door("HEAD", f"{API}/blobs/{{digest}}", "read", blobs.head_blob),

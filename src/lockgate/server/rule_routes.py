@@ -5,25 +5,40 @@ from dataclasses import dataclass
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from lockgate.app.adopt import adopt_policy, adopt_trust
+from lockgate.app.adopt import adopt_rules
 from lockgate.app.propose import propose
 from lockgate.app.publish_checkpoint import publish_checkpoint
+from lockgate.app.publish_updates import carried_rules
 from lockgate.app.simulate import simulate
 from lockgate.core.change import RuleChange
 from lockgate.core.intent import Head, SignedIntent
 from lockgate.core.journal import Rulebook, change_subject, rulebook_subject
+from lockgate.core.metadata import Carried
 from lockgate.core.policy import Policy, check_policy
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
+from lockgate.server.update_routes import told
 from lockgate.server.visit import Body, Here, Visit, answer, read
 from lockgate.tlog.checkpoint import parse_decimal, parse_hash
 
+MAX_RULES = 4 << 20
+
 
 @dataclass(frozen=True, slots=True)
-class Signed:
-    """A document that a threshold of root keys signed, and who brings it."""
+class Documents:
+    """Trust, policy and the metadata that carries them, as a threshold of root keys signed them."""
 
-    document: str
+    trust: str
+    root: str
+    targets: str
+    policy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What people have signed together, and who brings it."""
+
+    documents: Documents
     intent: SignedIntent
 
 
@@ -64,7 +79,10 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What an installation is, by which rules it judges, how far its log has come, how well its vault keeps keys."""
+    """What an installation is, by which rules it judges, how far its log has come, how well its vault keeps keys.
+
+    `rules` names the targets metadata that pins both documents.
+    """
 
     environment: Name
     origin: str
@@ -72,6 +90,7 @@ class Overview:
     policy: Adopted | None
     checkpoint: Head
     vault: str
+    rules: Digest | None = None
 
 
 def get_installation(visit: Here) -> Response:
@@ -81,7 +100,7 @@ def get_installation(visit: Here) -> Response:
     origin = visit.installation.trust().document.origin
     head = head_of(publish_checkpoint(visit.installation))
     trust, vault = Adopted(rules.trust, rules.trust_version), visit.installation.vault.assurance
-    return answer(Overview(rules.environment, origin, trust, policy, head, vault))
+    return answer(Overview(rules.environment, origin, trust, policy, head, vault, rules.targets))
 
 
 def get_trust(visit: Here) -> Response:
@@ -97,18 +116,21 @@ def get_policy(visit: Here) -> Response:
     return _kept(visit, envelope)
 
 
-def post_trust(visit: Here, body: Body) -> Response:
-    """Adopt the next trust document."""
-    order = visit.order(Signed, body)
-    done = adopt_trust(visit.installation, order.document.encode(), order.intent, visit.now)
-    return visit.receipt(done, rulebook_subject(visit.installation.environment))
+def get_rules(visit: Here) -> Response:
+    """Give the signed documents in force and the metadata that carries them."""
+    found, _ = carried_rules(visit.installation)
+    policy = found.policy.decode() if found.policy else None
+    return answer(Documents(found.trust.decode(), found.root.decode(), found.targets.decode(), policy))
 
 
-def post_policy(visit: Here, body: Body) -> Response:
-    """Adopt the next policy."""
-    order = visit.order(Signed, body)
-    done = adopt_policy(visit.installation, order.document.encode(), order.intent, visit.now)
-    return visit.receipt(done, rulebook_subject(visit.installation.environment))
+def post_rules(visit: Here, body: Body) -> Response:
+    """Adopt the next trust document, the next policy, or both; hosts learn of it at once."""
+    order = visit.order(Brought, body, limit=MAX_RULES)
+    held = order.documents
+    policy = held.policy.encode() if held.policy is not None else None
+    carried = Carried(held.trust.encode(), policy, held.root.encode(), held.targets.encode())
+    done = adopt_rules(visit.installation, carried, order.intent, visit.now)
+    return told(visit, done, rulebook_subject(visit.installation.environment))
 
 
 def post_proposal(visit: Here, body: Body) -> Response:

@@ -7,7 +7,7 @@ rights. What changes something comes as an order: a JSON object with a signed in
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Depends
@@ -19,6 +19,7 @@ from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, Subject
+from lockgate.core.metadata import LIFE
 from lockgate.core.rights import check_right
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical, plain
@@ -55,6 +56,7 @@ class Desk:
     sessions: Sessions
     meters: Meters
     clock: Callable[[], datetime]
+    updates_life: timedelta = LIFE
 
 
 @dataclass(slots=True)

@@ -91,8 +91,8 @@ def _forged(story: Story) -> None:
         root = plain.decode(Root, (story.host / "root.json").read_bytes())
         taken = parse_passport(genuine.read_bytes())
         at = taken.registration.intent.expires
-        trust = open_trust((prod.home / "trust.json").read_bytes(), root, at)
-        policy = open_policy((prod.home / "policy.json").read_bytes(), root, at)
+        trust = open_trust((prod.home / "ceremony" / "trust.json").read_bytes(), root, at)
+        policy = open_policy((prod.home / "ceremony" / "policy.json").read_bytes(), root, at)
         forged = forge(taken, parse_passport(stolen.read_bytes()), prod.home, trust, policy)
         with rogue_server(forged, Endpoint.parse(ENDPOINT)) as url:
             host = make_host(stage, HOSTS[1], prod, url)

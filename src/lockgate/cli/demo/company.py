@@ -41,26 +41,22 @@ def start_site(stage: Stage, environment: str, exporter: dict[str, str] | None) 
     """Found an installation and start it; return it with the public keys of its server."""
     site = Site(environment, stage.folder / environment, f"http://127.0.0.1:{free_port()}")
     keys: dict[str, str] = stage.lockgate("init", "--environment", environment, site=site)["keys"]
-    _sign(stage, "trust", _trust(stage, environment, keys, exporter), site.home / "trust.json")
+    _hold_ceremony(stage, site, _trust(stage, environment, keys, exporter), _policy(environment))
     settings = {"LOCKGATE_HOME": str(site.home), "LOCKGATE_LISTEN": site.url.removeprefix("http://")}
     stage.start([*lockgate_command(), "up"], environment, settings)
     stage.until(f"{environment} is ready", lambda: stage.ask(f"{site.url}/readyz").get("status") == "ready")
-    _sign(stage, "policy", _policy(environment), site.home / "policy.json")
-    stage.lockgate("policy", "adopt", site.home / "policy.json", who="dave", site=site)
     return site, keys
 
 
 def make_host(stage: Stage, name: str, site: Site, url: str | None = None) -> Path:
-    """Install a serving host: its own key, the root it pins, and the rules it was given."""
+    """Install a serving host: its own key and the root it pins. What is in force it learns from the site."""
     home = stage.folder / name
     (home / "keys").mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / "keys" / "node.pem").write_bytes(stage.key(name).read_bytes())
-    (home / "host.toml").write_text(f'node = "{name}"\nserver = "{url or site.url}"\n')
+    (home / "host.toml").write_text(f'node = "{name}"\nserver = "{url or site.url}"\nupdates = "{site.url}/tuf"\n')
     (home / "root.json").write_bytes(
         plain.encode({"threshold": 2, "keys": [_public(stage, f"root{n}") for n in (1, 2, 3)]})
     )
-    for document in ("trust.json", "policy.json"):
-        (home / document).write_bytes((site.home / document).read_bytes())
     return home
 
 
@@ -71,6 +67,7 @@ def _trust(stage: Stage, environment: str, keys: dict[str, str], exporter: dict[
         _signer("ci-components", "component", [*KINDS, "release"], _public(stage, "ci-components")),
         _signer("ci-results", "result", _RESULTS, _public(stage, "ci-results")),
         *(_signer(f"server-{name}", name, [], keys[name]) for name in ("vsa", "lease", "checkpoint")),
+        _signer("server-updates", "updates", [], keys["tuf-online"]),
     ]
     if exporter:
         signers.append(_signer("dev-export", "export", ["dev"], exporter["export"]))
@@ -104,12 +101,16 @@ def _policy(environment: str) -> dict[str, Any]:
     }
 
 
-def _sign(stage: Stage, kind: str, document: dict[str, Any], output: Path) -> None:
-    """Have two holders of root keys sign, one after the other, as they would."""
-    written = output.with_suffix(".yaml")
-    written.write_text(yaml.safe_dump(document, sort_keys=False))
-    stage.lockgate(kind, "sign", written, "--key", stage.key("root1"), "--output", output)
-    stage.lockgate(kind, "sign", output, "--key", stage.key("root2"), "--output", output)
+def _hold_ceremony(stage: Stage, site: Site, trust: dict[str, Any], policy: dict[str, Any]) -> None:
+    """Have two holders of root keys sign the first rules, one after the other, as they would."""
+    written = []
+    for kind, document in (("trust", trust), ("policy", policy)):
+        written.append(site.home / f"{kind}.yaml")
+        written[-1].write_text(yaml.safe_dump(document, sort_keys=False))
+    folder = site.home / "ceremony"
+    stage.lockgate("trust", "propose", written[0], folder, "--policy", written[1])
+    for holder in ("root1", "root2"):
+        stage.lockgate("trust", "sign", folder, "--key", stage.key(holder))
 
 
 def _signer(name: str, purpose: str, scope: list[str], key: str) -> dict[str, Any]:

@@ -199,7 +199,7 @@ def _audit(story: Story) -> None:
     stage = story.stage
     exported, pins = (
         stage.folder / "log",
-        ("--trust", story.prod.home / "trust.json", "--root", story.host / "root.json"),
+        ("--trust", story.prod.home / "ceremony" / "trust.json", "--root", story.host / "root.json"),
     )
     with stage.step("log-verify", "an outsider verifies the whole log offline; one altered byte is found") as told:
         story.prod_lockgate("log", "export", exported, who="dave")
