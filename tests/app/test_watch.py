@@ -5,6 +5,7 @@ import pytest
 from lockgate.app.grant_leases import grant_leases
 from lockgate.app.issue_passport import passport_for
 from lockgate.app.publish_checkpoint import publish_checkpoint
+from lockgate.app.publish_updates import publish_updates
 from lockgate.core.lease import Request, Want, open_grant, sign_request
 from lockgate.drivers.memory import Memory
 from lockgate.errors import UnavailableError
@@ -68,6 +69,7 @@ def test_it_signs_no_head_no_passport_and_no_decision(put_back):
         lambda: passport_for(world.installation, PROD),
         lambda: world.register("2.0.0"),
         world.roll_back,
+        lambda: publish_updates(world.installation, world.now),
     ):
         with pytest.raises(UnavailableError, match="frozen"):
             act()
@@ -81,6 +83,15 @@ def test_a_shutdown_stands_all_the_same_and_says_that_it_is_not_anchored(put_bac
 
     assert world.endpoint().suspended
     assert receipt.anchored is False
+
+
+def test_so_does_a_revocation_and_it_is_anchored_when_the_log_is_right(put_back):
+    world, after = put_back
+
+    assert world.revoke("magika@1.0.0").anchored is False
+    restore(world, after)
+    world.installation.watch.look()
+    assert world.revoke("magika@1.0.0").anchored is True
 
 
 def test_growing_past_what_was_signed_does_not_help(put_back):

@@ -16,9 +16,11 @@ def routes():
     """Walk everything that the router would match, not only what our table says."""
     app: Any = Served().app
     found = {
-        (method, route.path_format) for route in iter_route_contexts(app._app.routes) for method in route.methods or ()
+        (method, route.path_format)
+        for route in iter_route_contexts(app._app.inner.routes)
+        for method in route.methods or ()
     }
-    return sorted(found)
+    return sorted(found | {("POST", f"{API}/leases")})  # which stands before the router
 
 
 def filled(path):

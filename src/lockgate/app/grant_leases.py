@@ -7,7 +7,7 @@ A look costs the same for one request and for a thousand, so those that came whi
 the next. Nothing is granted that was read before it was asked for, nor out of a log that was put back.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -47,6 +47,10 @@ class Unanswered:
 
 
 Heard: TypeAlias = Request | Unanswered
+Admit: TypeAlias = Callable[[Name], None]
+
+
+def _everybody(_node: Name) -> None: ...
 
 
 def grant_leases(installation: Installation, document: bytes, now: datetime) -> bytes:
@@ -69,16 +73,31 @@ def add_keys(installation: Installation, answered: Answered) -> Answered:
 
 
 def answer_requests(
-    installation: Installation, documents: Sequence[bytes], now: datetime
+    installation: Installation, documents: Sequence[bytes], now: datetime, admit: Admit = _everybody
 ) -> list[Answered | Unanswered]:
     """Answer lease requests, all of them as of one instant after they came; raise what is wrong with all of them.
+
+    `admit` raises for a node that asks too often; only who is certain to have asked is counted.
 
     Enforces: verified_loading, emergency_shutdown, retirement_revocation
     """
     known = installation.watch.known()
     view, heard, policy = _look(installation, documents, now)
     installation.watch.check(known, view.size, view.root)
-    return [each if isinstance(each, Unanswered) else _answered(installation, each, view, policy) for each in heard]
+    return [
+        each if isinstance(each, Unanswered) else _answered(installation, each, view, policy)
+        for each in (_admitted(one, admit) for one in heard)
+    ]
+
+
+def _admitted(heard: Heard, admit: Admit) -> Heard:
+    try:
+        if isinstance(heard, Request):
+            admit(heard.node)
+    except LockgateError as e:
+        assert isinstance(heard, Request)
+        return Unanswered(e, heard.node)
+    return heard
 
 
 def _look(

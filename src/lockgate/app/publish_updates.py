@@ -26,10 +26,11 @@ _PAGE = 1000
 
 
 def publish_updates(installation: Installation, now: datetime, life: timedelta = LIFE) -> bool:
-    """Write what hosts follow; tell whether anything was new.
+    """Write what hosts follow; tell whether anything was new. Out of a log that was put back nothing is written.
 
     Enforces: retirement_revocation
     """
+    known = installation.watch.known(to_act=True)
     carried, roots = carried_rules(installation)
     trust = installation.written_trust().document
     policy = installation.policy().document if carried.policy is not None else None
@@ -37,6 +38,7 @@ def publish_updates(installation: Installation, now: datetime, life: timedelta =
     if signer.public not in online_keys(trust):
         raise UnavailableError("the key tuf-online of this server is not one that the trust names for updates")
     snapshot = write_snapshot(trust, policy, carried.targets, deny_list(installation), signer)
+    installation.watch.check(known, *installation.history.root())
     timestamp = write_timestamp(snapshot, period_of(now, life), life, signer)
     return installation.updates.publish({**slow_files(carried, roots), **snapshot.files}, timestamp)
 

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
+from lockgate.app.publish_checkpoint import anchored
 from lockgate.app.register import registered
 from lockgate.core.intent import Said, SignedIntent, check_intent
 from lockgate.core.journal import Event, revocation_subject
@@ -62,18 +63,22 @@ def revoke_key(installation: Installation, key: Digest, reason: str, signed: Sig
 
 def _insist(installation: Installation, act: str, signed: SignedIntent, now: datetime, decide: Decide) -> Receipt:
     for _ in range(_PATIENCE):
-        if done := installation.done(signed, act):
-            return done
         try:
-            with installation.ledger.transaction() as tx:
-                said = installation.hear(signed, act, now, tx)
-                event = decide(tx, said)
-                if isinstance(event, Revocation):
-                    return Receipt(event.index, event.index + 1)
-                return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+            return anchored(installation, _revoke(installation, act, signed, now, decide))
         except ConflictError:
             continue
     raise UnavailableError(f"the log changed {_PATIENCE} times while {signed.intent.object} was to be revoked")
+
+
+def _revoke(installation: Installation, act: str, signed: SignedIntent, now: datetime, decide: Decide) -> Receipt:
+    if done := installation.done(signed, act):
+        return done
+    with installation.ledger.transaction() as tx:
+        said = installation.hear(signed, act, now, tx)
+        event = decide(tx, said)
+        if isinstance(event, Revocation):
+            return Receipt(event.index, event.index + 1)
+        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
 
 
 def _check_said(said: Said, act: str, object_: object, before: Digest, reason: str) -> None:

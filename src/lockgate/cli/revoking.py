@@ -30,6 +30,7 @@ def revoke(what: str, reason: str, connection: "Connection", json_: bool) -> Non
     answer = connection.act(path, intent, reason=reason)
     published = answer.get("published")
     found = {"revoked": str(object_), "digest": str(before), "entry": answer["first"], "published": published}
+    found["anchored"] = answer.get("anchored") is True
     told = (
         f"published at {published}: no host that looks from now on loads it"
         if published

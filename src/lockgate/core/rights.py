@@ -51,7 +51,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
 )
 
 # What only ever stops something: nothing may stand in its way, not even a log that is frozen.
-TOWARDS_SAFETY = frozenset({"endpoint.suspend"})
+TOWARDS_SAFETY = frozenset({"endpoint.suspend", "release.revoke", "key.revoke"})
 
 
 def check_right(act: str, roles: Collection[Role], actor: object) -> None:

@@ -47,7 +47,8 @@ def parse(data: bytes, *, limit: int = MAX_BYTES) -> Json:
         raise VerificationError(f"not JSON: {e.msg} at character {e.pos}") from e
     except RecursionError as e:
         raise VerificationError(f"JSON is nested deeper than {MAX_DEPTH}") from e
-    _check(value)
+    if not _is_harmless(data):
+        _check(value)
     return value
 
 
@@ -57,6 +58,11 @@ def parse_object(data: bytes, *, limit: int = MAX_BYTES) -> dict[str, Json]:
     if not isinstance(value, dict):
         raise VerificationError(f"JSON is {_kind(value)}, not an object")
     return value
+
+
+def _is_harmless(data: bytes) -> bool:
+    """Tell whether parsed JSON cannot be too deep, nor hold a name or text that is not ASCII: most of it cannot."""
+    return data.isascii() and b"\\u" not in data and data.count(b"{") + data.count(b"[") <= MAX_DEPTH
 
 
 def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

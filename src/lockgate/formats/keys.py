@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from lockgate.errors import VerificationError
 from lockgate.formats.digest import Digest
 
+_KEYS_KEPT = 1 << 14  # as many nodes as one environment may have
+
 _P = 2**255 - 19
 _ORDER_8 = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826  # y of four of the eight points
 _SMALL_ORDER = frozenset({0, 1, _P - 1, _ORDER_8, _P - _ORDER_8})
@@ -83,7 +85,7 @@ class PublicKey:
     @property
     def key_id(self) -> Digest:
         """The SHA-256 of the SubjectPublicKeyInfo."""
-        return Digest.of(self.der)
+        return _key_id(self.der)
 
     @property
     def raw(self) -> bytes:
@@ -163,7 +165,12 @@ class PrivateKey:
         return certificate.sign(self._key, _hash(self._key.curve), ecdsa_deterministic=True)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_KEYS_KEPT)
+def _key_id(der: bytes) -> Digest:
+    return Digest.of(der)
+
+
+@lru_cache(maxsize=_KEYS_KEPT)
 def _load(der: bytes) -> _Public:
     try:
         key = serialization.load_der_public_key(der)

@@ -36,6 +36,7 @@ _SESSION = timedelta(minutes=2)
 _WHOLE_SECONDS = 120.0  # for an answer that is read whole, however slowly it drips
 _PIECE = 1 << 16
 _LONGEST_TOKEN = 4096
+_NO_SESSION = ("/log/", "/api/v1/leases")  # public, and signed by itself
 _ERRORS: Mapping[int, type[LockgateError]] = {
     400: VerificationError, 404: DeniedError, 412: ConflictError, 413: VerificationError, 422: VerificationError,
     429: UnavailableError, 502: UnavailableError, 503: UnavailableError, 504: UnavailableError,
@@ -145,7 +146,7 @@ class Connection:
         return content
 
     def _send(self, method: str, path: str, body: Body, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
-        if self.token is None and not path.startswith("/log/"):
+        if self.token is None and not path.startswith(_NO_SESSION):
             self.token = self._open_session()
         answer = self._request(method, path, body, headers)
         if answer.status == 401 and isinstance(body, bytes | None):

@@ -27,10 +27,13 @@ from lockgate.loader.tls import listening, server_context
 from lockgate.server.blob_routes import UPLOADS
 from lockgate.server.default_deny import DefaultDeny, Limits
 from lockgate.server.doors import Gatehouse, hang
+from lockgate.server.lease_desk import LeaseDesk
+from lockgate.server.lease_door import LeaseDoor
 from lockgate.server.metrics import Meters
 from lockgate.server.patience import Patient
 from lockgate.server.problems import answer_errors
 from lockgate.server.session import Sessions
+from lockgate.server.sightings import Sightings
 from lockgate.server.visit import Desk
 from lockgate.wiring import Settings, running, settings
 
@@ -47,7 +50,9 @@ def utc_now() -> datetime:
 def build(installation: Installation, chosen: Settings, *, clock: Callable[[], datetime] = utc_now) -> ASGIApp:
     """Make the ASGI application of an installation."""
     sessions = Sessions(installation, chosen.session_key)
-    desk = Desk(installation, sessions, Meters(), clock, chosen.updates_life)
+    sightings = Sightings()
+    leases = LeaseDesk(installation, clock, sightings.see)
+    desk = Desk(installation, sessions, Meters(), clock, leases, sightings, chosen.updates_life)
     app = Gatehouse(
         title="Lockgate",
         version=lockgate.__version__,
@@ -62,7 +67,7 @@ def build(installation: Installation, chosen: Settings, *, clock: Callable[[], d
     answer_errors(app)
     hang(app)
     return DefaultDeny(
-        app,
+        LeaseDoor(app, desk),
         lambda token: desk.sessions.find(token, clock()),
         desk.meters.request,
         hosts=chosen.hosts,

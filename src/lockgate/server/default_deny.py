@@ -27,6 +27,7 @@ PUBLIC = frozenset(
         ("GET", "/readyz"),
         ("GET", "/log/checkpoint"),
         ("POST", f"{API}/sessions"),
+        ("POST", f"{API}/leases"),  # signed by the node that asks
     }
 )
 PUBLIC_FOLDERS = ("/log/tile/", "/tuf/")
@@ -37,9 +38,10 @@ _MAX_HEADER = 4096
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many bytes a body may have: of JSON, of what carries a passport, of a blob."""
+    """How many bytes a body may have: of JSON, of a lease request, of what carries a passport, of a blob."""
 
     json: int = 1 << 20
+    lease: int = 128 << 10
     passport: int = 16 << 20
     blob: int = 64 << 30
 
@@ -47,7 +49,9 @@ class Limits:
         """Return the limit for one request."""
         if method == "PUT" and path.startswith(f"{API}/blobs/"):
             return self.blob
-        return self.passport if method == "POST" and path in (f"{API}/releases", f"{API}/rules") else self.json
+        large = (("POST", f"{API}/releases"), ("POST", f"{API}/rules"))
+        known = dict.fromkeys(large, self.passport) | {("POST", f"{API}/leases"): self.lease}
+        return known.get((method, path), self.json)
 
 
 class DefaultDeny:

@@ -25,7 +25,9 @@ from lockgate.server import release_routes as releases
 from lockgate.server import rule_routes as rules
 from lockgate.server import update_routes as updates
 from lockgate.server.json_schema import Schema, schema_of
+from lockgate.server.lease_door import LEASES, LeaseDoor
 from lockgate.server.session import Opened
+from lockgate.server.sightings import Sighting
 from lockgate.server.visit import API, Said, enter, require_key
 
 _Route = Callable[..., object]
@@ -54,6 +56,13 @@ class Receipt:
     stop: int
     object: Mapping[str, object]
     published: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Who asked for what, and when: only for the description."""
+
+    items: tuple[Sighting, ...]
 
 
 DOORS = (
@@ -152,7 +161,8 @@ DOORS = (
         Said,
         Receipt,
     ),
-    Door("POST", f"{API}/leases", "lease.ask", endpoints.post_lease, Mapping[str, object]),
+    Door("POST", LEASES, None, LeaseDoor, Mapping[str, object]),
+    Door("GET", f"{API}/fleet", "read", endpoints.get_fleet, gives=Fleet),
     Door("GET", f"{API}/log/entries", "log.read", log.get_entries),
     Door("GET", f"{API}/log/proof/{{index}}", "read", log.get_proof, gives=str),
 )
@@ -171,10 +181,12 @@ class Gatehouse(FastAPI):
 
 
 def hang(app: Gatehouse) -> None:
-    """Hang every door into `app`."""
+    """Hang every door into `app`, but that of the leases, which stands before it."""
     kinds: dict[str, object] = {}
     app.kinds = kinds
     for door in DOORS:
+        if door.route is LeaseDoor:
+            continue
         app.add_api_route(
             door.path,
             door.route,
@@ -239,6 +251,10 @@ def _describe(app: Gatehouse) -> dict[str, object]:
         "required": ["type", "title", "status", "reasons"],
     }
     document = get_openapi(title=app.title, version=app.version, openapi_version="3.1.0", routes=app.routes)
+    (lease,) = (door for door in DOORS if door.route is LeaseDoor)
+    told: dict[str, object] = {"operationId": "post_lease", "summary": "Post Lease", "description": LeaseDoor.__doc__}
+    told |= {"responses": _answers(lease, app.kinds), **_extra(lease, app.kinds)}
+    document["paths"][lease.path] = {"post": told}
     components = document.setdefault("components", {})
     components["schemas"] = {**app.kinds, "problem": problem}
     components["securitySchemes"] = {"session": {"type": "http", "scheme": "bearer"}}

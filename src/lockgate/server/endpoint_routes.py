@@ -1,4 +1,4 @@
-"""What should serve where, and how is it stopped, restored and leased over HTTP?"""
+"""What should serve where, and who asks to serve it, and how is it stopped and restored?"""
 
 from functools import lru_cache
 from typing import Annotated
@@ -6,14 +6,12 @@ from typing import Annotated
 from fastapi import Depends, Path
 from starlette.responses import Response
 
-from lockgate.app.grant_leases import grant_leases
 from lockgate.app.issue_passport import passport_for
 from lockgate.app.roll_back import roll_back
 from lockgate.app.shut_down import shut_down
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core.journal import State, endpoint_subject
-from lockgate.core.lease import Grant
-from lockgate.formats import dsse, plain
+from lockgate.formats import plain
 from lockgate.formats.names import Endpoint, Name
 from lockgate.server.json_schema import NAME
 from lockgate.server.release_routes import After, Limit
@@ -60,12 +58,9 @@ def post_shutdown(visit: Here, body: Body, at: Where) -> Response:
     return visit.receipt(receipt, endpoint_subject(at))
 
 
-def post_lease(visit: Here, body: Body) -> Response:
-    """Answer the signed lease request of a node with a signed grant."""
-    document = grant_leases(visit.installation, body, visit.now)
-    grant = plain.decode(Grant, dsse.parse(document).payload)
-    visit.desk.meters.leases(len(grant.granted), len(grant.refused))
-    return Response(document, media_type="application/json")
+def get_fleet(visit: Here) -> Response:
+    """List which nodes asked for what in the last day, as far as this server process was asked."""
+    return answer({"items": visit.desk.sightings.listing(visit.now)})
 
 
 @lru_cache(maxsize=256)

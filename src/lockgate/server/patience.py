@@ -5,9 +5,10 @@
 Only the time that we wait for the client counts; when the disk is slow, nobody is blamed for it.
 """
 
+import asyncio
+import time
 from asyncio import TimerHandle, Transport
 
-import anyio
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -73,13 +74,13 @@ def timed(receive: Receive) -> Receive:
         nonlocal waited, received, more
         if not more:
             return await receive()
-        began = anyio.current_time()
+        began = time.monotonic()
         try:
-            with anyio.fail_after(BODY_SECONDS + received / BODY_RATE - waited):
+            async with asyncio.timeout(BODY_SECONDS + received / BODY_RATE - waited):
                 message = await receive()
         except TimeoutError as e:
             raise HTTPException(408, "the body comes too slowly", headers={"connection": "close"}) from e
-        waited += anyio.current_time() - began
+        waited += time.monotonic() - began
         received += len(message.get("body", b""))
         more = bool(message.get("more_body"))
         return message

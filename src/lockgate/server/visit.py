@@ -23,8 +23,10 @@ from lockgate.core.metadata import LIFE
 from lockgate.core.rights import check_right
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical, plain
+from lockgate.server.lease_desk import LeaseDesk
 from lockgate.server.metrics import Meters
 from lockgate.server.session import Session, Sessions
+from lockgate.server.sightings import Sightings
 
 API = "/api/v1"
 
@@ -56,6 +58,8 @@ class Desk:
     sessions: Sessions
     meters: Meters
     clock: Callable[[], datetime]
+    leases: LeaseDesk
+    sightings: Sightings
     updates_life: timedelta = LIFE
 
 

@@ -16,6 +16,9 @@ from lockgate.drivers.postgres.act import only, read_state
 from lockgate.drivers.postgres.connections import Connections
 from lockgate.tlog.merkle import CompactRange
 
+States = Mapping[Subject, State | None]
+
+_MOST = 20_000
 _HEAD = "SELECT size, peaks FROM head"
 _WITH_STATES = """
     SELECT size, peaks, now.kind, now.key, now.state
@@ -47,7 +50,7 @@ class Views:
         kept = seen.view.states if seen else {}
         found = self._read(wanted - kept.keys())
         if seen is not None and found.stored == seen.stored:
-            states = {**kept, **found.view.states} if found.view.states else kept
+            states = _together(kept, found.view.states, wanted)
             found = _Seen(seen.stored, View(seen.view.size, seen.view.root, states))
         elif kept.keys() & wanted:
             found = self._read(wanted)
@@ -66,7 +69,15 @@ class Views:
         return _Seen((size, bytes(peaks)), View(size, head.root(), _states(subjects, rows)))
 
 
-def _states(subjects: Collection[Subject], rows: Sequence[TupleRow]) -> Mapping[Subject, State | None]:
+def _together(kept: States, found: States, wanted: Collection[Subject]) -> States:
+    """Keep what was read under this head; who asks for ever new things does not fill the memory."""
+    if not found:
+        return kept
+    both = {**kept, **found}
+    return both if len(both) <= _MOST else {subject: both[subject] for subject in wanted}
+
+
+def _states(subjects: Collection[Subject], rows: Sequence[TupleRow]) -> States:
     states: dict[Subject, State | None] = dict.fromkeys(subjects)
     for _, _, *more in rows:
         if more and more[0] is not None:

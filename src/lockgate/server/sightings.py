@@ -1,0 +1,58 @@
+"""Who runs what, as far as the hosts say? What nodes asked leases for, remembered as long as this process lives.
+
+A sighting is no proof: it is what a node said, with its own signature, when it last asked.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from lockgate.app.grant_leases import Answered
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint, Name
+
+MOST = 100_000
+KEPT = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A node asked for a release at an endpoint: when it did so last, and whether it may serve it."""
+
+    node: Name
+    endpoint: Endpoint
+    release: Digest
+    granted: bool
+    hand_over: str
+    at: datetime
+
+
+class Sightings:
+    """The newest sighting of each node at each endpoint. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[Name, Endpoint], Sighting] = {}
+
+    def see(self, answers: Sequence[Answered], now: datetime) -> None:
+        """Take note of what was asked."""
+        for answered in answers:
+            request = answered.request
+            granted = {(one.endpoint, one.release) for one in answered.grant.granted}
+            for want in request.wants:
+                may = (want.endpoint, want.release) in granted
+                sighting = Sighting(request.node, want.endpoint, want.release, may, request.hand_over, now)
+                self._keep((request.node, want.endpoint), sighting)
+
+    def listing(self, now: datetime) -> list[Sighting]:
+        """List who was seen in the last day, in the order of their names."""
+        with self._lock:
+            self._seen = {place: one for place, one in self._seen.items() if now - one.at < KEPT}
+            return sorted(self._seen.values(), key=lambda one: (one.node, one.endpoint))
+
+    def _keep(self, place: tuple[Name, Endpoint], sighting: Sighting) -> None:
+        with self._lock:
+            if place not in self._seen and len(self._seen) >= MOST:
+                del self._seen[next(iter(self._seen))]
+            self._seen[place] = sighting
