@@ -73,6 +73,8 @@ def test_nobody_comes_to_last_longer_by_leaving(until, at, then):
 
     assert ended(held, {BOB: at}) == trusting("bob", until=then)
     assert ended(held, {}) == held
+    signs = trusting("ci-results", until=until, person=BOB)
+    assert [one.until for one in ended(signs, {BOB: at}).signers if one.person] == [then]
 
 
 def test_a_persons_new_key_counts_beside_the_old_one():
@@ -81,6 +83,8 @@ def test_a_persons_new_key_counts_beside_the_old_one():
     assert found == replace(trusting("bob", keys=(NEW,), retiring=(Retiring(key("bob").public, AT),)), version=2)
     assert found.actor(BOB, NOW).keys == (NEW, key("bob").public) and found.actor(BOB, AT).keys == (NEW,)
     assert keys_of(found, BOB) == (NEW, key("bob").public)
+    two = trusting("bob", keys=(key("bob").public, key("second").public))
+    assert with_key(two, ID["bob"], NEW, AT).actor(BOB, AT).keys == (NEW, key("second").public)
     again = with_key(found, NEW.key_id, key("newer").public, AT)
     assert len(again.actor(BOB, NOW).keys) == 3 and again.version == 3
 
