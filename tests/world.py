@@ -6,7 +6,8 @@ the log, proves every entry under a signed checkpoint and compares it with the w
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +43,7 @@ from lockgate.core.trust import MANIFESTS, Actor, Purpose, Root, Trust, TrustedS
 from lockgate.drivers.memory import Memory, MemoryBlobs, MemoryHeads, MemoryUpdates, MemoryVault
 from lockgate.drivers.postgres import Postgres
 from lockgate.drivers.tuf_folder import TufFolder
+from lockgate.errors import LockgateError
 from lockgate.formats import dsse, oms, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PrivateKey
@@ -120,7 +122,7 @@ def carried(trust: Trust, policy: Policy | None, *signers: str, held: Carried | 
     """Hold a ceremony: root keys sign both documents and the metadata that carries them."""
     ceremony = draft(trust, policy, held)
     for name in signers or ("root1", "root2"):
-        ceremony, _ = sign(ceremony, key(name))
+        ceremony, _ = sign(ceremony, key(name), more=True)
     return ceremony.carried
 
 
@@ -144,7 +146,12 @@ class World:
     """One installation in memory, and everybody who speaks to it."""
 
     def __init__(
-        self, environment: str = "prod", log: Memory | Postgres | None = None, *, founded_by: Trust | None = None
+        self,
+        environment: str = "prod",
+        log: Memory | Postgres | None = None,
+        *,
+        founded_by: Trust | None = None,
+        ruled: bool = True,
     ) -> None:
         self.now = NOW
         self.nonces = 0
@@ -160,7 +167,8 @@ class World:
             Name(environment), log, log, log, log, self.blobs, keys,
             updates=MemoryUpdates(), vault=self.vault, heads=self.heads, reads=log,
         )  # fmt: skip
-        adopt.found(self.installation, carried(self.trust, self.policy), self.trust.root, self.now)
+        first = carried(self.trust, self.policy if ruled else None)
+        adopt.found(self.installation, first, self.trust.root, self.now)
 
     def say(
         self,
@@ -303,15 +311,29 @@ class World:
         said = self.say(who, "key.revoke", revoked, before=revoked, after=why)
         return revoke_key(self.installation, revoked, reason, said, self.now)
 
-    def adopt(self, trust: Trust, policy: Policy | None, *signers: str, who: str = "ann") -> Receipt:
-        """Adopt the next rules, after a ceremony of `signers`."""
+    def adopt(
+        self, trust: Trust, policy: Policy | None, *signers: str, who: str = "ann", changes: Sequence[int] | None = None
+    ) -> Receipt:
+        """Adopt the next rules after a ceremony of `signers`; others approve them first, unless `changes` are named."""
         held, _ = carried_rules(self.installation)
         signed = carried(trust, policy, *signers, held=held)
         before = self.installation.rulebook().targets
         said = self.say(
             who, "rules.adopt", self.installation.environment, before=before, after=Digest.of(signed.targets)
         )
-        return adopt.adopt_rules(self.installation, signed, said, self.now)
+        numbers = self.approved(trust, policy) if changes is None else changes
+        return adopt.adopt_rules(self.installation, signed, numbers, said, self.now)
+
+    def approved(self, *documents: Trust | Policy | None) -> list[int]:
+        """Propose and approve whatever is not in force, as far as it can be; return the numbers of the changes."""
+        in_force = (self.installation.written_trust().digest, self.installation.policy().digest)
+        numbers = []
+        for document in documents:
+            if document is not None and Digest.of(plain.encode(document)) not in in_force:
+                with suppress(LockgateError):
+                    numbers.append(number := self.propose(document))
+                    self.approve(number)
+        return numbers
 
     def feed(self, folder: Path, now: datetime | None = None) -> Path:
         """Publish what hosts follow into a folder, as of the real clock: python-tuf reads no other."""

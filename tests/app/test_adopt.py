@@ -1,5 +1,6 @@
 """Which rules come into force? The next version, signed by the threshold in force, brought by an admin."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,7 +9,8 @@ import pytest
 from lockgate.app.adopt import adopt_rules, found
 from lockgate.app.publish_updates import carried_rules
 from lockgate.core.policy import POLICY, Policy
-from lockgate.core.trust import Root, Trust
+from lockgate.core.rights import Role
+from lockgate.core.trust import Actor, Root, Trust
 from lockgate.drivers.memory import Memory
 from lockgate.errors import ConflictError, DeniedError, UnavailableError, VerificationError
 from lockgate.formats import dsse, plain, tuf
@@ -24,18 +26,21 @@ def digest(document: Trust | Policy) -> Digest:
     return Digest.of(plain.encode(document))
 
 
-def adopt(world: World, document: Trust | Policy, *signers: str, who: str = "ann") -> None:
+def adopt(
+    world: World, document: Trust | Policy, *signers: str, who: str = "ann", changes: Sequence[int] | None = None
+) -> None:
     held = world.installation
     if isinstance(document, Trust):
-        world.adopt(document, held.policy().document, *signers, who=who)
+        world.adopt(document, held.policy().document, *signers, who=who, changes=changes)
     else:
-        world.adopt(held.written_trust().document, document, *signers, who=who)
+        world.adopt(held.written_trust().document, document, *signers, who=who, changes=changes)
 
 
 def refused(world: World, error: type[Exception], reason: str, document: Trust | Policy, *signers: str) -> None:
+    changes = world.approved(document)
     before = world.memory.size()
     with pytest.raises(error, match=reason):
-        adopt(world, document, *signers)
+        adopt(world, document, *signers, changes=changes)
     assert world.memory.size() == before
 
 
@@ -58,7 +63,7 @@ def test_the_next_documents_come_into_force(world: World) -> None:
 def test_both_documents_come_into_force_in_one_act(world: World) -> None:
     receipt = world.adopt(next_trust(), next_policy())
 
-    assert receipt.stop - receipt.first == 2
+    assert receipt.stop - receipt.first == 4  # both documents, and the changes that approved them
     assert world.installation.trust().digest == digest(next_trust())
     assert world.installation.policy().digest == digest(next_policy())
 
@@ -91,7 +96,7 @@ def test_each_part_needs_its_own_threshold_and_a_stranger_does_not_help(world: W
     said = world.say("ann", "rules.adopt", "prod", before=before, after=Digest.of(mixed.targets))
 
     with pytest.raises(VerificationError, match="signed by 1 root keys"):
-        adopt_rules(world.installation, mixed, said, world.now)
+        adopt_rules(world.installation, mixed, (), said, world.now)
 
 
 def test_metadata_that_says_anything_else_than_the_documents_is_refused(world: World) -> None:
@@ -102,7 +107,7 @@ def test_metadata_that_says_anything_else_than_the_documents_is_refused(world: W
     for name, mixed in (("targets", replace(good, targets=other.targets)), ("root", replace(good, root=longer.root))):
         said = world.say("ann", "rules.adopt", "prod", before=before, after=Digest.of(mixed.targets))
         with pytest.raises(VerificationError, match=f"the {name} metadata is not what follows"):
-            adopt_rules(world.installation, mixed, said, world.now)
+            adopt_rules(world.installation, mixed, (), said, world.now)
 
 
 def test_a_document_for_another_environment_or_another_log_is_refused(world: World) -> None:
@@ -135,9 +140,9 @@ def test_the_word_for_one_ceremony_brings_in_no_other(world: World) -> None:
     stale = world.say("ann", "rules.adopt", "prod", before=None, after=Digest.of(meant.targets))
 
     with pytest.raises(DeniedError, match="the intent says after"):
-        adopt_rules(world.installation, meant, said, world.now)
+        adopt_rules(world.installation, meant, (), said, world.now)
     with pytest.raises(DeniedError, match="the intent says before None"):
-        adopt_rules(world.installation, meant, stale, world.now)
+        adopt_rules(world.installation, meant, (), stale, world.now)
 
 
 def test_the_policy_is_not_lost_and_nothing_is_adopted_twice(world: World) -> None:
@@ -157,7 +162,7 @@ def test_a_new_root_comes_in_when_both_roots_sign_it_and_the_new_one_signs_the_p
     before = world.installation.rulebook().targets
     said = world.say("ann", "rules.adopt", "prod", before=before, after=Digest.of(old.targets))
     with pytest.raises(VerificationError, match="no key that is trusted"):
-        adopt_rules(world.installation, old, said, world.now)
+        adopt_rules(world.installation, old, (), said, world.now)
     adopt(world, next_policy(), "new1", "new3")
 
 
@@ -187,9 +192,10 @@ def test_a_policy_is_judged_by_the_root_in_force_not_by_what_was_once_found(worl
 def test_a_revoked_key_does_not_come_back(world: World) -> None:
     world.revoke("bob")
 
-    refused(world, DeniedError, "is revoked since", next_trust())
-    without = tuple(actor for actor in trust().actors if str(actor.name) != "bob")
-    adopt(world, next_trust(actors=without))
+    refused(world, DeniedError, "is revoked since", next_trust(), "root1", "root2", "root3")
+    others = tuple(actor for actor in trust().actors if str(actor.name) != "bob")
+    dora = Actor(Name("dora"), (Role.APPROVER,), (key("dora").public,))
+    adopt(world, next_trust(actors=(*others, dora)), "root1", "root2", "root3")
 
 
 def test_a_change_is_carried_out_under_the_policy_that_its_approvers_saw(world: World) -> None:

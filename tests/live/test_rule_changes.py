@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from lockgate.core.rights import Role
 from lockgate.formats import plain
@@ -112,3 +113,64 @@ def test_a_policy_is_simulated_with_every_ground_and_reason(spoken, tmp_path):
     draft.write_text("environment: prod")
     assert spoken.type("bob", "policy", "simulate", "magika@1.0.0", "prod/magika", "--policy", draft)[0] == 4
     assert spoken.type("bob", "policy", "simulate", "magika@9.0.0", "prod/magika")[0] == 3
+
+
+def written_to(path, document):
+    path.write_text(yaml.safe_dump(plain.to_plain(document)))
+    return path
+
+
+def test_the_next_policy_goes_from_its_proposal_to_its_publication(spoken, tmp_path):
+    folder, draft = tmp_path / "ceremony", written_to(tmp_path / "policy.yaml", LAXER)
+    for root in ("root1", "root2"):
+        spoken.key(root)
+
+    assert spoken.type("ann", "policy", "propose", draft, folder)[0] == 2 and not folder.exists()
+    code, said = spoken.type("ann", "policy", "propose", draft, folder, "--reason", "made elsewhere")
+    assert code == 0 and WEAKENS in said and "targets: 0 of 2 signatures of the root" in said
+    (number,) = json.loads((folder / "changes.json").read_text()).values()
+    assert f"change {number} opened, of the policy: others approve it" in said
+    for root in ("root1", "root2"):
+        code, said = spoken.type("x", "policy", "sign", folder, "--key", tmp_path / f"{root}.pem")
+        assert code == 0, said
+    code, said = spoken.type("ann", "policy", "publish", folder)
+    assert code == 3 and "0 of 2 approvals" in said
+    for who in ("bob", "carol"):
+        spoken.answer(who, "change", "approve", number, "--yes")
+    found = spoken.answer("ann", "policy", "publish", folder)
+
+    assert spoken.world.installation.policy().document == LAXER
+    assert spoken.world.change(number).phase == "closed" and found["published"]
+    assert spoken.answer("bob", "change", "show", number)["differences"]
+    again = spoken.type("ann", "policy", "propose", draft, tmp_path / "again", "--reason", "x")
+    assert again[0] == 3 and "in force already" in again[1] and not (tmp_path / "again").exists()
+    written_to(draft, replace(LAXER, version=9))
+    again = spoken.type("ann", "policy", "propose", draft, tmp_path / "again", "--reason", "x")
+    assert again[0] == 3 and "version 9 does not follow 2" in again[1] and not (tmp_path / "again").exists()
+
+
+def test_the_next_trust_document_goes_the_same_way(spoken, tmp_path):
+    folder = tmp_path / "ceremony"
+    document = replace(trusting("alice", roles=(Role.AUTHOR, Role.OPERATOR)), version=2)
+    words = ("trust", "propose", written_to(tmp_path / "trust.yaml", document), folder, "--reason", "she helps out")
+
+    assert spoken.type("bob", *words)[0] == 3
+    number = spoken.answer("olivia", *words)["changes"]["trust"]
+    for who in ("bob", "carol"):
+        spoken.answer(who, "change", "approve", number, "--yes")
+    for root in ("root2", "root3"):
+        spoken.answer("x", "trust", "sign", folder, "--key", spoken.key(root))
+    (folder / "changes.json").unlink()
+    assert spoken.type("ann", "trust", "publish", folder)[0] == 3
+    spoken.answer("ann", "trust", "publish", folder, "--change", number)
+
+    assert spoken.world.installation.trust().document == document
+
+
+def test_a_folder_is_used_once_and_nothing_is_proposed_for_it_twice(spoken, tmp_path):
+    draft, size = written_to(tmp_path / "policy.yaml", LAXER), spoken.world.memory.size()
+    (tmp_path / "ceremony").mkdir()
+    (tmp_path / "ceremony" / "trust.json").write_text("{}")
+
+    assert spoken.type("ann", "policy", "propose", draft, tmp_path / "ceremony", "--reason", "x")[0] == 5
+    assert spoken.world.memory.size() == size

@@ -46,16 +46,17 @@ def test_the_same_intent_gets_the_same_receipt(served):
 def test_a_policy_is_adopted_once_however_often_it_is_brought(served):
     world = served.world
     held, _ = carried_rules(world.installation)
+    changes = world.approved(replace(world.policy, version=2))
     signed = carried(world.trust, replace(world.policy, version=2), held=held)
     before, after = world.installation.rulebook().targets, Digest.of(signed.targets)
     said = world.say("ann", "rules.adopt", "prod", before=before, after=after)
     names = ("trust", "policy", "root", "targets")
     documents = {name: getattr(signed, name).decode() for name in names}
 
-    answers = [served.post("ann", "rules", said, documents=documents) for _ in range(3)]
+    answers = [served.post("ann", "rules", said, documents=documents, changes=changes) for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [200] * 3
-    assert {answer.json()["first"] for answer in answers} == {world.memory.size() - 1}
+    assert {answer.json()["first"] for answer in answers} == {world.memory.size() - 2}
     assert all(answer.json()["published"] for answer in answers)
     assert served.get("ann", "rules").json() == documents
 

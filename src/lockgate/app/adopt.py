@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from lockgate.app.authorize import Coming, authorize
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
+from lockgate.core.change import Closed
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.core.journal import Event, Rulebook, rulebook_subject
 from lockgate.core.metadata import Carried, check_carried
 from lockgate.core.policy import Policy, PolicyAdopted, open_policy
+from lockgate.core.proposal import check_changeable
 from lockgate.core.trust import Agreed, Purpose, Root, Trust, TrustAdopted, open_trust
 from lockgate.errors import ConflictError, DeniedError
+from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 
 
@@ -28,10 +32,15 @@ class Rules:
 
 
 def open_rules(carried: Carried, root: Root, now: datetime) -> Rules:
-    """Verify what a ceremony made: signed by a threshold of `root`, and by that of the root that it names."""
+    """Verify what a ceremony made: signed by a threshold of `root`, and by that of the root that it names.
+
+    Raises `DeniedError` for rules that too few people are left to change again.
+    """
     trust = open_trust(carried.trust, root, now)
     policy = open_policy(carried.policy, trust.document.root, now) if carried.policy is not None else None
     check_carried(carried, trust.document, policy.document if policy else None, root)
+    if policy is not None:
+        check_changeable(trust.document, policy.document, now)
     return Rules(carried, trust, policy)
 
 
@@ -45,8 +54,14 @@ def found(installation: Installation, carried: Carried, root: Root, now: datetim
         return tx.append(events, actor="founder", key=Digest.of(carried.trust), at=now)
 
 
-def adopt_rules(installation: Installation, carried: Carried, signed: SignedIntent, now: datetime) -> Receipt:
-    """Adopt the next trust document, the next policy, or both, signed by the threshold of the root in force."""
+def adopt_rules(
+    installation: Installation, carried: Carried, changes: Sequence[int], signed: SignedIntent, now: datetime
+) -> Receipt:
+    """Adopt the next trust document, the next policy, or both.
+
+    They are signed by the threshold of the root in force, and each carries out one of `changes`, which other people
+    have approved. Before the first policy there is nobody who could.
+    """
     if done := installation.done(signed, "rules.adopt"):
         return done
     with installation.ledger.transaction() as tx:
@@ -57,26 +72,43 @@ def adopt_rules(installation: Installation, carried: Carried, signed: SignedInte
         after = Digest.of(carried.targets)
         check_intent(said, "rules.adopt", installation.environment, before=held.targets, after=after)
         _check_continuity(trust.document, rules, held)
-        events = _events(installation, rules, held, tx)
+        adopted = _events(installation, rules, held, tx)
+        coming = _coming(rules, held)
+        approved = authorize(installation, coming, changes, now, tx) if held.policy is not None else {}
+        events: list[Event] = [replace(event, change=approved.get(event.digest)) for event in adopted]
+        events += [Closed(number, "succeeded") for number in sorted(approved.values())]
         return tx.append(events, actor=str(said.actor.name), key=signed.intent.digest, at=now)
 
 
-def _events(installation: Installation, rules: Rules, held: Rulebook | None, tx: Transaction) -> Sequence[Event]:
+def _coming(rules: Rules, held: Rulebook) -> Coming:
+    """Say which documents are other than those in force; a policy that only got more signatures is not."""
+    trust = rules.trust if rules.trust.digest != held.trust else None
+    policy = rules.policy if rules.policy is not None and rules.policy.digest != held.policy else None
+    envelopes = {rules.trust.digest: rules.carried.trust}
+    if rules.policy is not None and rules.carried.policy is not None:
+        envelopes[rules.policy.digest] = rules.carried.policy
+    return Coming(trust, policy, envelopes)
+
+
+def _events(
+    installation: Installation, rules: Rules, held: Rulebook | None, tx: Transaction
+) -> list[TrustAdopted | PolicyAdopted]:
     """Say what changes; raise `DeniedError` if nothing does, or if it is not the next version."""
-    events: list[Event] = []
+    events: list[TrustAdopted | PolicyAdopted] = []
     carried, trust, policy = rules.carried, rules.trust, rules.policy
     targets = tx.keep(carried.targets)
     if held is None or trust.digest != held.trust:
         version = trust.document.version
         _check_next(installation, trust.document.environment, version, held.trust_version if held else 0)
-        root = tx.keep(carried.root)
-        envelope = tx.keep(carried.trust)
+        root, envelope = tx.keep(carried.root), tx.keep(carried.trust)
+        tx.keep(plain.encode(trust.document))  # by what it says, so that the next one can be compared with it
         events.append(TrustAdopted(installation.environment, version, trust.digest, envelope, None, root, targets))
     if policy is not None and (held is None or Digest.of(carried.policy or b"") != held.policy_envelope):
         signed_again = held is not None and policy.digest == held.policy
         before = held.policy_version - signed_again if held else 0
         _check_next(installation, policy.document.environment, policy.document.version, before)
         envelope = tx.keep(carried.policy or b"")
+        tx.keep(plain.encode(policy.document))
         version = policy.document.version
         events.append(PolicyAdopted(installation.environment, version, policy.digest, envelope, None, targets))
     if not events:

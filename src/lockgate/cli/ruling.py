@@ -1,7 +1,6 @@
 """How are trust and policy written down, signed m of n, and put into force? One folder goes from hand to hand."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -9,19 +8,25 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 import yaml
 
+from lockgate.cli.proposing import (
+    Asking,
+    as_texts,
+    described,
+    in_force,
+    numbers_in,
+    policy_of,
+    propose,
+    trust_of,
+)
 from lockgate.cli.simulating import simulate_policy, written
-from lockgate.cli.speaking import EXISTING, FOLDER, KEY, as_json, asking, show, signer, speaking
-from lockgate.errors import ConflictError
+from lockgate.cli.speaking import EXISTING, FOLDER, KEY, as_json, asking, now, show, signer, speaking
 from lockgate.formats.canonical import Json
 
 if TYPE_CHECKING:
-    from lockgate.core.ceremony import Ceremony
-    from lockgate.core.metadata import Carried
-    from lockgate.core.policy import Policy
-    from lockgate.core.trust import Trust
     from lockgate.loader.connection import Connection
 
 T = TypeVar("T")
+REASON = click.option("--reason", help="Why, in writing. Not needed for the first rules of an installation.")
 CEREMONY = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
@@ -30,7 +35,8 @@ def trust() -> None:
     r"""Whom an environment trusts. Signed by a threshold of offline root keys.
 
     \b
-    lockgate trust propose trust.yaml ceremony      what will be signed, in a folder
+    lockgate trust propose trust.yaml ceremony      a change, and what will be signed, in a folder
+    lockgate change approve N                       others, who see what it changes
     lockgate trust sign ceremony --key root1.pem    each holder of a root key, offline
     lockgate trust show ceremony                    what still lacks signatures
     lockgate trust publish ceremony                 into force, and to all hosts
@@ -46,44 +52,51 @@ def policy() -> None:
 @click.argument("document", type=EXISTING)
 @click.argument("folder", type=FOLDER)
 @click.option("--policy", "policy_file", type=EXISTING, help="A policy (YAML or JSON) that is to change with it.")
+@REASON
 @asking
 @as_json
 def propose_trust(
-    document: Path, folder: Path, policy_file: Path | None, ask: "Callable[[], Connection]", json_: bool
+    document: Path,
+    folder: Path,
+    policy_file: Path | None,
+    reason: str | None,
+    ask: "Callable[[], Connection]",
+    json_: bool,
 ) -> None:
-    """Begin a ceremony in FOLDER for the trust DOCUMENT (YAML or JSON), and whatever of the policy goes with it.
+    """Propose the trust DOCUMENT (YAML or JSON): a change that others approve, and a ceremony in FOLDER to be signed.
 
-    Version 1 founds an installation and asks nobody: have FOLDER signed, put it at HOME/ceremony, and `lockgate up`. A
-    later version asks the server which rules are in force. A new root needs the signatures of the old one too.
+    Says every difference from the document in force. Version 1 founds an installation and asks nobody: have FOLDER
+    signed, put it at HOME/ceremony, and `lockgate up`. A new root needs the signatures of the old one too.
     """
-    from lockgate.core.ceremony import draft
     from lockgate.core.policy import Policy
     from lockgate.core.trust import Trust
 
     wanted: Trust = _document(Trust, document, "trust")
     ruled: Policy | None = _document(Policy, policy_file, "policy") if policy_file else None
-    held = None
-    if wanted.version > 1:
-        held = _in_force(ask())
-        ruled = ruled or propose_again(held)
-    _begin(folder, draft(wanted, ruled, held), json_)
+    if wanted.version == 1:
+        propose(folder, wanted, ruled, None, json_)
+        return
+    connection = ask()
+    held = in_force(connection)
+    propose(folder, wanted, ruled or policy_of(held), Asking(connection, reason, held), json_)
 
 
 @policy.command("propose")
 @click.argument("document", type=EXISTING)
 @click.argument("folder", type=FOLDER)
+@REASON
 @speaking
 @as_json
-def propose_policy(document: Path, folder: Path, connection: "Connection", json_: bool) -> None:
-    """Begin a ceremony in FOLDER for the policy DOCUMENT (YAML or JSON); the trust stays as it is."""
-    from lockgate.core.ceremony import draft
-    from lockgate.core.policy import Policy
-    from lockgate.core.trust import Trust
-    from lockgate.formats import dsse, plain
+def propose_policy(document: Path, folder: Path, reason: str | None, connection: "Connection", json_: bool) -> None:
+    """Propose the policy DOCUMENT (YAML or JSON): a change that others approve, and a ceremony in FOLDER to be signed.
 
-    held = _in_force(connection)
-    kept = plain.decode(Trust, dsse.parse(held.trust).payload)
-    _begin(folder, draft(kept, _document(Policy, document, "policy"), held), json_)
+    Says every difference from the policy in force. The trust stays as it is.
+    """
+    from lockgate.core.policy import Policy
+
+    held = in_force(connection)
+    wanted: Policy = _document(Policy, document, "policy")
+    propose(folder, trust_of(held), wanted, Asking(connection, reason, held), json_)
 
 
 @click.command("sign")
@@ -91,8 +104,9 @@ def propose_policy(document: Path, folder: Path, connection: "Connection", json_
 @click.option(
     "--key", "keys", type=KEY, multiple=True, required=True, help="Root key, wherever it is; may be repeated."
 )
+@click.option("--more", is_flag=True, help="Sign although enough others have: where nobody is left to approve.")
 @as_json
-def sign_ceremony(folder: Path, keys: tuple[str, ...], json_: bool) -> None:
+def sign_ceremony(folder: Path, keys: tuple[str, ...], more: bool, json_: bool) -> None:
     """Sign everything in FOLDER that waits for a root key of yours. Offline. Read the documents there first.
 
     Metadata that says anything else than the documents is not signed.
@@ -104,20 +118,23 @@ def sign_ceremony(folder: Path, keys: tuple[str, ...], json_: bool) -> None:
     signed: dict[str, Json] = {}
     for key in keys:
         holder = signer(key)
-        ceremony, names = sign(ceremony, holder)
+        ceremony, names = sign(ceremony, holder, more=more)
         signed[str(holder.public.key_id)] = list(names)
         lines.append(f"signed {', '.join(names)} with {holder.public.key_id.hex[:16]}…")
     write_ceremony(folder, ceremony)
     lacking = list(missing(ceremony))
-    show(json_, {"signed": signed, "missing": lacking}, *_described(ceremony), *lines, *(lacking or ["complete"]))
+    show(json_, {"signed": signed, "missing": lacking}, *described(ceremony), *lines, *(lacking or ["complete"]))
 
 
 @click.command("publish")
 @click.argument("folder", type=CEREMONY)
+@click.option(
+    "--change", "changes", type=int, multiple=True, help="A change that approves it, besides those in FOLDER."
+)
 @speaking
 @as_json
-def publish_ceremony(folder: Path, connection: "Connection", json_: bool) -> None:
-    """Put what FOLDER holds into force, once enough root keys have signed it. Hosts learn it at once."""
+def publish_ceremony(folder: Path, changes: tuple[int, ...], connection: "Connection", json_: bool) -> None:
+    """Put what FOLDER holds into force, once root keys signed it and others approved it. Hosts learn it at once."""
     from lockgate.drivers.ceremony_folder import read_ceremony
     from lockgate.formats.digest import Digest
 
@@ -127,10 +144,11 @@ def publish_ceremony(folder: Path, connection: "Connection", json_: bool) -> Non
     held = overview.get("rules")
     before = Digest.parse(str(held)) if held is not None else None
     intent = connection.intend("rules.adopt", overview["environment"], before=before, after=Digest.of(carried.targets))
-    answer = connection.act("/api/v1/rules", intent, documents=_written_out(carried))
+    numbers = sorted({*numbers_in(folder), *changes})
+    answer = connection.act("/api/v1/rules", intent, documents=as_texts(carried), changes=numbers)
     found = {"entry": answer["first"], "published": answer.get("published")}
     told = f"published for hosts at {found['published']}" if found["published"] else "not published for hosts yet"
-    show(json_, found, *_described(ceremony), f"in force (entry {answer['first']}); {told}")
+    show(json_, found, *described(ceremony), f"in force (entry {answer['first']}); {told}")
 
 
 def _showing_command(kind: str) -> click.Command:
@@ -166,39 +184,16 @@ policy.add_command(simulate_policy)
 @as_json
 def check_policy(document: Path, json_: bool) -> None:
     """Check a policy (YAML or JSON) before anybody signs it. Offline."""
-    from lockgate.core.policy import Policy, check_rules
+    from lockgate.core.policy import Policy
+    from lockgate.core.policy import check_policy as check
 
     found: Policy = _document(Policy, document, "policy")
-    for endpoint, rules in found.endpoints.items():
-        check_rules(endpoint, rules)
+    check(found, now())
     show(
         json_,
         {"endpoints": sorted(found.endpoints)},
         f"{document} is a policy for {', '.join(sorted(found.endpoints))}",
     )
-
-
-def propose_again(held: "Carried") -> "Policy | None":
-    """Return the policy in force, to be signed again if the root changes."""
-    from lockgate.core.policy import Policy
-    from lockgate.formats import dsse, plain
-
-    return plain.decode(Policy, dsse.parse(held.policy).payload) if held.policy else None
-
-
-def _begin(folder: Path, ceremony: "Ceremony", json_: bool) -> None:
-    """Write a new ceremony, and say what it wants."""
-    from lockgate.core.ceremony import missing
-    from lockgate.core.policy import check_rules
-    from lockgate.drivers.ceremony_folder import write_ceremony
-
-    for endpoint, rules in ceremony.policy.endpoints.items() if ceremony.policy else ():
-        check_rules(endpoint, rules)
-    if os.path.lexists(folder / "trust.json"):
-        raise ConflictError(f"{folder} holds a ceremony already; a folder is used once")
-    write_ceremony(folder, ceremony)
-    lacking = list(missing(ceremony))
-    show(json_, {"folder": str(folder), "missing": lacking}, *_described(ceremony), *lacking, f"to be signed: {folder}")
 
 
 def _show_ceremony(folder: Path, json_: bool) -> None:
@@ -208,35 +203,7 @@ def _show_ceremony(folder: Path, json_: bool) -> None:
     ceremony = read_ceremony(folder)
     lacking, signed = list(missing(ceremony)), [str(key.key_id) for key in signers(ceremony)]
     found = {"trust": ceremony.trust, "policy": ceremony.policy, "signed_by": signed, "missing": lacking}
-    show(json_, found, *_described(ceremony), *(f"signed by {key}" for key in signed), *(lacking or ["complete"]))
-
-
-def _described(ceremony: "Ceremony") -> list[str]:
-    from lockgate.formats import plain
-    from lockgate.formats.digest import Digest
-
-    named: list[tuple[str, Trust | Policy | None]] = [("trust", ceremony.trust), ("policy", ceremony.policy)]
-    return [
-        f"{kind} of {document.environment} version {document.version}, until {document.expires:%Y-%m-%d}: "
-        f"{Digest.of(plain.encode(document))}"
-        for kind, document in named
-        if document is not None
-    ]
-
-
-def _in_force(connection: "Connection") -> "Carried":
-    from lockgate.core.metadata import Carried
-
-    answer = connection.get("/api/v1/rules")
-    policy = answer.get("policy")
-    texts = [str(answer[name]).encode() for name in ("trust", "root", "targets")]
-    return Carried(texts[0], str(policy).encode() if policy is not None else None, texts[1], texts[2])
-
-
-def _written_out(carried: "Carried") -> dict[str, str | None]:
-    policy = carried.policy.decode() if carried.policy is not None else None
-    texts = {"trust": carried.trust.decode(), "root": carried.root.decode(), "targets": carried.targets.decode()}
-    return {**texts, "policy": policy}
+    show(json_, found, *described(ceremony), *(f"signed by {key}" for key in signed), *(lacking or ["complete"]))
 
 
 def _document(kind: type[T], path: Path, name: str) -> T:

@@ -56,15 +56,17 @@ def draft(trust: Trust, policy: Policy | None, held: Carried | None) -> Ceremony
     return Ceremony(fresh, before.root)
 
 
-def sign(ceremony: Ceremony, signer: Signer) -> tuple[Ceremony, Sequence[str]]:
+def sign(ceremony: Ceremony, signer: Signer, *, more: bool = False) -> tuple[Ceremony, Sequence[str]]:
     """Add the signatures of one key wherever they are wanted; tell where. Raise `DeniedError` if they are nowhere.
 
-    Metadata that says anything else than the documents is not signed: nobody signs what they cannot read.
+    Metadata that says anything else than the documents is not signed: nobody signs what they cannot read. With `more`,
+    what a threshold has signed is signed all the same: where nobody is left to approve, every root key has to.
     """
     carried, signed = ceremony.carried, list[str]()
     check_follows(carried.root, root_of(ceremony.trust))
     check_follows(carried.targets, targets_of(ceremony.trust, ceremony.policy))
-    wanted = {name: roots for name, roots in _wanted(ceremony).items() if _is_of(signer.public, roots)}
+    open_ = _unsigned_by(signer.public, ceremony) if more else _wanted(ceremony)
+    wanted = {name: roots for name, roots in open_.items() if _is_of(signer.public, roots)}
     if not wanted:
         known = any(_is_of(signer.public, [root]) for root in _roots(ceremony))
         why = "nothing waits for the signature" if known else "neither the root nor the one before it knows the key"
@@ -93,16 +95,27 @@ def signers(ceremony: Ceremony) -> Sequence[PublicKey]:
 
 def _wanted(ceremony: Ceremony) -> dict[str, list[Root]]:
     """Say for each document the roots whose threshold has not signed it yet."""
+    lacking = {
+        name: [root for root in roots if len(_signers(name, ceremony.carried, root.keys)) < root.threshold]
+        for name, roots in _asked(ceremony).items()
+    }
+    return {name: roots for name, roots in lacking.items() if roots}
+
+
+def _unsigned_by(key: PublicKey, ceremony: Ceremony) -> dict[str, list[Root]]:
+    """Say for each document that a key has not signed which roots it is asked of."""
+    asked = _asked(ceremony)
+    return {name: roots for name, roots in asked.items() if not _signers(name, ceremony.carried, [key])}
+
+
+def _asked(ceremony: Ceremony) -> dict[str, list[Root]]:
+    """Say for each document the roots that sign it."""
     new, old = ceremony.trust.root, ceremony.held
     both = [new] if old is None or old == new else [old, new]
     asked = {"trust": both, "policy": [new], "root": both, "targets": [new]}
     if ceremony.carried.policy is None:
         del asked["policy"]
-    lacking = {
-        name: [root for root in roots if len(_signers(name, ceremony.carried, root.keys)) < root.threshold]
-        for name, roots in asked.items()
-    }
-    return {name: roots for name, roots in lacking.items() if roots}
+    return asked
 
 
 def _signers(name: str, carried: Carried, keys: Sequence[PublicKey]) -> Sequence[PublicKey]:

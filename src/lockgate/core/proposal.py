@@ -82,13 +82,23 @@ def check_proposal(content: RuleChange, document: Document, rules: InForce, at: 
     if reasons:
         raise DeniedError(*reasons)
     trust = document if isinstance(document, Trust) else rules.trust.document
-    policy = document if isinstance(document, Policy) else rules.policy.document
+    check_changeable(trust, document if isinstance(document, Policy) else rules.policy.document, at)
+
+
+def check_changeable(trust: Trust, policy: Policy, at: datetime) -> None:
+    """Raise `DeniedError` for rules that too few people would be left to change."""
     wanted, left = policy.rule_changes, len(approvers_of(trust, policy.rule_changes, at))
     if left < wanted.count:
         raise DeniedError(
             f"only {left} people would have the role {wanted.role}, of whom {wanted.count} must approve a change of "
             "the rules: nobody could change them again"
         )
+
+
+def is_deserted(rules: InForce, at: datetime) -> bool:
+    """Tell whether too few people are left to approve anything: they were taken out, or their keys revoked."""
+    wanted = rules.policy.document.rule_changes
+    return len(approvers_of(rules.trust.document, wanted, at)) < wanted.count
 
 
 def approvers_of(trust: Trust, wanted: Approvals, at: datetime) -> frozenset[Name]:

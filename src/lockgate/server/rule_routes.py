@@ -36,10 +36,11 @@ class Documents:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What people have signed together, and who brings it."""
+    """What people have signed together, the changes that approve it, and who brings it."""
 
     documents: Documents
     intent: SignedIntent
+    changes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def post_rules(visit: Here, body: Body) -> Response:
     held = order.documents
     policy = held.policy.encode() if held.policy is not None else None
     carried = Carried(held.trust.encode(), policy, held.root.encode(), held.targets.encode())
-    done = adopt_rules(visit.installation, carried, order.intent, visit.now)
+    done = adopt_rules(visit.installation, carried, order.changes or (), order.intent, visit.now)
     return told(visit, done, rulebook_subject(visit.installation.environment))
 
 
