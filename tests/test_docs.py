@@ -250,7 +250,7 @@ def test_every_command_that_the_pages_show_exists():
     for words in sorted(shown):
         command = cli.get_command(click.Context(cli), words[0])
         assert command is not None, f"lockgate {words[0]} is no command"
-        if isinstance(command, click.Group):
+        if isinstance(command, click.Group) and (words[1:] or not command.invoke_without_command):
             assert words[1] in command.commands, f"lockgate {' '.join(words)} is no command"
     assert len(shown) > 15
 

@@ -86,7 +86,7 @@ _ALL = (
     Obligation(
         "emergency_shutdown", "3.3.4", "3.3.4", "9.6.1 9.6.3",
         "One hand cuts an endpoint and all it holds within the set time, whatever is down.", _GAP,
-        "endpoints only: tools, connectors, credentials and memory stores are not cut; no order goes past the server",
+        "endpoints only: tools, connectors, credentials and memory stores are not cut",
     ),
     Obligation(
         "audit_record", "3.4.1", "3.2.2", "12.5.3",

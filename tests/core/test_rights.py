@@ -26,6 +26,7 @@ TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights
     "key.revoke": {"security-authority", "admin"},
     "rules.adopt": {"admin"},
     "lease.ask": {"agent"},
+    "order.relay": {"agent"},
 }
 
 

@@ -23,11 +23,12 @@ from lockgate.errors import DeniedError, UnavailableError, VerificationError
 from lockgate.formats import canonical, dsse, plain
 from lockgate.formats.names import Name
 from lockgate.loader.connection import MAX_ANSWER, Connection
+from lockgate.loader.control import Ended
 from lockgate.loader.hand_over import Handed
 from lockgate.loader.host import open_host
 from lockgate.loader.lease_clock import Held
 from lockgate.loader.opening import ask_lease, connect, installed_distributions, judge_endpoint, open_release
-from lockgate.loader.run import Ended, command_line, serve_release
+from lockgate.loader.run import command_line, serve_release
 from tests.live.company import ENDS, Company, serving
 from tests.live.test_server import found_installation, running
 from tests.rogue import Rogue, listening

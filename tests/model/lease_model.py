@@ -28,7 +28,7 @@ LIMIT = LIFETIME + CHUNK
 
 KEPT_BY: Mapping[str, str] = {
     "nonce": "lockgate.core.lease",
-    "from_sending": "lockgate.loader.opening",
+    "from_sending": "lockgate.loader.leasing",
     "durable_first": "lockgate.drivers.postgres.connections",
     "primary_only": "lockgate.drivers.postgres.connections",
     "boot_clock": "lockgate.loader.run",

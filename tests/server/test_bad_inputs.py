@@ -24,6 +24,7 @@ WHO = {
     "release.revoke": "olivia",
     "key.revoke": "olivia",
     "lease.ask": "host-1",
+    "order.relay": "host-1",
 }
 MARK = "marker-that-must-not-come-back"
 BAD = {

@@ -6,9 +6,9 @@ from lockgate.app.installation import Installation
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.core.change import Change, Content
 from lockgate.core.decision import decided_on
-from lockgate.core.endpoint import Slot, State, check_serving
+from lockgate.core.endpoint import Slot, State, Suspended, check_serving
 from lockgate.core.intent import SignedIntent
-from lockgate.core.journal import change_subject, endpoint_subject, release_subject
+from lockgate.core.journal import change_subject, endpoint_subject, read_fact, release_subject
 from lockgate.core.passport import Case, Logged, Passport
 from lockgate.core.release import Record, open_manifest
 from lockgate.core.transfer import sign_export
@@ -45,6 +45,17 @@ def export(installation: Installation, tag: Tag) -> Passport:
     keys = installation.trust().document.keys_for(Purpose.COMPONENT, record.registered_at, MANIFESTS)
     release = open_manifest(installation.catalog.document(record.manifest), keys)
     return sign_export(passport_of(installation, tag), release, installation.environment, installation.keys.export)
+
+
+def proof_of_order(installation: Installation, order: Digest) -> Logged:
+    """Prove that the log holds an order to suspend an endpoint, by the digest of its intent; raise if it does not."""
+    receipt = installation.ledger.receipt(order)
+    if receipt is None:
+        raise DeniedError(f"no order {order} was recorded")
+    logged = _logged(installation, receipt.first, publish_checkpoint(installation))
+    if not isinstance(read_fact(logged.entry.encode())[1], Suspended):
+        raise DeniedError(f"{order} is no order to suspend an endpoint")
+    return logged
 
 
 def _passport(installation: Installation, record: Record, note: str, serving: tuple[State, Slot] | None) -> Passport:

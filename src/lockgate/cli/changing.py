@@ -176,20 +176,6 @@ def rollback(where: Endpoint, connection: "Connection", json_: bool) -> None:
     show(json_, found, f"{where} serves {former} again (entry {answer['first']})")
 
 
-@click.command()
-@click.argument("where", metavar="ENDPOINT", type=ENDPOINT)
-@speaking
-@as_json
-def shutdown(where: Endpoint, connection: "Connection", json_: bool) -> None:
-    """Suspend an endpoint at once. Nothing serves there later than the lease lifetime; only a new change resumes it."""
-    answer = connection.act(f"/api/v1/endpoints/{where}/shutdown", connection.intend("endpoint.suspend", where))
-    entry, anchored = answer["first"], answer.get("anchored") is True
-    lines = [f"{where} is suspended (entry {entry})"]
-    if not anchored:
-        lines.append("the signer does not remember it yet: a database from before would not be noticed; ask again")
-    show(json_, {"endpoint": str(where), "entry": entry, "anchored": anchored}, *lines)
-
-
 def _open(connection: "Connection", tag: Tag, endpoint: Endpoint, reason: str, *, resumes: bool) -> Mapping[str, Json]:
     from lockgate.core.change import Content
 

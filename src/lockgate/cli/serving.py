@@ -43,21 +43,12 @@ def _run_once(home: Path, endpoint: Endpoint, port: int, source: Path | None) ->
     except UnavailableError as e:
         _tell(f"{e}; sealed memfds are used instead")
         mounts = None
-    from lockgate.loader.host import open_host
-    from lockgate.loader.opening import connect, open_release
-    from lockgate.loader.run import serve_release
+    from lockgate.loader.lessor import find_lessor, open_leased
+    from lockgate.loader.run import keep_serving
 
-    host = open_host(home, now())
-    connection = connect(host)
+    lessor = find_lessor(home, now(), _tell)
     with progress("loading") as advance:
-        opened = open_release(
-            host,
-            endpoint,
-            connection=connection,
-            mounts=mounts,
-            directory=source,
-            progress=lambda done, _: advance(done),
-        )
+        opened = open_leased(endpoint, lessor, mounts=mounts, directory=source, progress=lambda done, _: advance(done))
     permit = opened.admission.permit
     people = ", ".join(str(name) for name in opened.admission.decision.authorized_by)
     _tell(f"admitted {permit.release.manifest.tag} {permit.release.digest} for {endpoint}, approved by {people}")
@@ -65,7 +56,7 @@ def _run_once(home: Path, endpoint: Endpoint, port: int, source: Path | None) ->
         _tell(sentence)
     _tell(f"handed over as {opened.files.how}: {len(opened.files.paths)} files that nobody can change")
     try:
-        ended = serve_release(host, opened, connection, port, _tell)
+        ended = keep_serving(opened, lessor, port, _tell)
     finally:
         opened.files.close()
     _tell(f"ended: {ended.why}")

@@ -4,7 +4,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -246,8 +246,14 @@ class Column:
 
 def table(rows: list[Mapping[str, Json]], *columns: Column) -> list[str]:
     """Lay rows out as lines of text."""
-    cells = [[column.head for column in columns], *([str(column.cell(row)) for column in columns] for row in rows)]
-    widths = [max(len(line[number]) for line in cells) for number in range(len(columns))]
+    return spread(
+        [[column.head for column in columns], *([str(column.cell(row)) for column in columns] for row in rows)]
+    )
+
+
+def spread(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Lay cells out as lines of text, each column as wide as it must be."""
+    widths = [max(len(line[number]) for line in cells) for number in range(len(cells[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 

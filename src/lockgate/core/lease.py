@@ -29,6 +29,7 @@ from lockgate.formats.names import Endpoint, Name
 REQUEST = "application/vnd.lockgate.lease-request+json"
 GRANT = "application/vnd.lockgate.lease+json"
 MAX_WANTS = 256
+MAX_CONTROL = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,10 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a host asks: a fresh nonce and what it wants. Data keys are sealed to `seal_to`, an X25519 key in base64."""
+    """What a host asks: a fresh nonce and what it wants. Data keys are sealed to `seal_to`, an X25519 key in base64.
+
+    `control` is where its agent takes orders.
+    """
 
     type: ClassVar[str] = "lease-request/v1"
     node: Name
@@ -50,6 +54,7 @@ class Request:
     wants: tuple[Want, ...]
     hand_over: str
     seal_to: str | None = None
+    control: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,17 @@ def open_request(document: bytes, find: Callable[[Name], Actor]) -> tuple[Reques
         raise VerificationError(f"the request is of {request.node}, its signature of {asker.name}")
     if not 1 <= len(request.wants) <= MAX_WANTS or not MIN_NONCE <= len(request.nonce) <= MAX_WANTS:
         raise VerificationError(f"a lease request wants 1 to {MAX_WANTS} endpoints, and a nonce of {MIN_NONCE} or more")
+    check_control(request.control)
     return request, asker
+
+
+def check_control(control: str | None) -> None:
+    """Raise `VerificationError` for what is no address that orders could be sent to."""
+    if control is None:
+        return
+    known = control.startswith(("http://", "https://")) and control.isascii() and control.isprintable()
+    if not known or " " in control or len(control) > MAX_CONTROL:
+        raise VerificationError(f"control is no address like https://host-1:8422: {control[:80]!a}")
 
 
 def answer(

@@ -78,16 +78,18 @@ class Admission:
     """A passport that was judged: what may be loaded, what the server decided, and the log head that proved it.
 
     `epoch` is the entry that made the release the stable one: a lease for it cites the same (`lease.Granted.epoch`).
+    `content` is what its approvers signed.
     """
 
     permit: Permit
     decision: Decision
     checkpoint: Checkpoint
     epoch: int
+    content: Content
 
 
 @dataclass(frozen=True, slots=True)
-class _Proved(Generic[E]):
+class Proved(Generic[E]):
     """An event that the log was proved to hold: where, since when, under which head."""
 
     event: E
@@ -118,8 +120,8 @@ def admit_passport(
     if case is None:
         raise VerificationError("the passport is for no endpoint: nothing was activated with it")
     check_current(trust.document, policy.document, now)
-    registered = _proved(of_release.Registered, passport.registered, believed, now)
-    activated = _proved(at_endpoint.Activated, case.activated, believed, now)
+    registered = open_logged(of_release.Registered, passport.registered, believed, now)
+    activated = open_logged(at_endpoint.Activated, case.activated, believed, now)
     permit = judge(dossier_of(passport, case, registered.at), endpoint, trust, policy, revoked, activated.at)
     _check_entries(permit, passport.registration, case, registered.event, activated.event)
     decision = open_decision(case.decision.encode(), permit, case.number, believed)
@@ -127,7 +129,7 @@ def admit_passport(
     epoch = _check_story(case, registered, activated)
     if case.rolled_back is not None:
         epoch = _check_rollback(case, permit, believed, now, activated)
-    return Admission(permit, decision, activated.checkpoint, epoch)
+    return Admission(permit, decision, activated.checkpoint, epoch, case.content)
 
 
 def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossier:
@@ -146,7 +148,7 @@ def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossi
     )
 
 
-def _proved(kind: type[E], logged: Logged, trust: Trust, now: datetime) -> _Proved[E]:
+def open_logged(kind: type[E], logged: Logged, trust: Trust, now: datetime) -> Proved[E]:
     """Prove that the log holds an event of this kind."""
     entry = logged.entry.encode()
     verifiers = trust.log_verifiers(now)
@@ -159,7 +161,7 @@ def _proved(kind: type[E], logged: Logged, trust: Trust, now: datetime) -> _Prov
         raise VerificationError(f"the log entry says that it is about {envelope.subject[:80]!a}, and is not")
     if envelope.time > now + CLOCK_SKEW:
         raise VerificationError(f"the log entry is of {envelope.time}, later than now ({now})")
-    return _Proved(event, proof.index, envelope.time, checkpoint)
+    return Proved(event, proof.index, envelope.time, checkpoint)
 
 
 def _check_entries(
@@ -189,7 +191,7 @@ def _check_considered(passport: Passport, decision: Decision) -> None:
 
 
 def _check_story(
-    case: Case, registered: _Proved[of_release.Registered], activated: _Proved[at_endpoint.Activated]
+    case: Case, registered: Proved[of_release.Registered], activated: Proved[at_endpoint.Activated]
 ) -> int:
     """Verify that one log holds both entries, in the order in which things happen; return the later one's index."""
     if registered.checkpoint != activated.checkpoint:
@@ -200,12 +202,12 @@ def _check_story(
 
 
 def _check_rollback(
-    case: Case, permit: Permit, trust: Trust, now: datetime, activated: _Proved[at_endpoint.Activated]
+    case: Case, permit: Permit, trust: Trust, now: datetime, activated: Proved[at_endpoint.Activated]
 ) -> int:
     """Verify that somebody with the right to do so ordered the return to this release; return where that is logged."""
     if case.rolled_back is None or case.order is None:
         raise VerificationError("the passport tells of a rollback, but holds no order for it")
-    proved = _proved(at_endpoint.RolledBack, case.rolled_back, trust, now)
+    proved = open_logged(at_endpoint.RolledBack, case.rolled_back, trust, now)
     event = proved.event
     said = open_intent(case.order, trust, proved.at)
     check_right("endpoint.roll-back", said.actor.roles, said.actor.name)

@@ -48,6 +48,11 @@ class Lease:
     on_silence: Literal["stop", "grace"]
     grace_seconds: int | None = None
 
+    @property
+    def grace(self) -> int:
+        """For how many seconds a holder goes on when nobody answers and its lease is over."""
+        return self.grace_seconds or 0 if self.on_silence == "grace" else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:

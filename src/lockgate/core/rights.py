@@ -47,6 +47,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "key.revoke": frozenset({Role.SECURITY_AUTHORITY, Role.ADMIN}),
         "rules.adopt": frozenset({Role.ADMIN}),
         "lease.ask": frozenset({Role.AGENT}),
+        "order.relay": frozenset({Role.AGENT}),
     }
 )
 

@@ -31,7 +31,8 @@ Sign: TypeAlias = Callable[[Intent], SignedIntent]
 Body: TypeAlias = bytes | Iterable[bytes] | None
 
 MAX_ANSWER = 32 << 20
-_TIMEOUT = urllib3.Timeout(connect=5, read=60)
+_CONNECT_SECONDS = 5.0
+_READ_SECONDS = 60.0
 _SESSION = timedelta(minutes=2)
 _WHOLE_SECONDS = 120.0  # for an answer that is read whole, however slowly it drips
 _PIECE = 1 << 16
@@ -65,6 +66,8 @@ class Connection:
     tls: Tls | None = None
     token: str | None = None
     environment: str | None = None
+    enter: Callable[[], str] | None = None  # who opens sessions, where it is not the one who signs here
+    patience: float = _READ_SECONDS  # seconds until the next byte must come
     pool: urllib3.PoolManager = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,11 +93,14 @@ class Connection:
 
     def act(self, path: str, intent: Intent, **body: object) -> Mapping[str, Json]:
         """Sign `intent` and ask the server to do it; asking twice does it once."""
-        signed = self.sign(intent)
+        return self.submit(path, self.sign(intent), **body)
+
+    def submit(self, path: str, signed: SignedIntent, **body: object) -> Mapping[str, Json]:
+        """Ask the server to do what was signed already."""
         content = canonical.encode(
             {"intent": plain.to_plain(signed), **{k: plain.to_plain(v) for k, v in body.items()}}
         )
-        return Answer.read(self._ask("POST", path, content, {"Idempotency-Key": intent.nonce}))
+        return Answer.read(self._ask("POST", path, content, {"Idempotency-Key": signed.intent.nonce}))
 
     def intend(
         self,
@@ -113,6 +119,13 @@ class Connection:
     def post(self, path: str, content: bytes) -> bytes:
         """Send a document that carries its own signature."""
         return self._ask("POST", path, content)
+
+    def bring(self, path: str, content: bytes) -> bytes:
+        """Send a document that carries its own signature to a door that needs no session."""
+        answer = self._request("POST", path, content, {"Content-Type": "application/json"})
+        answered = _read(answer)
+        _check(answer.status, answered)
+        return answered
 
     def upload(self, path: str, pieces: Iterable[bytes], size: int) -> None:
         """Send a file of `size` bytes."""
@@ -147,15 +160,18 @@ class Connection:
 
     def _send(self, method: str, path: str, body: Body, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         if self.token is None and not path.startswith(_NO_SESSION):
-            self.token = self._open_session()
+            self.token = self.open_session()
         answer = self._request(method, path, body, headers)
         if answer.status == 401 and isinstance(body, bytes | None):
             _read(answer)
-            self.token = self._open_session()
+            self.token = self.open_session()
             answer = self._request(method, path, body, headers)
         return answer
 
-    def _open_session(self) -> str:
+    def open_session(self) -> str:
+        """Open a session; return its token."""
+        if self.enter is not None:
+            return self.enter()
         environment = self.environment or self._environment()
         intent = self.intend("session.open", environment, lasts=_SESSION)
         content = canonical.encode({"intent": plain.to_plain(self.sign(intent))})
@@ -187,6 +203,7 @@ class Connection:
                 headers=sent,
                 redirect=False,
                 preload_content=False,
+                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, self.patience), read=self.patience),
             )
         except (urllib3.exceptions.HTTPError, OSError) as e:
             raise UnavailableError(f"no answer from {self.url}: {why_unanswered(e, self.url)}") from e
@@ -250,7 +267,7 @@ def file_pieces(path: Path) -> Iterator[bytes]:
         raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
 
 
-def open_pool(url: str, tls: Tls, timeout: urllib3.Timeout = _TIMEOUT) -> urllib3.PoolManager:
+def open_pool(url: str, tls: Tls) -> urllib3.PoolManager:
     """Prepare to speak to `url`; raise `VerificationError` for an address that would be spoken to in the open."""
     try:
         found = urllib3.util.parse_url(url)
@@ -259,10 +276,10 @@ def open_pool(url: str, tls: Tls, timeout: urllib3.Timeout = _TIMEOUT) -> urllib
     if found.auth is not None or not found.host:
         raise VerificationError(f"not an address like https://gate.example:8420: {url[:80]!a}")
     if found.scheme == "https":
-        return urllib3.PoolManager(retries=False, timeout=timeout, ssl_context=client_context(tls))
+        return urllib3.PoolManager(retries=False, ssl_context=client_context(tls))
     if found.scheme != "http" or not is_local(found.host):
         raise VerificationError(f"{url[:80]!a} is not this machine: speak to it over https://")
-    return urllib3.PoolManager(retries=False, timeout=timeout)
+    return urllib3.PoolManager(retries=False)
 
 
 def why_unanswered(error: BaseException, url: str) -> str:

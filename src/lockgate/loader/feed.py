@@ -41,12 +41,14 @@ class HttpFeed:
 
     def __post_init__(self) -> None:
         self._ends_at = time.monotonic() + self.seconds
-        self._pool = open_pool(self.url, self.tls or Tls(), _TIMEOUT)
+        self._pool = open_pool(self.url, self.tls or Tls())
 
     def stream(self, place: str) -> Iterator[bytes] | None:
         """Ask for a file (port `Feed`)."""
         try:
-            answer = self._pool.request("GET", f"{self.url}/{place}", redirect=False, preload_content=False)
+            answer = self._pool.request(
+                "GET", f"{self.url}/{place}", redirect=False, preload_content=False, timeout=_TIMEOUT
+            )
         except (urllib3.exceptions.HTTPError, OSError) as e:
             raise UnavailableError(f"no answer from {self.url}: {why_unanswered(e, self.url)}") from e
         if answer.status != 200:

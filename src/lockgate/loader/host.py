@@ -26,15 +26,17 @@ from lockgate.core.trust import Agreed, Root, Trust
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
-from lockgate.formats.keys import PrivateKey
+from lockgate.formats.keys import PrivateKey, PublicKey, Signer
 from lockgate.formats.names import Name
 from lockgate.loader.connection import Connection
 from lockgate.loader.feed import Feed, FolderFeed, HttpFeed
 from lockgate.loader.tls import Tls
-from lockgate.loader.updates import Update, refresh
-from lockgate.tlog.checkpoint import Checkpoint
+from lockgate.loader.updates import Update, recall, refresh
+from lockgate.tlog.checkpoint import Checkpoint, open_checkpoint
 from lockgate.tlog.merkle import Hash, verify_consistency
 from lockgate.tlog.tiles import TilePath, consistency_proof
+
+MEMORY = "updates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,28 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The key of the node is with its agent: here nothing is signed."""
+
+    @property
+    def public(self) -> PublicKey:
+        """Raise `UnavailableError`: nobody has said which key it is."""
+        raise UnavailableError("the key of this node is with its agent")
+
+    def sign(self, message: bytes) -> bytes:
+        """Raise `UnavailableError`."""
+        del message
+        raise UnavailableError("the key of this node is with its agent")
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """A serving host: its own key, and the rules that it judges by."""
 
     home: Path
     node: Name
     server: str
-    key: PrivateKey
+    key: Signer
     update: Update
     tls: Tls | None = None
 
@@ -106,16 +123,43 @@ class Host:
         epochs[endpoint] = admission.epoch
         _write(self.home / "seen.json", Seen(checkpoint.size, Digest(checkpoint.root.hex()), trust, policy, epochs))
 
+    def seen_size(self) -> int:
+        """Say how large the log was that this host has seen."""
+        seen = _seen(self.home)
+        return seen.size if seen else 0
 
-def open_host(home: Path, now: datetime) -> Host:
-    """Read what the host holds, learn what is in force now, and verify it from its pinned root down."""
+    def look(self, connection: Connection, now: datetime) -> int:
+        """Learn the newest signed head; raise `VerificationError` for one that does not extend what was seen.
+
+        A head that is older than the one seen says nothing: it may come out of a cache.
+        """
+        checkpoint = open_checkpoint(connection.fetch("/log/checkpoint"), self.trust.document.log_verifiers(now))
+        with self.looking():
+            seen = _seen(self.home)
+            if seen is not None and checkpoint.size < seen.size:
+                return seen.size
+            if seen is not None:
+                _check_grown(seen, checkpoint, connection)
+            documents = self.trust.document.version, self.policy.document.version
+            trust, policy, epochs = (seen.trust, seen.policy, seen.epochs) if seen else (*documents, {})
+            if checkpoint.size > 0:
+                root = Digest(checkpoint.root.hex())
+                _write(self.home / "seen.json", Seen(checkpoint.size, root, trust, policy, epochs))
+            return checkpoint.size
+
+
+def open_host(home: Path, now: datetime, *, keyless: bool = False, asking: bool = True) -> Host:
+    """Read what the host holds, learn what is in force now, and verify it from its pinned root down.
+
+    `keyless` leaves the key to the agent of this host; without `asking` it is taken from memory what is in force.
+    """
     settings = _settings(home)
     try:
-        key = PrivateKey.from_pem((home / "keys" / "node.pem").read_bytes())
+        key = Elsewhere() if keyless else PrivateKey.from_pem((home / "keys" / "node.pem").read_bytes())
     except OSError as e:
         raise UnavailableError(f"this is no serving host yet: {e.filename}: {e.strerror}") from e
     node, server = Name(str(settings.get("node"))), _server(home, settings)
-    update = learn(home, now)
+    update = learn(home, now) if asking else recall(home / MEMORY, now)
     seen = _seen(home)
     if seen and (update.trust.document.version < seen.trust or update.policy.document.version < seen.policy):
         raise VerificationError("the trust or policy document is older than one that this host judged by before")
@@ -130,7 +174,7 @@ def learn(home: Path, now: datetime) -> Update:
     except OSError as e:
         raise UnavailableError(f"this host pins no root: {e.filename}: {e.strerror}") from e
     where = settings.get("updates", f"{_server(home, settings)}/tuf")
-    return refresh(home / "updates", root, feed_of(where, _tls(home, settings)), now)
+    return refresh(home / MEMORY, root, feed_of(where, _tls(home, settings)), now)
 
 
 def _settings(home: Path) -> Mapping[str, object]:

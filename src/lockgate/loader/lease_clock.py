@@ -14,6 +14,7 @@ from typing import Self
 NANOSECONDS = 1_000_000_000
 DRIFT_PER_CENT = 1
 RENEWALS_PER_LIFE = 3
+RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,9 @@ def held(sent_at_ns: int, ttl_seconds: int) -> Held:
 def latest(current: Held, answered: Held) -> Held:
     """Keep the answer to the later request, so that an answer that was overtaken changes nothing."""
     return answered if answered.sent_at_ns > current.sent_at_ns else current
+
+
+def pause_seconds(lease: Held, now_ns: int) -> float:
+    """Say how long to wait before the lease is asked for again: until it is due, or a moment if that was in vain."""
+    third = (lease.renew_at_ns - lease.sent_at_ns) / NANOSECONDS
+    return max(min(RETRY_SECONDS, third / 2), (lease.renew_at_ns - now_ns) / NANOSECONDS)

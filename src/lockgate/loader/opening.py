@@ -6,8 +6,6 @@ Each step needs what the one before it gave, so none can be left out.
 """
 
 import re
-import secrets
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,19 +15,20 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from lockgate.core.box import Occasion, sealing_key, unseal
+from lockgate.core.box import sealing_key
 from lockgate.core.intent import sign_intent
-from lockgate.core.lease import Granted, Request, Want, open_grant, sign_request
-from lockgate.core.passport import Admission, admit_passport, parse_passport
+from lockgate.core.passport import Admission, Passport, admit_passport, parse_passport
 from lockgate.core.release import Kind
-from lockgate.errors import DeniedError, UnavailableError, VerificationError
+from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from lockgate.loader.connection import Connection, ServerSource
 from lockgate.loader.hand_over import Handed, Progress, hand_over
 from lockgate.loader.host import Host
-from lockgate.loader.lease_clock import Held, held
+from lockgate.loader.lease_clock import Held
+from lockgate.loader.leasing import Asker, Claim, ask_lease_and_box, ask_leases, claim_of
 from lockgate.loader.namespace import PrivateMounts
+from lockgate.loader.order_book import OrderBook
 from lockgate.loader.source import DirectorySource, Source
 from lockgate.loader.tree import walk
 
@@ -57,16 +56,26 @@ def connect(host: Host) -> Connection:
 def judge_endpoint(host: Host, endpoint: Endpoint, connection: Connection) -> Admission:
     """Fetch the passport of what should serve at `endpoint`, and judge it with this host's own trust and policy.
 
-    Raises `DeniedError` or `VerificationError` with every reason; the server's word is not enough.
+    Raises `DeniedError` or `VerificationError` with every reason; the server's word is not enough, and an order that
+    this host keeps counts more than any passport that does not lift it.
 
     Enforces: verified_loading
     """
+    _, admission = judged_passport(host, endpoint, connection, OrderBook(host, datetime.now(UTC)))
+    return admission
+
+
+def judged_passport(
+    host: Host, endpoint: Endpoint, connection: Connection, orders: OrderBook
+) -> tuple[Passport, Admission]:
+    """Fetch and judge the passport of what should serve at `endpoint`, while `orders` may shut it; return both."""
     host.update.check_fresh(datetime.now(UTC))
     with host.looking():
         passport = parse_passport(connection.fetch(f"/api/v1/endpoints/{endpoint}/passport"))
         admission = admit_passport(passport, endpoint, host.update.trust, host.policy, host.revoked, datetime.now(UTC))
         host.remember(admission, connection)
-    return admission
+    orders.settle(admission)
+    return passport, admission
 
 
 def ask_lease(host: Host, admission: Admission, connection: Connection, how: str) -> Held:
@@ -75,36 +84,20 @@ def ask_lease(host: Host, admission: Admission, connection: Connection, how: str
     It must be for the activation that this host has judged: if the release was stopped and came back since, the change
     that brought it back is judged first. It lasts no longer than this host's own policy says.
     """
-    permit = admission.permit
-    request = Request(host.node, secrets.token_hex(16), (Want(permit.endpoint, permit.release.digest),), how)
-    return _ask(host, admission, connection, request)[0]
+    claim = _unshut(host, admission)
+    found = ask_leases(Asker(host, how), [claim], connection)[claim]
+    if isinstance(found, DeniedError):
+        raise found
+    return found
 
 
 def ask_lease_and_keys(
     host: Host, admission: Admission, connection: Connection, how: str
 ) -> tuple[Held, dict[Digest, bytes]]:
     """Ask for a fresh lease and for the keys of the release's files, sealed to a key that is made for this question."""
-    key, permit = X25519PrivateKey.generate(), admission.permit
-    want = Want(permit.endpoint, permit.release.digest, keys=True)
-    request = Request(host.node, secrets.token_hex(16), (want,), how, sealing_key(key))
-    lease, granted = _ask(host, admission, connection, request)
-    if granted.keys is None:
-        raise UnavailableError(f"the server gave a lease for {permit.endpoint}, but no keys to read its files with")
-    return lease, unseal(granted.keys, key, Occasion(host.node, request.nonce, want.release, want.endpoint))
-
-
-def _ask(host: Host, admission: Admission, connection: Connection, request: Request) -> tuple[Held, Granted]:
-    permit = admission.permit
-    sent_at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-    answer = connection.post("/api/v1/leases", sign_request(request, host.key))
-    grant = open_grant(answer, request, host.trust.document, datetime.now(UTC))
-    if grant.refused or not grant.granted:
-        raise DeniedError(*[refused.reason for refused in grant.refused] or ["no lease was granted"])
-    granted = grant.granted[0]
-    if granted.epoch != admission.epoch:
-        entries = f"the lease is for entry {granted.epoch}, judged was entry {admission.epoch}"
-        raise DeniedError(f"{permit.endpoint} has moved on: {entries}")
-    return held(sent_at, min(granted.seconds, permit.rules.lease.seconds)), granted
+    key, claim = X25519PrivateKey.generate(), _unshut(host, admission)
+    boxed = ask_lease_and_box(Asker(host, how), claim, connection, sealing_key(key))
+    return boxed.lease, boxed.open(key, host.node, claim)
 
 
 def open_release(
@@ -127,22 +120,37 @@ def open_release(
     keys: dict[Digest, bytes] = {}
     if directory:
         lease = ask_lease(host, admission, connection, "sealed")
-        _check_no_extra(directory, admission)
     else:
         lease, keys = ask_lease_and_keys(host, admission, connection, "sealed")
-    source: Source = DirectorySource(directory) if directory else ServerSource(connection, keys)
-    listed = {name: component.files for name, component in admission.permit.components.items()}
-    total = sum(file.size or 0 for files in listed.values() for file in files)
     try:
-        handed = hand_over(listed, source, mounts, _counted(progress, total))
+        source = directory_source(admission, directory) if directory else ServerSource(connection, keys)
+        return Opened(admission, open_files(admission, source, mounts, progress), lease)
     finally:
         keys.clear()
+
+
+def directory_source(admission: Admission, directory: Path) -> Source:
+    """Take the files from a directory, in which nothing may lie that nobody signed."""
+    _check_no_extra(directory, admission)
+    return DirectorySource(directory)
+
+
+def open_files(
+    admission: Admission,
+    source: Source,
+    mounts: PrivateMounts | None,
+    progress: Callable[[int, int], None] | None,
+) -> Handed:
+    """Verify the files of what was judged while they are copied, and compare the dependency lock; else raise."""
+    listed = {name: component.files for name, component in admission.permit.components.items()}
+    total = sum(file.size or 0 for files in listed.values() for file in files)
+    handed = hand_over(listed, source, mounts, _counted(progress, total))
     try:
         check_installed(admission, handed)
     except BaseException:
         handed.close()
         raise
-    return Opened(admission, handed, lease)
+    return handed
 
 
 def installed_distributions() -> Mapping[str, str]:
@@ -207,6 +215,12 @@ def _locked(lock: bytes) -> list[tuple[str, str]]:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _unshut(host: Host, admission: Admission) -> Claim:
+    """Claim what was judged, unless an order shuts it meanwhile."""
+    OrderBook(host, datetime.now(UTC)).check(admission.permit.endpoint)
+    return claim_of(admission)
 
 
 def _environment(host: Host) -> str:

@@ -9,39 +9,39 @@ The deadline lies with the supervisor of the child as well, so a loop that hangs
 import os
 import re
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from lockgate.core.policy import Lease
 from lockgate.core.release import Serve
-from lockgate.errors import ConflictError, DeniedError, UnavailableError, VerificationError
+from lockgate.errors import UnavailableError, VerificationError
 from lockgate.loader.connection import Connection
+from lockgate.loader.control import Ended, Started, Stop
 from lockgate.loader.hand_over import Handed
 from lockgate.loader.host import Host
-from lockgate.loader.lease_clock import NANOSECONDS, Held, latest
-from lockgate.loader.opening import Opened, ask_lease
+from lockgate.loader.lease_clock import NANOSECONDS, Held
+from lockgate.loader.lessor import Lessor, OwnLessor, Tell
+from lockgate.loader.opening import Opened
 from lockgate.loader.supervise import Child, forwarding
 
 STOPPED = 10  # the exit code of `run` when the permission to serve ended
-_TERM_SECONDS = 5.0
-_RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 1.0
 _PLACE = re.compile(r"\{(model|port|python|file:[^{}]*)\}")
-
-Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a run ended: the exit code of `lockgate run`, and why."""
-
-    code: int
-    why: str
 
 
 def serve_release(host: Host, opened: Opened, connection: Connection, port: int, tell: Tell) -> Ended:
-    """Start the manifest's command on the verified files and keep it running as long as leases last.
+    """Start the manifest's command on the verified files and keep it running as long as this host gets leases.
+
+    Enforces: verified_loading, emergency_shutdown
+    """
+    return keep_serving(opened, OwnLessor(host, connection, tell), port, tell)
+
+
+def keep_serving(opened: Opened, lessor: Lessor, port: int, tell: Tell) -> Ended:
+    """Do what `serve_release` does, with the leases of `lessor`; say how it ended.
 
     Enforces: verified_loading, emergency_shutdown
     """
@@ -49,13 +49,15 @@ def serve_release(host: Host, opened: Opened, connection: Connection, port: int,
     command = command_line(manifest.serve, opened.files, port)
     environment = {"PATH": os.defpath, **manifest.serve.environment}
     _check_words(command, environment)
-    lease = opened.lease
-    if lease.is_due(_now()):  # copying took its time: nothing starts on a permission that is about to end
-        lease = ask_lease(host, opened.admission, connection, "sealed")
+    lease = lessor.fresh(opened.admission, opened.lease)  # nothing starts on a permission that is about to end
     child = Child(command, environment, opened.files.directory or Path("/"), opened.files.fds)
-    tell(f"started {manifest.tag} as {' '.join(command[:3])} …")
     with forwarding(child):
-        return _watch(host, replace(opened, lease=lease), connection, child, tell)
+        watch = _Watch(replace(opened, lease=lease), lessor, child, tell)
+        tell(f"started {manifest.tag} as {' '.join(command[:3])} …")
+        lessor.note(Started(datetime.now(UTC)))
+        ended = watch.to_its_end()
+    lessor.note(ended)
+    return ended
 
 
 def command_line(serve: Serve, files: Handed, port: int) -> Sequence[str]:
@@ -84,34 +86,43 @@ def _check_words(command: Sequence[str], environment: Mapping[str, str]) -> None
         raise VerificationError("the name of an environment variable is empty, or holds a =")
 
 
-def _watch(host: Host, opened: Opened, connection: Connection, child: Child, tell: Tell) -> Ended:
-    rules, lease = opened.admission.permit.rules, opened.lease
-    child.allow_until(_limit(lease, rules.lease))
-    while True:
-        code = child.wait(_pause(lease))
-        if code is not None:
-            over = _now() >= _limit(lease, rules.lease)
-            return Ended(STOPPED, "the lease ended and nobody answered") if over else Ended(code, "the server ended")
-        try:
-            lease = latest(lease, ask_lease(host, opened.admission, connection, "sealed"))
-            child.allow_until(_limit(lease, rules.lease))
-        except DeniedError as e:
-            tell(f"stopping: {e}")
-            child.stop(_TERM_SECONDS)
-            return Ended(STOPPED, str(e))
-        except (UnavailableError, VerificationError, ConflictError) as e:  # no answer that counts: the lease runs out
-            tell(f"no lease for now: {e}")
+class _Watch:
+    """A model server that runs, and what its lessor says of it meanwhile. Each word is obeyed when it comes."""
 
+    def __init__(self, opened: Opened, lessor: Lessor, child: Child, tell: Tell) -> None:
+        self._opened, self._lessor, self._child, self._tell = opened, lessor, child, tell
+        self._lease = opened.lease
+        self._stop: Stop | None = None
+        self._obey(opened.lease)
 
-def _limit(lease: Held, rule: Lease) -> int:
-    """Say until when the server may run, on the boot clock: the deadline, and the grace that the policy gives."""
-    grace = rule.grace_seconds or 0 if rule.on_silence == "grace" else 0
-    return lease.deadline_ns + grace * NANOSECONDS
+    def to_its_end(self) -> Ended:
+        """Wait until the server is gone, and say why it is."""
+        threading.Thread(target=self._listen, name="leases", daemon=True).start()
+        while (code := self._child.wait(_LOOK_SECONDS)) is None:
+            if self._stop is not None:
+                code = self._child.gone(self._stop.grace_seconds)
+        if self._stop is not None:
+            return Ended(STOPPED, "; ".join(self._stop.reasons))
+        if _now() >= self._limit():
+            return Ended(STOPPED, "the lease ended and nobody answered")
+        return Ended(code, "the server ended")
 
+    def _listen(self) -> None:
+        for word in self._lessor.words(self._opened.admission, self._lease):
+            self._obey(word)
 
-def _pause(lease: Held) -> float:
-    """Say how long to wait for the child before the lease is asked for again, in seconds."""
-    return max(_RETRY_SECONDS, (lease.renew_at_ns - _now()) / NANOSECONDS)
+    def _obey(self, word: Held | Stop) -> None:
+        if isinstance(word, Stop):
+            self._stop = word
+            self._child.end(word.grace_seconds)
+            self._tell(f"stopping: {'; '.join(word.reasons)}")
+        else:
+            self._lease = word
+            self._child.allow_until(self._limit())
+
+    def _limit(self) -> int:
+        """Say until when the server may run, on the boot clock: the deadline, and the grace that the policy gives."""
+        return self._lease.deadline_ns + self._opened.admission.permit.rules.lease.grace * NANOSECONDS
 
 
 def _now() -> int:

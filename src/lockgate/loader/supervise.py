@@ -65,10 +65,18 @@ class Child:
         """Send a signal to the server's own group."""
         self._say(f"signal {number}")
 
+    def end(self, grace_seconds: float) -> None:
+        """Have the server asked to end, and all that is left of it killed after a while; wait for nothing."""
+        self._say(f"stop {int(grace_seconds * 1e9)}")
+
     def stop(self, grace_seconds: float) -> int:
         """Ask the server to end, then kill all that is left of it; return its exit code, -N for signal N."""
-        self._say(f"stop {int(grace_seconds * 1e9)}")
-        code = self.wait(grace_seconds + _KILL_SECONDS)
+        self.end(grace_seconds)
+        return self.gone(grace_seconds)
+
+    def gone(self, within_seconds: float) -> int:
+        """Wait for the end that was asked for; whoever should have seen to it and hangs is killed too."""
+        code = self.wait(within_seconds + _KILL_SECONDS)
         if code is not None:
             return code
         with suppress(ProcessLookupError):

@@ -105,6 +105,26 @@ def refresh(memory: Path, pinned: Root, feed: Feed, now: datetime) -> Update:
         return update
 
 
+def recall(memory: Path, now: datetime) -> Update:
+    """Return what was learnt last, asking nobody: for whoever stops things, and for runs beside an agent that learns.
+
+    It may be out of date; whoever loads by it calls `Update.check_fresh`.
+    """
+    with _explained():
+        try:
+            documents = [
+                (memory / name).read_bytes() for name in (TRUST_FILE, POLICY_FILE, "root.json", "targets.json")
+            ]
+            denied = (memory / DENY_FILE).read_bytes()
+            fresh_until = tuf.expiry(tuf.parse((memory / TIMESTAMP).read_bytes()).signed)
+        except FileNotFoundError as e:
+            raise UnavailableError(f"this host has not learnt yet what is in force: {_WHAT_TO_DO}") from e
+    root = _open_claimed(documents[0]).document.root
+    trust, policy = open_trust(documents[0], root, now), open_policy(documents[1], root, now)
+    check_carried(Carried(*documents), trust.document, policy.document, root)
+    return Update(trust, policy, parse_revocations(denied, trust.document.environment), fresh_until)
+
+
 def _documents(
     memory: Path, feed: Feed, pinned: Mapping[str, TargetFile], now: datetime
 ) -> tuple[Agreed[Trust], Agreed[Policy]]:
@@ -218,7 +238,7 @@ class _Fetcher(FetcherInterface):
 def _alone(memory: Path) -> Iterator[None]:
     """Be the only one who learns here: python-tuf keeps its files for one process at a time."""
     try:
-        memory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        memory.mkdir(mode=0o755, parents=True, exist_ok=True)
         lock = os.open(memory / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as e:
         raise UnavailableError(f"this host cannot remember what it learns: {e.filename}: {e.strerror}") from e

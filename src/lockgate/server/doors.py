@@ -13,7 +13,8 @@ from fastapi.params import Depends as Dependency
 from starlette.responses import Response
 
 from lockgate.core import endpoint as at_endpoint
-from lockgate.core.passport import Passport
+from lockgate.core.order import Order
+from lockgate.core.passport import Logged, Passport
 from lockgate.core.release import Record
 from lockgate.core.revocation import Revocation
 from lockgate.server import blob_routes as blobs
@@ -158,9 +159,11 @@ DOORS = (
         f"{API}/endpoints/{{environment}}/{{name}}/shutdown",
         "endpoint.suspend",
         endpoints.post_shutdown,
-        Said,
+        endpoints.Stop,
         Receipt,
     ),
+    Door("POST", f"{API}/orders", "order.relay", endpoints.post_order, Order, Receipt),
+    Door("GET", f"{API}/orders/{{digest}}", "read", endpoints.get_order, gives=Logged),
     Door("POST", LEASES, None, LeaseDoor, Mapping[str, object]),
     Door("GET", f"{API}/fleet", "read", endpoints.get_fleet, gives=Fleet),
     Door("GET", f"{API}/log/entries", "log.read", log.get_entries),

@@ -1,21 +1,34 @@
 """What should serve where, and who asks to serve it, and how is it stopped and restored?"""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends, Path
 from starlette.responses import Response
 
-from lockgate.app.issue_passport import passport_for
+from lockgate.app.issue_passport import passport_for, proof_of_order
 from lockgate.app.roll_back import roll_back
-from lockgate.app.shut_down import shut_down
+from lockgate.app.shut_down import relay_order, shut_down
 from lockgate.core import endpoint as at_endpoint
+from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, endpoint_subject
+from lockgate.core.order import Order
+from lockgate.errors import VerificationError
 from lockgate.formats import plain
 from lockgate.formats.names import Endpoint, Name
+from lockgate.server.blob_routes import Named
 from lockgate.server.json_schema import NAME
 from lockgate.server.release_routes import After, Limit
-from lockgate.server.visit import Body, Here, Said, answer
+from lockgate.server.visit import Body, Here, Said, answer, read
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """An order to suspend the endpoint of the path; the intent's `after` is the digest of the reason."""
+
+    intent: SignedIntent
+    reason: str | None = None
 
 
 async def _endpoint(
@@ -53,9 +66,25 @@ def post_rollback(visit: Here, body: Body, at: Where) -> Response:
 
 def post_shutdown(visit: Here, body: Body, at: Where) -> Response:
     """Suspend an endpoint."""
-    order = visit.order(Said, body)
-    receipt = shut_down(visit.installation, at, order.intent, visit.now)
+    order = visit.order(Stop, body)
+    receipt = shut_down(visit.installation, at, order.intent, visit.now, order.reason)
     return visit.receipt(receipt, endpoint_subject(at))
+
+
+def post_order(visit: Here, body: Body) -> Response:
+    """Take an order that an agent relays: it was given by whoever signed the intent, when the server was away."""
+    order = read(Order, body)
+    intent = order.intent.intent
+    if intent.nonce != visit.key:
+        raise VerificationError("Idempotency-Key is not the nonce of the intent")
+    visit.object = intent.object
+    receipt = relay_order(visit.installation, order, visit.now)
+    return visit.receipt(receipt, endpoint_subject(Endpoint.parse(intent.object)))
+
+
+def get_order(visit: Here, digest: Named) -> Response:
+    """Prove that the log holds an order, by the digest of its intent."""
+    return answer(proof_of_order(visit.installation, digest))
 
 
 def get_fleet(visit: Here) -> Response:

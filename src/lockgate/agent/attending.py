@@ -1,0 +1,96 @@
+"""What does the agent do when nobody asks? It learns, looks at the log, and relays orders to the server."""
+
+import time
+from datetime import UTC, datetime
+
+from lockgate.agent.node import Node
+from lockgate.core.order import Order, open_recorded
+from lockgate.core.passport import Logged
+from lockgate.errors import DeniedError, LockgateError, UnavailableError, VerificationError
+from lockgate.formats import plain
+from lockgate.loader.control import Stop
+
+LOOK_SECONDS = 30.0
+RELAY_SECONDS = 2.0
+REFUSED_SECONDS = 60.0
+
+_TICK_SECONDS = 0.5
+
+
+def attend_until_the_end(node: Node) -> None:
+    """Do what is to be done now and then, until the agent ends."""
+    look_at = relay_at = 0.0
+    while not node.ending.wait(_TICK_SECONDS):
+        now = time.monotonic()
+        if now >= relay_at:
+            relay_at = now + relay(node)
+        if now >= look_at:
+            look_at = now + look(node)
+
+
+def learn_until_the_end(node: Node) -> None:
+    """Learn what is in force, until the agent ends; a feed that drips holds nothing else up."""
+    pause = 0.0
+    while not node.ending.wait(pause):
+        pause = learn(node)
+
+
+def look(node: Node) -> float:
+    """Learn the newest head of the log; say in how many seconds to look again.
+
+    A head that does not extend what this host has seen means that the server, or its database, was put back or stolen:
+    no more leases are asked for until it shows the same log again.
+    """
+    try:
+        node.host.look(node.connection, datetime.now(UTC))
+    except VerificationError as e:
+        node.worry("log", f"the log of the server is not the one that this host has seen: {e}")
+        return RELAY_SECONDS
+    except LockgateError:  # no answer, which the renewals tell
+        return RELAY_SECONDS
+    node.heard()
+    node.fine("log")
+    return LOOK_SECONDS
+
+
+def learn(node: Node) -> float:
+    """Learn what is in force, and stop what was revoked; say in how many seconds to learn again.
+
+    Enforces: retirement_revocation
+    """
+    learnt = node.learn()
+    revoked = node.host.revoked
+    for holding in node.holdings.all():
+        try:
+            revoked.check_release(holding.claim.release)
+        except DeniedError as e:
+            node.holdings.stop(holding.claim.endpoint, Stop(e.reasons, 0), holding.claim)
+    return LOOK_SECONDS if learnt else RELAY_SECONDS
+
+
+def relay(node: Node) -> float:
+    """Bring the server what the log does not hold yet; say in how many seconds to try again."""
+    pause = RELAY_SECONDS
+    for kept in node.orders.kept():
+        if kept.recorded is not None:
+            continue
+        try:
+            index = _recorded(node, kept.order)
+            node.orders.record(kept.digest, index)
+        except UnavailableError:
+            return RELAY_SECONDS
+        except LockgateError as e:
+            node.worry("order", f"the order for {kept.endpoint} is not recorded: {e}")
+            pause = REFUSED_SECONDS
+            continue
+        node.fine("order")
+        node.tell(f"the order for {kept.endpoint} is entry {index} of the log")
+    return pause
+
+
+def _recorded(node: Node, order: Order) -> int:
+    """Have the server record an order, and prove that it did."""
+    signed = order.intent
+    node.connection.submit("/api/v1/orders", signed, type=Order.type, reason=order.reason)
+    logged = node.connection.fetch(f"/api/v1/orders/{signed.intent.digest}")
+    return open_recorded(plain.decode(Logged, logged), order, node.host.trust.document, datetime.now(UTC))

@@ -1,0 +1,143 @@
+"""How does the agent of a host begin and end its duty? One for each home; a signal ends it.
+
+    host.toml    control = "127.0.0.1:8422"      where it takes orders; "" for nowhere
+                 control_url = "https://…"       how others reach that, if not by the same address
+                 tls_clients = "clients.pem"     who may give orders at all, besides being known by an intent
+                 runner = "models"               the user that runs models here, if not the agent's own
+
+Runs go on when it ends: each has its deadline, and hands itself over to the agent that is started next.
+"""
+
+import fcntl
+import os
+import signal
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lockgate.agent import control_socket
+from lockgate.agent.attending import attend_until_the_end, learn_until_the_end
+from lockgate.agent.node import Node
+from lockgate.agent.obeying import obey
+from lockgate.agent.order_door import OrderDoor
+from lockgate.agent.renewing import renew_until_the_end
+from lockgate.core.lease import check_control
+from lockgate.errors import ConflictError, UnavailableError, VerificationError
+from lockgate.loader.tls import Tls, listening, server_context
+
+CONTROL = "127.0.0.1:8422"
+_LOOK_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What host.toml says of the agent."""
+
+    control: str = CONTROL
+    control_url: str | None = None
+    runner: str | None = None
+    tls_clients: str | None = None
+
+
+def serve(home: Path, *, insecure: bool) -> None:
+    """Be the agent of `home` until a signal comes."""
+    chosen = read_settings(home)
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: ending.set())
+    with ExitStack() as leaving:
+        leaving.enter_context(_alone(home))
+        node = Node(home, tell, ending=ending)
+        threading.stack_size(512 << 10)  # one thread for each run, and none goes deep
+        _take_orders(node, chosen, leaving, insecure=insecure)
+        door = leaving.enter_context(control_socket.opened(node, chosen.runner))
+        for duty in (
+            partial(renew_until_the_end, node),
+            partial(attend_until_the_end, node),
+            partial(learn_until_the_end, node),
+            partial(control_socket.let_in, node, door, chosen.runner),
+        ):
+            threading.Thread(target=_whole, args=(node, duty), daemon=True).start()
+        tell(f"the agent of {node.host.node} for {node.host.trust.document.environment} is ready")
+        while not ending.wait(60):
+            continue
+        leaving.callback(tell, "ended; what runs goes on until its lease is over")
+
+
+def read_settings(home: Path) -> Settings:
+    """Read what host.toml says of the agent."""
+    try:
+        chosen = tomllib.loads((home / "host.toml").read_text())
+    except OSError as e:
+        raise UnavailableError(f"this is no serving host yet: {e.filename}: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise VerificationError(f"{home / 'host.toml'} is not TOML: {e}") from e
+    found = {name: chosen[name] for name in ("control", "control_url", "runner", "tls_clients") if name in chosen}
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise VerificationError(f"{home / 'host.toml'}: {name} is not text")
+    settings = Settings(**found)
+    check_control(settings.control_url)
+    return settings
+
+
+def tell(line: str) -> None:
+    """Say what happened, one line each."""
+    sys.stderr.write(f"lockgate agent: {line}\n")
+    sys.stderr.flush()
+
+
+def _take_orders(node: Node, chosen: Settings, leaving: ExitStack, *, insecure: bool) -> None:
+    """Open the control address, if it is to be open; say so if it is not."""
+    if not chosen.control:
+        tell("takes no orders: control is empty, so a shutdown reaches this host by way of the server only")
+        return
+    tls = _answering(node, chosen)
+    if tls is None and not insecure:
+        tell("takes no orders: that needs tls_certificate and tls_key, or --insecure on a loopback address")
+        return
+    at = listening(chosen.control, secured=tls is not None)
+    door = leaving.enter_context(OrderDoor(at, partial(obey, node), server_context(tls) if tls else None))
+    leaving.callback(door.shutdown)
+    node.control = chosen.control_url or f"{'https' if tls else 'http'}://{chosen.control}"
+    threading.Thread(target=door.serve_forever, args=(_LOOK_SECONDS,), name="orders", daemon=True).start()
+    tell(f"takes orders at {node.control}")
+
+
+def _answering(node: Node, chosen: Settings) -> Tls | None:
+    """Answer with the certificate that the host shows everywhere; with `tls_clients`, only to whom they vouch for."""
+    shown = node.host.tls
+    if shown is None or shown.certificate is None:
+        return None
+    return Tls(shown.certificate, shown.key, node.home / chosen.tls_clients if chosen.tls_clients else None)
+
+
+def _whole(node: Node, duty: partial[None]) -> None:
+    """Do a duty; an agent that lost one of them ends, rather than seem to be whole."""
+    try:
+        duty()
+    finally:
+        if not node.ending.is_set():
+            tell("a duty ended by itself: so does the agent")
+            os._exit(1)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Be the only agent of this home."""
+    try:
+        lock = os.open(home / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as e:
+        raise UnavailableError(f"no agent can live in {home}: {e.strerror}") from e
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as e:
+        raise ConflictError(f"{home} has an agent already") from e
+    finally:
+        os.close(lock)

@@ -1,0 +1,94 @@
+"""What runs on this host, and on which lease? One holding for each run, and the way to tell it something."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from lockgate.formats.names import Endpoint, Tag
+from lockgate.loader.control import Leased, Stop, Word
+from lockgate.loader.lease_clock import NANOSECONDS, Held, latest, pause_seconds
+from lockgate.loader.leasing import Claim
+
+_IDLE_SECONDS = 1.0
+
+
+class Channel(Protocol):
+    """The way to one run."""
+
+    pid: int
+
+    def push(self, word: Word) -> None:
+        """Tell the run something, without waiting for it: whoever does not listen is hung up on."""
+
+
+@dataclass(eq=False)
+class Holding:
+    """One run: what it may serve, for how long when nobody answers any more, and what it was told."""
+
+    claim: Claim
+    tag: Tag
+    grace_seconds: int
+    channel: Channel
+    since: datetime
+    serving: bool = False
+    held: Held | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def is_due(self, now_ns: int) -> bool:
+        """Ask whether a lease is to be asked for."""
+        return self.held is None or self.held.is_due(now_ns)
+
+    def seconds_left(self, now_ns: int) -> int:
+        """Say how long the model server may go on at the most, grace included, if nobody says anything any more."""
+        if self.ended.is_set() or self.held is None:
+            return 0
+        left_ns = self.held.deadline_ns + self.grace_seconds * NANOSECONDS - now_ns
+        return max(0, -(-left_ns // NANOSECONDS))
+
+
+class Holdings:
+    """All runs of this host. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._all: list[Holding] = []
+
+    def add(self, holding: Holding) -> None:
+        """Take a run in; from now on it hears what is told to its endpoint."""
+        with self._lock:
+            self._all.append(holding)
+
+    def remove(self, holding: Holding) -> None:
+        """Forget a run."""
+        with self._lock:
+            self._all = [each for each in self._all if each is not holding]
+
+    def all(self) -> Sequence[Holding]:
+        """List the runs."""
+        with self._lock:
+            return tuple(self._all)
+
+    def lease(self, claim: Claim, lease: Held) -> None:
+        """Hand a lease to every run that claims it, unless it was overtaken by a later one."""
+        with self._lock:
+            told = [each for each in self._all if each.claim == claim]
+            for holding in told:
+                holding.held = latest(holding.held, lease) if holding.held else lease
+        for holding in told:
+            holding.channel.push(Leased.of(lease))
+
+    def stop(self, endpoint: Endpoint, stop: Stop, claim: Claim | None = None) -> Sequence[Holding]:
+        """Stop every run at an endpoint (or those of one claim), and forget it; say which they were."""
+        with self._lock:
+            told = [each for each in self._all if each.claim.endpoint == endpoint and claim in (None, each.claim)]
+            self._all = [each for each in self._all if each not in told]
+        for holding in told:
+            holding.channel.push(stop)
+        return told
+
+    def pause(self, now_ns: int) -> float:
+        """Say in how many seconds a lease is to be asked for, no more than a moment: a clock may jump meanwhile."""
+        pauses = [pause_seconds(each.held, now_ns) if each.held else 0.0 for each in self.all()]
+        return min([*pauses, _IDLE_SECONDS])

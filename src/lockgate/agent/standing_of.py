@@ -1,0 +1,56 @@
+"""How does the agent stand? What runs, on which lease, by which rules, and which orders are kept."""
+
+from datetime import UTC, datetime
+
+from lockgate.agent.holdings import Holding
+from lockgate.agent.node import Node, boot_now
+from lockgate.core.order import Kept
+from lockgate.loader.order_book import Unreadable
+from lockgate.loader.standing import Document, Running, Shut, Standing
+
+
+def standing_of(node: Node) -> Standing:
+    """Say how the agent stands now."""
+    host = node.host
+    trust, policy = host.trust.document, host.policy.document
+    running = sorted(node.holdings.all(), key=lambda holding: (str(holding.claim.endpoint), holding.since))
+    orders = [_shut(kept) for kept in node.orders.kept()]
+    return Standing(
+        node=host.node,
+        environment=trust.environment,
+        server=host.server,
+        control=node.control,
+        since=node.since,
+        now=datetime.now(UTC),
+        running=tuple(_running(holding) for holding in running),
+        orders=(*orders, *(_unreadable(found) for found in node.orders.unreadable)),
+        trust=Document(trust.version, trust.expires),
+        policy=Document(policy.version, policy.expires),
+        log_size=host.seen_size(),
+        heard_at=node.heard_at,
+        trouble=tuple(node.trouble.values()),
+    )
+
+
+def _running(holding: Holding) -> Running:
+    claim = holding.claim
+    return Running(
+        claim.endpoint,
+        claim.release,
+        holding.tag,
+        claim.epoch,
+        holding.serving,
+        holding.since,
+        claim.seconds,
+        holding.seconds_left(boot_now()),
+        holding.channel.pid,
+    )
+
+
+def _shut(kept: Kept) -> Shut:
+    by, reason = kept.order.intent.intent.actor, kept.order.reason
+    return Shut(str(kept.digest), kept.endpoint, by, reason, kept.kept_at, kept.recorded)
+
+
+def _unreadable(found: Unreadable) -> Shut:
+    return Shut(found.path.name, found.endpoint)

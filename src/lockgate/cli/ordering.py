@@ -1,0 +1,197 @@
+"""How does a person stop an endpoint, and know that it stopped? By way of the server, or straight to every host."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+from lockgate.cli.speaking import ENDPOINT, EXISTING, FILE, as_json, now, one_line, read, show, speaking, spread
+from lockgate.errors import UnavailableError
+from lockgate.formats.canonical import Json
+from lockgate.formats.names import Endpoint, Name
+from lockgate.loader.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from lockgate.cli.directing import Answer, Outcome
+    from lockgate.core.fleet import Fleet, Member
+    from lockgate.core.trust import Trust
+    from lockgate.loader.connection import Connection
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How an order goes without the server: to whom, and by which trust receipts are verified."""
+
+    fleet: Path
+    trust: Path
+    root: Path
+    wait: bool
+
+
+def directing(command: Callable[P, R]) -> Callable[..., R]:
+    """Give a command the options of a direct order; it gets the `way`, None if it goes by the server."""
+
+    @functools.wraps(command)
+    def directed(*args: Any, direct: bool, wait: bool, **kwargs: Any) -> R:
+        named = {name: kwargs.pop(f"{name}_file") for name in ("fleet", "trust", "root")}
+        if not direct:
+            if wait or any(named.values()):
+                raise click.UsageError("--fleet, --trust, --root and --wait go with --direct")
+            return command(*args, way=None, **kwargs)  # type: ignore[arg-type]  # what the command takes
+        if missing := [f"--{name}" for name, file in named.items() if file is None]:
+            raise click.UsageError(f"--direct needs {' and '.join(missing)}")
+        return command(*args, way=Way(**named, wait=wait), **kwargs)  # type: ignore[arg-type]  # as above
+
+    trust = "The signed trust document you hold, which receipts are verified by."
+    options = (
+        click.option("--direct", is_flag=True, help="Send the order straight to the agent of every host as well."),
+        click.option("--fleet", "fleet_file", type=EXISTING, help="What `lockgate fleet --output` wrote."),
+        click.option("--trust", "trust_file", type=EXISTING, help=trust),
+        click.option("--root", "root_file", type=EXISTING, help="The root that you pinned (JSON: threshold, keys)."),
+        click.option("--wait", is_flag=True, help="Go on until the server has recorded the order."),
+    )
+    for option in reversed(options):
+        directed = option(directed)
+    return directed
+
+
+@click.command()
+@click.argument("where", metavar="ENDPOINT", type=ENDPOINT)
+@click.option("--reason", help="Why, in writing; hosts show it, the log keeps its digest.")
+@directing
+@speaking
+@as_json
+def shutdown(where: Endpoint, reason: str | None, way: Way | None, connection: "Connection", json_: bool) -> int | None:
+    """Suspend an endpoint at once. Nothing serves there later than the lease lifetime; only a new change resumes it.
+
+    With --direct the order goes straight to the agent of every host in the fleet file too, and works with the server
+    down. Each agent stops what serves, keeps the order, and answers with a receipt signed by its node. Who does not
+    answer is named, and the exit code is 6.
+    """
+    from lockgate.core.order import ACT, check_reason, reason_digest
+
+    check_reason(reason)
+    if way is not None:
+        return _directly(where, reason, way, connection, json_)
+    intent = connection.intend(ACT, where, after=reason_digest(reason))
+    answer = connection.act(f"/api/v1/endpoints/{where}/shutdown", intent, reason=reason)
+    entry, anchored = answer["first"], answer.get("anchored") is True
+    lines = [f"{where} is suspended (entry {entry})"]
+    if not anchored:
+        lines.append("the signer does not remember it yet: a database from before would not be noticed; ask again")
+    show(json_, {"endpoint": str(where), "entry": entry, "anchored": anchored}, *lines)
+    return None
+
+
+@click.command()
+@click.option("--output", type=FILE, help="Write it here too, for `lockgate shutdown --direct`.")
+@speaking
+@as_json
+def fleet(output: Path | None, connection: "Connection", json_: bool) -> None:
+    """Show which hosts there are, what they serve, and where their agents take orders. Keep a copy at hand."""
+    from lockgate.formats import plain
+
+    found = _asked(connection)
+    if output is not None:
+        write_whole(output, plain.encode(found))
+    heads = ("NODE", "ORDERS", "ENDPOINTS", "SEEN")
+    rows = [_member(member) for member in found.members]
+    show(json_, found, *(spread([heads, *rows]) if rows else ["no host has asked for a lease yet"]))
+
+
+def _directly(where: Endpoint, reason: str | None, way: Way, connection: "Connection", json_: bool) -> int:
+    from lockgate.cli.directing import Direct, write_order
+    from lockgate.core.fleet import strangers
+
+    trust, known = _held(way)
+    connection.environment = str(trust.environment)
+    order = write_order(where, reason, connection)
+    direct = Direct(order, where, known, trust, connection, functools.partial(_reach, connection))
+
+    def shown(answers: Sequence["Answer"]) -> None:
+        if not json_:
+            show(json_, None, *_receipts(answers))
+
+    outcome = direct.send(shown, wait=way.wait)
+    silent = [str(answer.node) for answer in outcome.answers if answer.receipt is None]
+    unknown = [str(name) for name in strangers(known, trust, now())]
+    found = {"outcome": outcome, "silent": silent, "not_in_fleet": unknown}
+    show(json_, found, *_summary(outcome, silent, unknown))
+    return UnavailableError.exit_code if silent or not outcome.answers else 0
+
+
+def _held(way: Way) -> "tuple[Trust, Fleet]":
+    from lockgate.core.fleet import Fleet, check_fleet
+    from lockgate.core.trust import Root, open_trust
+    from lockgate.formats import plain
+
+    trust = open_trust(read(way.trust), plain.decode(Root, read(way.root)), now()).document
+    known = plain.decode(Fleet, read(way.fleet))
+    check_fleet(known, trust)
+    return trust, known
+
+
+def _reach(speaker: "Connection", control: str) -> "Connection":
+    from lockgate.loader.connection import Connection
+
+    return Connection(control.rstrip("/"), speaker.actor, speaker.sign, speaker.tls)
+
+
+def _receipts(answers: Sequence["Answer"]) -> list[str]:
+    rows = [("NODE", "KEPT AT", "STOPPED", "ANSWERED IN")]
+    for answer in answers:
+        if answer.receipt is None:
+            rows.append((str(answer.node), "NO RECEIPT", one_line(answer.why or ""), f"{answer.seconds} s"))
+            continue
+        stopped = ", ".join(
+            f"{each.tag}" if each.ended else f"{each.tag} told, at the latest in {each.seconds_left} s"
+            for each in answer.receipt.stopped
+        )
+        kept_at = f"{answer.receipt.kept_at:%H:%M:%S.%f}"[:-3]
+        rows.append((str(answer.node), kept_at, stopped or "nothing served", f"{answer.seconds} s"))
+    return spread(rows)
+
+
+def _summary(outcome: "Outcome", silent: list[str], unknown: list[str]) -> list[str]:
+    kept = sum(answer.receipt is not None for answer in outcome.answers)
+    lines = [f"{outcome.endpoint}: {kept} of {len(outcome.answers)} hosts keep the order {outcome.order}"]
+    if outcome.recorded is not None:
+        lines.append(f"entry {outcome.recorded} of the log records it")
+    else:
+        lines.append(f"the log does not record it yet ({outcome.why}); agents relay it when the server is back")
+    if silent:
+        lines.append(f"NO RECEIPT from {', '.join(silent)}: what runs there ends when its lease does, not before")
+    if unknown:
+        lines.append(f"not in the fleet file, though trust knows them as agents: {', '.join(unknown)}")
+    return lines
+
+
+def _asked(connection: "Connection") -> "Fleet":
+    from lockgate.core.fleet import Fleet
+    from lockgate.formats import plain
+
+    answer = connection.get("/api/v1/fleet")
+    items = answer["items"]
+    members = tuple(_read_member(item) for item in items) if isinstance(items, list) else ()
+    installation = connection.get("/api/v1/installation")
+    return Fleet(plain.from_plain(Name, installation["environment"]), members, now())
+
+
+def _read_member(item: Json) -> "Member":
+    from lockgate.core.fleet import Member
+    from lockgate.formats import plain
+
+    wanted = ("node", "control", "endpoints", "seen_at")
+    members = {name: item.get(name) for name in wanted} if isinstance(item, dict) else {}
+    return plain.from_plain(Member, members, "fleet")
+
+
+def _member(member: "Member") -> tuple[str, ...]:
+    endpoints = ", ".join(map(str, member.endpoints)) or "nothing"
+    return str(member.node), member.control or "none taken", endpoints, f"{member.seen_at:%Y-%m-%d %H:%M:%S} UTC"

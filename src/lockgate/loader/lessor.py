@@ -1,0 +1,163 @@
+"""Who judges with a run and gives it leases? The agent of its host, or the run itself where there is none.
+
+    lessor.admit ──▶ lessor.lease ──▶ files ──▶ started ──▶ lessor.words: lease, lease, … ──▶ stop
+
+Both keep the same rules (`leasing`, `lease_clock`, `order_book`). A run that holds its own leases hands itself over to
+an agent as soon as one answers; a run whose agent is gone goes on until its lease is over, and no longer.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from lockgate.core.passport import Admission
+from lockgate.errors import ConflictError, DeniedError, UnavailableError, VerificationError
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint
+from lockgate.loader.agent_line import AgentLine
+from lockgate.loader.connection import Connection, ServerSource
+from lockgate.loader.control import SOCKET, Ended, Started, Stop
+from lockgate.loader.host import Host, open_host
+from lockgate.loader.lease_clock import Held, latest, pause_seconds
+from lockgate.loader.namespace import PrivateMounts
+from lockgate.loader.opening import (
+    Opened,
+    ask_lease,
+    ask_lease_and_keys,
+    connect,
+    directory_source,
+    judge_endpoint,
+    open_files,
+)
+
+TERM_SECONDS = 5
+HAND_OVER = "sealed"
+_GLANCE_SECONDS = 0.5  # for an agent that came meanwhile: it must not cost the lease
+
+Tell = Callable[[str], None]
+
+
+class Lessor(Protocol):
+    """Who judges with a run, and gives it leases."""
+
+    @property
+    def connection(self) -> Connection:
+        """How the server is spoken to."""
+
+    def admit(self, endpoint: Endpoint, *, keys: bool) -> Admission:
+        """Judge what should serve at `endpoint`; raise if nothing may. `keys`: its files are to be decrypted."""
+
+    def lease(self, admission: Admission) -> tuple[Held, dict[Digest, bytes]]:
+        """Return a lease for what was judged, and the keys of its files if they are wanted; raise if there is none."""
+
+    def fresh(self, admission: Admission, lease: Held) -> Held:
+        """Return the lease to start on: the same, or a later one if it is due. Raise if it was taken back."""
+
+    def words(self, admission: Admission, lease: Held) -> Iterator[Held | Stop]:
+        """Yield each later lease as it comes, and at last why to stop. Waits for each, however long it takes."""
+
+    def note(self, happened: Started | Ended) -> None:
+        """Take note of what became of the model server."""
+
+
+@dataclass
+class OwnLessor:
+    """A run that judges alone and holds its own leases, until an agent takes them over."""
+
+    host: Host
+    connection: Connection
+    tell: Tell
+    keys: bool = False
+    since: datetime | None = None
+    agent: AgentLine | None = None
+
+    def admit(self, endpoint: Endpoint, *, keys: bool) -> Admission:
+        """Judge what should serve at `endpoint` (port `Lessor`)."""
+        self.keys = keys
+        return judge_endpoint(self.host, endpoint, self.connection)
+
+    def lease(self, admission: Admission) -> tuple[Held, dict[Digest, bytes]]:
+        """Ask the server for a lease (port `Lessor`)."""
+        if self.keys:
+            return ask_lease_and_keys(self.host, admission, self.connection, HAND_OVER)
+        return self._renewed(admission), {}
+
+    def fresh(self, admission: Admission, lease: Held) -> Held:
+        """Ask again if the lease is due: copying took its time (port `Lessor`)."""
+        return self._renewed(admission) if lease.is_due(_now()) else lease
+
+    def words(self, admission: Admission, lease: Held) -> Iterator[Held | Stop]:
+        """Ask again and again (port `Lessor`)."""
+        while True:
+            time.sleep(pause_seconds(lease, _now()))
+            if self._found_agent(admission):
+                assert self.agent is not None
+                yield from self.agent.words(admission, lease)
+                return
+            try:
+                lease = latest(lease, self._renewed(admission))
+            except DeniedError as e:
+                yield Stop(e.reasons, TERM_SECONDS)
+                return
+            except (UnavailableError, VerificationError, ConflictError) as e:  # no answer that counts: it runs out
+                self.tell(f"no lease for now: {e}")
+                continue
+            yield lease
+
+    def note(self, happened: Started | Ended) -> None:
+        """Remember since when it serves, for an agent that comes later (port `Lessor`)."""
+        if isinstance(happened, Started):
+            self.since = happened.at
+        if self.agent is not None:
+            self.agent.note(happened)
+
+    def _renewed(self, admission: Admission) -> Held:
+        return ask_lease(self.host, admission, self.connection, HAND_OVER)
+
+    def _found_agent(self, admission: Admission) -> bool:
+        try:
+            self.agent = AgentLine.reach(self.host, self.tell, _GLANCE_SECONDS)
+            self.agent.hand_over(admission, self.since or datetime.now(UTC))
+        except UnavailableError:
+            return False
+        self.tell("the agent of this host holds the lease from now on")
+        return True
+
+
+def find_lessor(home: Path, now: datetime, tell: Tell) -> Lessor:
+    """Reach the agent of `home` if there is one that answers; else hold leases with the node's own key."""
+    if (home / SOCKET).exists():
+        try:
+            return AgentLine.reach(open_host(home, now, keyless=True, asking=False), tell)
+        except UnavailableError as e:
+            tell(f"{e}; holding its own lease")
+    host = open_host(home, now)
+    return OwnLessor(host, connect(host), tell)
+
+
+def open_leased(
+    endpoint: Endpoint,
+    lessor: Lessor,
+    *,
+    mounts: PrivateMounts | None,
+    directory: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Opened:
+    """Do what `open_release` does, with the leases of `lessor`.
+
+    Enforces: verified_loading
+    """
+    admission = lessor.admit(endpoint, keys=directory is None)
+    lease, keys = lessor.lease(admission)
+    try:
+        source = directory_source(admission, directory) if directory else ServerSource(lessor.connection, keys)
+        return Opened(admission, open_files(admission, source, mounts, progress), lease)
+    finally:
+        keys.clear()
+
+
+def _now() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
