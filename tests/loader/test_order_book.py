@@ -7,16 +7,15 @@ import pytest
 
 from lockgate.core.order import open_order
 from lockgate.errors import DeniedError, UnavailableError
-from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
 from lockgate.loader import order_book
 from lockgate.loader.host import open_host
 from lockgate.loader.order_book import OrderBook
 from tests.core.test_order import OTHER, order
 from tests.loader.test_host import Tiles, home  # noqa: F401 - a fixture
-from tests.world import NOW, PROD, World, trust
+from tests.world import NOW, PROD, World, key, trust
 
-pytestmark = pytest.mark.usefixtures("home")
+pytestmark = pytest.mark.usefixtures("book")  # which has learnt what is in force
 
 
 @pytest.fixture
@@ -228,11 +227,12 @@ def test_there_is_room_for_a_new_order_and_an_end_to_it(home, book, monkeypatch)
 def test_what_was_kept_by_a_key_that_trust_does_not_know_shuts(home, book):  # noqa: F811
     take(book)
     host = open_host(home, NOW)
-    actors = tuple(replace(a, keys=(a.keys[0],)) for a in host.trust.document.actors if a.name != Name("host-1"))
-    spoken = replace(host.trust.document.actor(Name("ci"), NOW), name=Name("host-1"))
-    document = replace(host.trust.document, actors=(*(a for a in actors if a.name != Name("ci")), spoken))
+    signed = host.update.trust
+    others = tuple(actor for actor in signed.document.actors if actor.name != Name("host-1"))
+    spoken = replace(signed.document.actor(Name("host-1"), NOW), keys=(key("another").public,))
+    document = replace(signed.document, actors=(*others, spoken))
 
-    found = OrderBook(replace(host, trust=replace(host.trust, document=document, digest=Digest.of(b"x"))), NOW)
+    found = OrderBook(replace(host, update=replace(host.update, trust=replace(signed, document=document))), NOW)
 
     with pytest.raises(DeniedError, match="no key that is trusted"):
         found.check(PROD)

@@ -40,11 +40,10 @@ class Node:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._settings = self._stamp()
-        try:
-            self._host = open_host(self.home, datetime.now(UTC))
-        except UnavailableError as e:  # orders are to be obeyed whether or not the server is there
+        try:  # orders are to be obeyed at once, whether or not the server is there, and however long it takes
             self._host = open_host(self.home, datetime.now(UTC), asking=False)
-            self.worry("rules", f"what is in force cannot be learnt: {e}")
+        except UnavailableError:
+            self._host = open_host(self.home, datetime.now(UTC))
         self.orders = OrderBook(self._host, datetime.now(UTC))
         self.connection = connect(self._host)
         self.quick = connect(self._host)
@@ -78,6 +77,8 @@ class Node:
 
     def judge(self, endpoint: Endpoint) -> tuple[Passport, Admission]:
         """Fetch and judge what should serve at an endpoint, while orders may shut it."""
+        if self.host.update.fresh_until <= datetime.now(UTC):
+            self.learn()
         return judged_passport(self.host, endpoint, self.connection, self.orders)
 
     def session(self) -> str:

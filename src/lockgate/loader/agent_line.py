@@ -45,7 +45,7 @@ from lockgate.loader.control import (
     lines,
     read_word,
 )
-from lockgate.loader.host import Host
+from lockgate.loader.host import Host, open_host
 from lockgate.loader.lease_clock import Held, latest
 from lockgate.loader.leasing import Boxed, claim_of
 from lockgate.loader.opening import connect
@@ -95,7 +95,8 @@ class AgentLine:
         self._key = X25519PrivateKey.generate() if keys else None
         seal_to = sealing_key(self._key) if self._key else None
         passport = self.ask(Serve(endpoint, seal_to), Judged, _JUDGE_SECONDS).passport
-        now, update = datetime.now(UTC), self._host.update
+        now = datetime.now(UTC)
+        update = open_host(self._host.home, now, keyless=True, asking=False).update  # the agent may have learnt since
         update.check_fresh(now)
         return admit_passport(passport, endpoint, update.trust, update.policy, update.revoked, now)
 

@@ -159,7 +159,7 @@ def open_host(home: Path, now: datetime, *, keyless: bool = False, asking: bool 
     except OSError as e:
         raise UnavailableError(f"this is no serving host yet: {e.filename}: {e.strerror}") from e
     node, server = Name(str(settings.get("node"))), _server(home, settings)
-    update = learn(home, now) if asking else recall(home / MEMORY, now)
+    update = learn(home, now) if asking else recall(home / MEMORY, _pinned(home), now)
     seen = _seen(home)
     if seen and (update.trust.document.version < seen.trust or update.policy.document.version < seen.policy):
         raise VerificationError("the trust or policy document is older than one that this host judged by before")
@@ -169,12 +169,15 @@ def open_host(home: Path, now: datetime, *, keyless: bool = False, asking: bool 
 def learn(home: Path, now: datetime) -> Update:
     """Learn what is in force now from where the host is fed, under the root that it pins."""
     settings = _settings(home)
+    where = settings.get("updates", f"{_server(home, settings)}/tuf")
+    return refresh(home / MEMORY, _pinned(home), feed_of(where, _tls(home, settings)), now)
+
+
+def _pinned(home: Path) -> Root:
     try:
-        root = plain.decode(Root, (home / "root.json").read_bytes())
+        return plain.decode(Root, (home / "root.json").read_bytes())
     except OSError as e:
         raise UnavailableError(f"this host pins no root: {e.filename}: {e.strerror}") from e
-    where = settings.get("updates", f"{_server(home, settings)}/tuf")
-    return refresh(home / MEMORY, root, feed_of(where, _tls(home, settings)), now)
 
 
 def _settings(home: Path) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ What comes from the feed is believed for what its signatures say, never for wher
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ from lockgate.loader.whole_file import write_whole
 T = TypeVar("T")
 MAX_ROOTS = 256
 _BASE = "feed:/"
+_BOOTSTRAP = "bootstrap.json"
+_READINGS, _READ_AGAIN_SECONDS = 3, 0.2
 _LIMITS = UpdaterConfig(
     max_root_rotations=MAX_ROOTS,
     max_delegations=2,
@@ -105,17 +108,27 @@ def refresh(memory: Path, pinned: Root, feed: Feed, now: datetime) -> Update:
         return update
 
 
-def recall(memory: Path, now: datetime) -> Update:
+def recall(memory: Path, pinned: Root, now: datetime) -> Update:
     """Return what was learnt last, asking nobody: for whoever stops things, and for runs beside an agent that learns.
 
-    It may be out of date; whoever loads by it calls `Update.check_fresh`.
+    It may be out of date; whoever loads by it calls `Update.check_fresh`. Another process may be learning meanwhile, so
+    files that do not fit together are read again a moment later.
     """
+    for _ in range(_READINGS):
+        with suppress(VerificationError):
+            return _recalled(memory, pinned, now)
+        time.sleep(_READ_AGAIN_SECONDS)
+    return _recalled(memory, pinned, now)
+
+
+def _recalled(memory: Path, pinned: Root, now: datetime) -> Update:
     with _explained():
         try:
             documents = [
                 (memory / name).read_bytes() for name in (TRUST_FILE, POLICY_FILE, "root.json", "targets.json")
             ]
             denied = (memory / DENY_FILE).read_bytes()
+            check_pinned(tuf.parse((memory / _BOOTSTRAP).read_bytes()), pinned)
             fresh_until = tuf.expiry(tuf.parse((memory / TIMESTAMP).read_bytes()).signed)
         except FileNotFoundError as e:
             raise UnavailableError(f"this host has not learnt yet what is in force: {_WHAT_TO_DO}") from e
@@ -144,7 +157,7 @@ def _open_claimed(document: bytes) -> Agreed[Trust]:
 
 def _bootstrap(memory: Path, pinned: Root, feed: Feed) -> bytes:
     """Return root metadata of the pinned root; the first one there is, so that every change since is followed."""
-    kept = memory / "bootstrap.json"
+    kept = memory / _BOOTSTRAP
     if kept.exists():
         content = kept.read_bytes()
         try:
