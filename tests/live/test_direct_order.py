@@ -178,6 +178,19 @@ def test_who_does_not_answer_is_named(stage, shutdown):
         stage.silence(1)
 
 
+def test_the_fleet_that_the_server_lists_is_one_that_orders_go_to(stage, shutdown, tmp_path):
+    with stage.cast():
+        (tmp_path / "key.pem").write_bytes(key("olivia").pem)
+        speaker = ["--server", f"http://127.0.0.1:{stage.port}", "--as", "olivia", "--key", str(tmp_path / "key.pem")]
+        command = [sys.executable, "-m", "lockgate", "fleet", "--output", str(tmp_path / "fleet.json"), *speaker]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+
+        assert "host-1" in done.stdout and str(PROD) in done.stdout
+        (member,) = plain.decode(Fleet, (tmp_path / "fleet.json").read_bytes()).members
+        assert (member.node, member.control) == (Name("host-1"), f"http://127.0.0.1:{stage.control}")
+        assert member.endpoints == (PROD,)
+
+
 def test_somebody_at_the_address_of_another_node_gives_no_receipt_that_counts(stage, shutdown):
     with stage.cast():
         other = Member(Name("host-2"), f"http://127.0.0.1:{stage.control}", (PROD,), datetime.now(UTC))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from lockgate.cli.speaking import ENDPOINT, EXISTING, FILE, as_json, now, one_line, read, show, speaking, spread
-from lockgate.errors import UnavailableError
+from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.canonical import Json
 from lockgate.formats.names import Endpoint, Name
 from lockgate.loader.whole_file import write_whole
@@ -173,23 +173,30 @@ def _summary(outcome: "Outcome", silent: list[str], unknown: list[str]) -> list[
 
 
 def _asked(connection: "Connection") -> "Fleet":
-    from lockgate.core.fleet import Fleet
+    """Ask who is there; a node that asked for several endpoints is one member, at the address that it said last."""
+    from lockgate.core.fleet import Fleet, Member
     from lockgate.formats import plain
 
-    answer = connection.get("/api/v1/fleet")
-    items = answer["items"]
-    members = tuple(_read_member(item) for item in items) if isinstance(items, list) else ()
+    items = connection.get("/api/v1/fleet")["items"]
+    seen = [_sighting(item) for item in items] if isinstance(items, list) else []
+    members: dict[Name, Member] = {}
+    for one in sorted(seen, key=lambda member: member.seen_at):
+        before = members.get(one.node)
+        endpoints = {*(before.endpoints if before else ()), *one.endpoints}
+        members[one.node] = Member(one.node, one.control, tuple(sorted(endpoints)), one.seen_at)
     installation = connection.get("/api/v1/installation")
-    return Fleet(plain.from_plain(Name, installation["environment"]), members, now())
+    listed = tuple(members[node] for node in sorted(members))
+    return Fleet(plain.from_plain(Name, installation["environment"]), listed, now())
 
 
-def _read_member(item: Json) -> "Member":
+def _sighting(item: Json) -> "Member":
     from lockgate.core.fleet import Member
     from lockgate.formats import plain
 
-    wanted = ("node", "control", "endpoints", "seen_at")
-    members = {name: item.get(name) for name in wanted} if isinstance(item, dict) else {}
-    return plain.from_plain(Member, members, "fleet")
+    if not isinstance(item, dict):
+        raise VerificationError("the server lists something else than sightings")
+    members = {"node": item.get("node"), "control": item.get("control"), "seen_at": item.get("at")}
+    return plain.from_plain(Member, members | {"endpoints": [item.get("endpoint")]}, "sighting")
 
 
 def _member(member: "Member") -> tuple[str, ...]:

@@ -18,7 +18,10 @@ KEPT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A node asked for a release at an endpoint: when it did so last, and whether it may serve it."""
+    """A node asked for a release at an endpoint: when it did so last, and whether it may serve it.
+
+    `control` is where its agent takes orders, if it has one.
+    """
 
     node: Name
     endpoint: Endpoint
@@ -26,6 +29,7 @@ class Sighting:
     granted: bool
     hand_over: str
     at: datetime
+    control: str | None = None
 
 
 class Sightings:
@@ -42,7 +46,8 @@ class Sightings:
             granted = {(one.endpoint, one.release) for one in answered.grant.granted}
             for want in request.wants:
                 may = (want.endpoint, want.release) in granted
-                sighting = Sighting(request.node, want.endpoint, want.release, may, request.hand_over, now)
+                how = request.hand_over
+                sighting = Sighting(request.node, want.endpoint, want.release, may, how, now, request.control)
                 self._keep((request.node, want.endpoint), sighting)
 
     def listing(self, now: datetime) -> list[Sighting]:
