@@ -166,6 +166,15 @@ def test_a_release_whose_key_was_destroyed_gives_none(world: World) -> None:
     assert world.memory.size() == size
 
 
+def test_a_release_that_was_revoked_gives_none_to_anybody(world: World) -> None:
+    release = world.serve()
+    world.revoke("magika@1.0.0")
+
+    assert answered(world, asking(release)).granted == ()
+    with pytest.raises(DeniedError, match="revoked"):
+        take(world, release)
+
+
 def test_a_release_that_is_not_registered_gives_none(world: World) -> None:
     _, manifest = world.submission()
     release = Release(manifest, Digest.of(b"release"), ())

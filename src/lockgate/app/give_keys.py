@@ -43,11 +43,15 @@ def with_keys(installation: Installation, request: Request, grant: Grant) -> Gra
 def open_keys(
     installation: Installation, tag: Tag, seal_to: str, signed: SignedIntent, now: datetime
 ) -> tuple[Receipt, str]:
-    """Record that somebody wants to read a release, and seal its keys to `seal_to`, which their intent names."""
+    """Record that somebody wants to read a release, and seal its keys to `seal_to`, which their intent names.
+
+    Raises `DeniedError` for a release that was revoked: it goes nowhere any more.
+    """
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, _ACT, now, tx)
         record = registered(tx, tag)
         check_intent(said, _ACT, tag, before=record.release, after=Digest.of(seal_to.encode()))
+        installation.revocations([record.release], tx).check_release(record.release)
         occasion = Occasion(said.actor.name, said.intent.nonce, record.release)
         box = seal(release_keys(installation, record.release, _files(installation, record)), seal_to, occasion)
         event = KeysOpened(tag, record.release, said.actor.name, tx.keep(plain.encode(signed)))
