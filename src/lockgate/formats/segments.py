@@ -199,7 +199,7 @@ class Opened:
 
     def _segment(self, number: int) -> memoryview:
         slot = number % (2 * AHEAD)
-        found, plain = self._slots.get(slot) or self._slots.setdefault(slot, _buffers())
+        found, plain = self._slots.get(slot) or self._slots.setdefault(slot, _buffers(min(SEGMENT, self._length)))
         start, stop = max(HEADER, number * SEGMENT), min((number + 1) * SEGMENT, self._length)
         self._read_at(start, found[: stop - start])
         last = number == self._count - 1
@@ -237,5 +237,5 @@ def _offset_of(number: int) -> int:
     return max(0, number * (SEGMENT - TAG) - HEADER)
 
 
-def _buffers() -> tuple[memoryview, memoryview]:
-    return memoryview(bytearray(SEGMENT)), memoryview(bytearray(SEGMENT))
+def _buffers(size: int) -> tuple[memoryview, memoryview]:
+    return memoryview(bytearray(size)), memoryview(bytearray(size))
