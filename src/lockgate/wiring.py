@@ -2,7 +2,7 @@
 
     HOME/                0700
     ├── lockgate.toml    environment, origin, listen, hosts, tls_…, database_url, database_owner_url, blob_limit, vault,
-    │                    signer, updates_seconds
+    │                    signer, updates_seconds, notify, notify_file
     ├── ceremony/        the first trust document and policy as people signed them, adopted at the first start
     ├── keys/            0700: vsa lease export tuf-online (.pem) session (0600); checkpoint.pem is the signer's
     │   │                NAME.uri instead of NAME.pem: a text that says where the key is (lockgate.keyring)
@@ -30,7 +30,7 @@ from pathlib import Path
 
 from lockgate.app import adopt
 from lockgate.app.installation import Installation, Keys
-from lockgate.app.ports import Vault
+from lockgate.app.ports import Channel, Vault
 from lockgate.core.journal import rulebook_subject
 from lockgate.core.metadata import LIFE, LIVES
 from lockgate.drivers.anchor_file import begin_memory, remembered
@@ -40,7 +40,7 @@ from lockgate.formats.keys import PrivateKey, PublicKey
 from lockgate.formats.names import Name
 from lockgate.formats.pkcs11_uri import Pkcs11Uri
 from lockgate.keyring import server_key
-from lockgate.loader.tls import Tls
+from lockgate.loader.tls import Tls, check_private
 from lockgate.tlog.note import NoteVerifier
 
 KEYS = ("vsa", "lease", "export", "tuf-online")
@@ -63,6 +63,8 @@ _NAMES = (
     "tls_key",
     "tls_clients",
     "signer",
+    "notify",
+    "notify_file",
 )
 _PATHS = ("tls_certificate", "tls_key", "tls_clients", "signer")  # relative to the home
 
@@ -86,6 +88,7 @@ class Settings:
     tls_key: Path | None = None
     tls_clients: Path | None = None
     signer: Path | None = None
+    notify: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def tls(self) -> Tls | None:
@@ -145,6 +148,8 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         raise UnavailableError(f"cannot read {e.filename}: {e.strerror}") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
         raise VerificationError(f"{home / 'lockgate.toml'}: {e}") from e
+    if "notify" in chosen:
+        check_private(home / "lockgate.toml")
     if unknown := sorted(chosen.keys() - set(_NAMES)):
         raise VerificationError(f"{home / 'lockgate.toml'}: unknown setting {unknown[0][:64]!a}")
     chosen |= {name: environ[f"LOCKGATE_{name.upper()}"] for name in _NAMES if f"LOCKGATE_{name.upper()}" in environ}
@@ -163,7 +168,20 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         _lasting(_count(chosen, "updates_seconds", int(LIFE.total_seconds()))),
         session_key,
         **{name: home / _text(chosen, name) for name in _PATHS if name in chosen},
+        notify=_addresses(home, chosen),
     )
+
+
+def channels(chosen: Settings) -> tuple[Channel, ...]:
+    """Make the channels at which somebody wants to be told; one named twice is one."""
+    if not chosen.notify:
+        return ()
+    if find_spec("apprise") is None:
+        raise UnavailableError("notify is set, and nothing here can send: pip install 'lockgate[notify]'")
+    from lockgate.drivers.apprise import AppriseChannel
+
+    addresses = dict.fromkeys(chosen.notify)
+    return tuple(AppriseChannel(url, number, chosen.session_key) for number, url in enumerate(addresses, 1))
 
 
 def open_installation(chosen: Settings) -> Installation:
@@ -311,6 +329,30 @@ def _hosts(found: object) -> tuple[str, ...]:
     if not isinstance(listed, list) or not all(isinstance(host, str) for host in listed):
         raise VerificationError("setting hosts is a list of names")
     return tuple(host.strip() for host in listed)
+
+
+def _addresses(home: Path, chosen: Mapping[str, object]) -> tuple[str, ...]:
+    """Read who wants to be told: URLs in the settings, or one on each line of a file that nobody else may read."""
+    found, file = chosen.get("notify", []), chosen.get("notify_file")
+    if file is not None:
+        if found:
+            raise VerificationError("settings notify and notify_file say the same: use one of them")
+        path = home / _text(chosen, "notify_file")
+        check_private(path)
+        found = [line for line in _lines(path) if line and not line.startswith("#")]
+    listed = found.split() if isinstance(found, str) else found
+    if not isinstance(listed, list) or not all(isinstance(url, str) for url in listed):
+        raise VerificationError("setting notify is a list of URLs")
+    return tuple(listed)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text().splitlines()]
+    except OSError as e:
+        raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
+    except UnicodeDecodeError as e:
+        raise VerificationError(f"{path} is no text") from e
 
 
 def _count(chosen: Mapping[str, object], name: str, default: int) -> int:

@@ -18,7 +18,7 @@ from lockgate.errors import UnavailableError
 from lockgate.formats.names import Name
 from lockgate.loader.connection import Connection
 from lockgate.server.asgi import build
-from lockgate.wiring import Settings
+from lockgate.wiring import Settings, channels
 from tests.world import key, trust
 
 PURPOSES = ("vsa", "lease", "export", "updates")
@@ -26,7 +26,7 @@ _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["lockgate.server.asgi", "lockgate.drivers.postgres", "tests.world"])
 
 
-def serve(conninfo, port, blobs):
+def serve(conninfo, port, blobs, notify=()):
     """Serve the installation of the tests until somebody kills this process."""
     postgres = Postgres(conninfo, trust().origin, connections=4)
     keys = Keys(*(key(f"prod-{purpose}") for purpose in PURPOSES))
@@ -36,8 +36,9 @@ def serve(conninfo, port, blobs):
     log, updates = postgres, TufFolder(Path(blobs).with_name("tuf"))
     more = {"vault": vault, "heads": heads, "reads": log, "updates": updates}
     installation = Installation(Name("prod"), log, log, log, log, store, keys, **more)
-    settings = Settings(Path(blobs), Name("prod"), trust().origin, session_key=b"k" * 32)
-    uvicorn.run(build(installation, settings), host="127.0.0.1", port=port, log_level="critical")
+    settings = Settings(Path(blobs), Name("prod"), trust().origin, session_key=b"k" * 32, notify=notify)
+    app = build(installation, settings, channels=channels(settings))
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="critical")
 
 
 def free_port():
@@ -45,9 +46,9 @@ def free_port():
         return found.getsockname()[1]
 
 
-def start(conninfo, port, blobs):
+def start(conninfo, port, blobs, notify=()):
     """Start a server process and wait until it answers."""
-    process = _PROCESSES.Process(target=serve, args=(conninfo, port, str(blobs)), daemon=True)
+    process = _PROCESSES.Process(target=serve, args=(conninfo, port, str(blobs), notify), daemon=True)
     process.start()
     ends = time.monotonic() + 60
     while time.monotonic() < ends:

@@ -120,6 +120,10 @@ def test_keys_of_the_store_lie_in_files_or_in_the_token_that_was_named(tmp_path)
         ("vault = 5", "vault is not text"),
         ('vault = "/dev/tpm0"', "not a PKCS#11 URI"),
         ('vault = "pkcs11:token=t?module-path=/m.so&pin-value=1234"', "holds a PIN"),
+        ("notify = 5", "notify is a list of URLs"),
+        ("notify = [5]", "notify is a list of URLs"),
+        ("notify_file = 5", "notify_file is not text"),
+        ('notify = ["a://b"]\nnotify_file = "x"', "use one of them"),
         ("hosts = 5", "hosts"),
         ("hosts = [5]", "hosts"),
         ("x =", "Invalid value"),
@@ -171,3 +175,16 @@ def test_what_is_no_address_is_refused(listen):
     for secured in (False, True):
         with pytest.raises(VerificationError):
             listening(listen, secured=secured)
+
+
+def test_who_is_told_is_a_secret(tmp_path):
+    create(tmp_path, PROD)
+    with (tmp_path / "lockgate.toml").open("a") as file:
+        file.write('notify = ["json://u:hunter2@a.example"]\n')
+
+    assert settings(tmp_path, {}).notify == ("json://u:hunter2@a.example",)
+    assert settings(tmp_path, {"LOCKGATE_NOTIFY": "json://b json://c?to=1,2"}).notify == ("json://b", "json://c?to=1,2")
+    assert "hunter2" not in repr(settings(tmp_path, {}))
+    (tmp_path / "lockgate.toml").chmod(0o644)
+    with pytest.raises(VerificationError, match=r"others may read .*lockgate.toml"):
+        settings(tmp_path, {})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol, TypeAlias
 
+from lockgate.core.alert import Alert
 from lockgate.core.journal import Event, State, Subject
 from lockgate.core.wrap import Kek, Wrap
 from lockgate.formats.digest import Digest
@@ -202,3 +203,17 @@ class Vault(Protocol):
 
     def destroy(self, kek: Kek) -> None:
         """Destroy a key durably and for good; it is never made again. Destroying it twice is destroying it once."""
+
+
+class Channel(Protocol):
+    """One address at which somebody wants to be told."""
+
+    @property
+    def name(self) -> str:
+        """Which one it is: the same each time, and nothing secret."""
+
+    def tell(self, alert: Alert) -> None:
+        """Return when the address has taken it; raise `UnavailableError` if it has not, or did not say so in a minute.
+
+        What was raised for may have arrived all the same.
+        """

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from lockgate.cli.speaking import FOLDER, NAME, as_json, show
-from lockgate.errors import UnavailableError
+from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.names import Name
 
 HOME = click.option(
@@ -91,3 +91,31 @@ def _user_id(user: str) -> int:
         return int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
     except KeyError as e:
         raise UnavailableError(f"this machine knows no user {user[:64]!a}") from e
+
+
+@click.command()
+@HOME
+@as_json
+def notify(home: Path, json_: bool) -> None:
+    """Send a test message to every address that `notify` or `notify_file` of lockgate.toml names.
+
+    Each is called by the name that it has in the metrics, never by its URL. Exit 6 if one of them did not take it.
+    """
+    from lockgate.core.alert import tried
+    from lockgate.wiring import channels, settings
+
+    chosen = settings(home)
+    found = channels(chosen)
+    if not found:
+        raise VerificationError(f"{home / 'lockgate.toml'} names nobody: set notify or notify_file")
+    told, silent = [], []
+    for channel in found:
+        try:
+            channel.tell(tried(str(chosen.environment)))
+        except UnavailableError:
+            silent.append(channel.name)
+        else:
+            told.append(channel.name)
+    if silent:
+        raise UnavailableError(f"{len(silent)} of {len(found)} did not take the message: {', '.join(silent)}")
+    show(json_, {"told": told}, *(f"{name} took the message" for name in told))

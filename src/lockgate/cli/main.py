@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "init": ("hosting", "Make the folders and the server keys of an installation."),
     "up": ("hosting", "Start an installation on this machine: PostgreSQL, log, gate, API."),
     "signer": ("hosting", "Sign the heads of a log in a place of its own, and never go back."),
+    "notify": ("hosting", "Send a test message to everybody whom an installation tells what matters."),
     "trust": ("ruling", "Whom an environment trusts: propose, sign, publish, show."),
     "policy": ("ruling", "What an endpoint demands: check, propose, sign, publish, show."),
     "release": ("releasing", "Create, list, show, diff, export and import releases."),

@@ -91,13 +91,26 @@ def explain(error: ssl.SSLError) -> str:
     return f"TLS failed: {(error.reason or 'broken off').lower().replace('_', ' ')}"
 
 
+def check_private(key: Path) -> None:
+    """Raise `VerificationError` for a secret that others may read. A group may read root's: mounted secrets are so."""
+    try:
+        found = key.stat()
+    except OSError as e:
+        raise UnavailableError(f"cannot read {key}: {e.strerror}") from e
+    open_to = stat.S_IMODE(found.st_mode) & (0o037 if found.st_uid == 0 else 0o077)
+    if open_to:
+        raise VerificationError(f"others may read {key} (mode {stat.S_IMODE(found.st_mode):04o}): chmod 600")
+    if found.st_uid not in (0, os.geteuid()):
+        raise VerificationError(f"{key} belongs to another user ({found.st_uid})")
+
+
 def _context(side: int, tls: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(side)
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["http/1.1"])
     context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
     if tls.certificate is not None and tls.key is not None:
-        _check_private(tls.key)
+        check_private(tls.key)
         with _reading(tls.certificate):
             context.load_cert_chain(tls.certificate, tls.key, password=_no_password)
     return context
@@ -108,17 +121,6 @@ def _believe(context: ssl.SSLContext, authorities: Path) -> None:
         context.load_verify_locations(authorities)
     if not context.cert_store_stats()["x509"]:
         raise VerificationError(f"{authorities} holds no certificate")
-
-
-def _check_private(key: Path) -> None:
-    """Raise `VerificationError` for a key that others may read. A group may read root's: mounted secrets are so."""
-    with _reading(key):
-        found = key.stat()
-    open_to = stat.S_IMODE(found.st_mode) & (0o037 if found.st_uid == 0 else 0o077)
-    if open_to:
-        raise VerificationError(f"others may read the key {key} (mode {stat.S_IMODE(found.st_mode):04o}): chmod 600")
-    if found.st_uid not in (0, os.geteuid()):
-        raise VerificationError(f"the key {key} belongs to another user ({found.st_uid})")
 
 
 @contextmanager

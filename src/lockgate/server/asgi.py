@@ -5,7 +5,7 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 import lockgate
 from lockgate.app.installation import Installation
+from lockgate.app.ports import Channel
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.app.publish_updates import publish_updates
 from lockgate.core.metadata import period_of
@@ -34,8 +35,9 @@ from lockgate.server.patience import Patient
 from lockgate.server.problems import answer_errors
 from lockgate.server.session import Sessions
 from lockgate.server.sightings import Sightings
+from lockgate.server.telling import Teller, tellers_of
 from lockgate.server.visit import Desk
-from lockgate.wiring import Settings, running, settings
+from lockgate.wiring import Settings, channels, running, settings
 
 _log = logging.getLogger(__name__)
 _PULSE = 0.5  # seconds between looks at the log: it is signed within a second of a commit
@@ -47,12 +49,19 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def build(installation: Installation, chosen: Settings, *, clock: Callable[[], datetime] = utc_now) -> ASGIApp:
-    """Make the ASGI application of an installation."""
+def build(
+    installation: Installation,
+    chosen: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    channels: Sequence[Channel] = (),
+) -> ASGIApp:
+    """Make the ASGI application of an installation, which tells `channels` what matters."""
+    tellers = tellers_of(installation, channels, chosen.home)
     sessions = Sessions(installation, chosen.session_key)
     sightings = Sightings()
     leases = LeaseDesk(installation, clock, sightings.see)
-    desk = Desk(installation, sessions, Meters(), clock, leases, sightings, chosen.updates_life)
+    desk = Desk(installation, sessions, Meters(), clock, leases, sightings, chosen.updates_life, tellers)
     app = Gatehouse(
         title="Lockgate",
         version=lockgate.__version__,
@@ -60,7 +69,7 @@ def build(installation: Installation, chosen: Settings, *, clock: Callable[[], d
         docs_url=None,  # its page loads programs from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_signing(installation, chosen.updates_life),
+        lifespan=_beside(installation, chosen.updates_life, tellers),
     )
     app.state.desk = desk
     app.state.uploads = anyio.CapacityLimiter(UPLOADS)
@@ -80,9 +89,10 @@ def serve(home: Path) -> None:
     chosen = settings(home)
     host, port = listening(chosen.listen, secured=chosen.tls is not None)
     context = server_context(chosen.tls) if chosen.tls else None
+    heard = channels(chosen)
     signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when it is done
     with suppress(KeyboardInterrupt), _bound(host, port) as door, running(chosen) as installation:
-        uvicorn.Server(config(build(installation, chosen), context)).run(sockets=[door])
+        uvicorn.Server(config(build(installation, chosen, channels=heard), context)).run(sockets=[door])
 
 
 def config(app: ASGIApp, context: ssl.SSLContext | None) -> uvicorn.Config:
@@ -117,13 +127,18 @@ def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _signing(installation: Installation, life: timedelta) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _beside(
+    installation: Installation, life: timedelta, tellers: Sequence[Teller]
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Make what runs beside the requests: heads are signed, updates stay fresh, channels are told."""
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         ended = threading.Event()
         threads = [
             threading.Thread(target=keep_watch, args=(installation, ended), name="watch", daemon=True),
             threading.Thread(target=keep_fresh, args=(installation, life, ended), name="updates", daemon=True),
+            *(threading.Thread(target=teller.follow, args=(ended,), daemon=True) for teller in tellers),
         ]
         for thread in threads:
             thread.start()

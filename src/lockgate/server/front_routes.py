@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from lockgate.errors import VerificationError
 from lockgate.server.metrics import MEDIA_TYPE
+from lockgate.server.telling import readiness, samples
 from lockgate.server.visit import Body, Here, Open, Said, answer, read
 
 
@@ -24,10 +25,10 @@ def get_health(desk: Open) -> Response:
 
 
 def get_ready(desk: Open) -> Response:
-    """Say that the database answers, and that its log is the one that was signed; 503 says why not."""
+    """Say that the database answers, that its log is the one that was signed (503 says why not), and who is told."""
     watch = desk.installation.watch
     watch.check(watch.known(to_act=True), *desk.installation.history.root())
-    return answer({"status": "ready"})
+    return answer({"status": "ready"} | readiness(desk.tellers))
 
 
 def get_metrics(visit: Here) -> Response:
@@ -41,4 +42,5 @@ def get_metrics(visit: Here) -> Response:
             int(bool(watch.frozen)),
         ),
     }
-    return Response(visit.desk.meters.render(gauges), media_type=MEDIA_TYPE)
+    told = "".join(f"{line}\n" for line in samples(visit.desk.tellers))
+    return Response(visit.desk.meters.render(gauges) + told, media_type=MEDIA_TYPE)

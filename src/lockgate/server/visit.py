@@ -27,6 +27,7 @@ from lockgate.server.lease_desk import LeaseDesk
 from lockgate.server.metrics import Meters
 from lockgate.server.session import Session, Sessions
 from lockgate.server.sightings import Sightings
+from lockgate.server.telling import Teller
 
 API = "/api/v1"
 
@@ -61,6 +62,7 @@ class Desk:
     leases: LeaseDesk
     sightings: Sightings
     updates_life: timedelta = LIFE
+    tellers: tuple[Teller, ...] = ()
 
 
 @dataclass(slots=True)

@@ -1,0 +1,105 @@
+"""What is told to whoever wants to hear of security-critical events? One sentence for each, and nothing secret.
+
+Text of others (reasons) is quoted with everything taken out that a mail program or a chat could read as more than
+words: marks, mentions, links. What is not known here is told as such: silence means that nothing happened.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lockgate.core import change, endpoint, release
+from lockgate.core.journal import Denied, Event, read_fact
+from lockgate.core.policy import PolicyAdopted
+from lockgate.core.revocation import KeyRevoked, ReleaseRevoked
+from lockgate.core.trust import TrustAdopted
+from lockgate.errors import VerificationError
+from lockgate.formats.digest import Digest
+from lockgate.formats.instant import write_instant
+
+_LONGEST = 240
+_HARMLESS = frozenset(" .,;:!?'()+-=%")
+
+# What nobody is woken for. Everything else is told, events of later versions too.
+QUIET = (
+    release.Registered, release.Attested, change.Opened, change.Approved, change.Rejected, change.Withdrawn,
+    change.Authorized, change.Closed, endpoint.Activated, endpoint.RolledBack, Denied,
+)  # fmt: skip
+
+Reason = Callable[[Digest], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One message. `entry` is the log entry that it is about, None if it is about the log itself."""
+
+    title: str
+    text: str
+    entry: int | None = None
+
+
+def alert_of(entry: bytes, index: int, environment: str, reason_of: Reason) -> Alert | None:
+    """Say what a log entry tells, None if nobody needs to be woken for it. `reason_of` reads a change's content."""
+    try:
+        envelope, event = read_fact(entry)
+    except VerificationError:
+        sentence = "wrote an entry that this version of Lockgate cannot read"
+        return _alert(environment, "somebody", "unknown entry", sentence, index)
+    if isinstance(event, QUIET):
+        return None
+    what, sentence = _told(event, envelope.subject, reason_of)
+    actor = getattr(event, "by", None) or getattr(event, "reader", None) or envelope.actor
+    return _alert(environment, str(actor), what, sentence, index, f", {write_instant(envelope.time)}")
+
+
+def _told(event: Event, subject: str, reason_of: Reason) -> tuple[str, str]:
+    """Say in two words what happened, and what its actor did."""
+    match event:
+        case change.Proposed():
+            what, why = f"{event.rules} proposed", reason_of(event.content)
+            return what, f"proposes another {event.rules} for {event.environment}, because {why}"
+        case TrustAdopted() | PolicyAdopted():
+            rules = "trust" if isinstance(event, TrustAdopted) else "policy"
+            by = "" if event.change is None else f", by change {event.change}"
+            return f"{rules} changed", f"put version {event.version} of the {rules} into force{by}"
+        case endpoint.Suspended():
+            return "shutdown", f"shut {event.endpoint} down"
+        case ReleaseRevoked():
+            return "release revoked", f"revoked the release {event.tag}, because {quoted(event.reason)}"
+        case KeyRevoked():
+            key = f"{event.key.hex[:16]} of {event.environment}"
+            return "key revoked", f"revoked the key {key}, because {quoted(event.reason)}"
+        case release.KeysOpened():
+            return "keys opened", f"got the keys of {event.tag}, to read its files and take them elsewhere"
+        case _:
+            return event.type, f"wrote {event.type} about {quoted(subject)}"
+
+
+def frozen(environment: str, reason: str | None) -> Alert:
+    """Say that the log is frozen, for a reason, or that it is not any more."""
+    if reason is None:
+        return Alert(
+            f"Lockgate {environment}: log no longer frozen",
+            f"The log of {environment} is no longer frozen: the database has what was signed.",
+        )
+    return Alert(
+        f"Lockgate {environment}: log frozen",
+        f"The log of {environment} is frozen, so nothing is granted and nothing is signed: {quoted(reason)}.",
+    )
+
+
+def tried(environment: str) -> Alert:
+    """Say that somebody tries whether this arrives."""
+    return Alert(f"Lockgate {environment}: test", f"This is how Lockgate of {environment} will tell what matters.")
+
+
+def quoted(text: str) -> str:
+    """Quote text of others as words alone, shortened if it is long."""
+    plain = "".join(letter if letter.isalnum() or letter in _HARMLESS else " " for letter in text)
+    words = " ".join(plain.split())
+    short = words if len(words) <= _LONGEST else f"{words[:_LONGEST].rstrip()} (and more)"
+    return f"'{short}'" if short else "no reason that can be read"
+
+
+def _alert(environment: str, actor: str, what: str, sentence: str, index: int, when: str = "") -> Alert:
+    who = actor if actor == "somebody" else quoted(actor).strip("'")
+    return Alert(f"Lockgate {environment}: {what}", f"{who} {sentence} (entry {index}{when}).", index)

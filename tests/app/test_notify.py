@@ -1,0 +1,104 @@
+"""Is everything told that matters, once and in order, whatever fails in between?"""
+
+from dataclasses import replace
+
+import pytest
+
+from lockgate.app.notify import tell_from
+from lockgate.errors import UnavailableError
+from tests.app.test_adopt import adopt
+from tests.core.dossiers import ruling
+from tests.receivers import Heard
+from tests.world import World
+
+
+@pytest.fixture
+def busy(world):
+    """A world in which a policy was proposed and adopted, and an endpoint shut down."""
+    world.propose(replace(ruling(provenance=False), version=2), reason="less work @everyone")
+    world.serve()
+    world.shut_down()
+    return world
+
+
+def told(world, channel, position=0):
+    places = list(tell_from(world.installation, channel, position))
+    return places[-1] if places else position
+
+
+def test_everything_that_matters_is_told_in_order_and_then_nothing_more(busy):
+    heard = Heard()
+
+    place = told(busy, heard)
+
+    assert place == busy.memory.size()
+    assert [alert.title.partition(": ")[2] for alert in heard.alerts] == [
+        "trust changed", "policy changed", "policy proposed", "shutdown",
+    ]  # fmt: skip
+    assert "because 'less work everyone'" in heard.alerts[2].text
+    assert heard.entries == sorted(heard.entries)
+    assert told(busy, heard, place) == place
+    assert len(heard.alerts) == 4
+
+
+def test_the_place_is_to_be_remembered_after_each_message(busy):
+    heard = Heard()
+
+    places = [(place, len(heard.alerts)) for place in tell_from(busy.installation, heard, 0)]
+
+    assert places[:4] == [(entry + 1, number) for number, entry in enumerate(heard.entries, 1)]
+    assert places[-1][0] == busy.memory.size()
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2, 3])
+def test_a_channel_that_fails_goes_on_where_it_was(busy, stop_after):
+    heard, place = Heard(), 0
+    following = tell_from(busy.installation, heard, 0)
+    for _ in range(stop_after):
+        place = next(following)
+    heard.refuses = True
+    with pytest.raises(UnavailableError, match="nobody listens"):
+        told(busy, heard, place)
+
+    heard.refuses = False
+    told(busy, heard, place)
+
+    whole = Heard()
+    told(busy, whole)
+    assert heard.alerts == whole.alerts
+
+
+def test_a_reason_that_cannot_be_read_is_no_reason_to_be_silent(busy):
+    heard = Heard()
+    busy.memory.documents.clear()
+
+    told(busy, heard)
+
+    assert "because a reason that cannot be read" in heard.alerts[2].text
+
+
+def test_nothing_is_told_of_a_log_that_is_frozen():
+    world, heard = World(), Heard()
+    told(world, heard)
+    world.installation.watch.look()
+    del world.memory.log[-1:], world.memory.hashes[-1:]
+
+    with pytest.raises(UnavailableError, match="frozen"):
+        told(world, heard)
+    assert len(heard.alerts) == 2
+
+
+def test_of_a_log_that_was_put_back_and_accepted_the_end_is_remembered(busy):
+    size = busy.memory.size()
+
+    assert list(tell_from(busy.installation, Heard(), size + 5)) == [size]
+
+
+def test_other_rules_are_told_when_they_are_in_force(world):
+    heard = Heard()
+    place = told(world, heard)
+    adopt(world, replace(ruling(provenance=False), version=2))
+
+    told(world, heard, place)
+
+    assert heard.alerts[-1].text.startswith("ann put version 2 of the policy into force")

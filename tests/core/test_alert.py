@@ -1,0 +1,140 @@
+"""Which entries are told, in which words, and what can words of others do there?"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lockgate.core import change, endpoint, release
+from lockgate.core.alert import QUIET, alert_of, frozen, quoted, tried
+from lockgate.core.journal import EVENT_TYPES
+from lockgate.core.policy import PolicyAdopted
+from lockgate.core.revocation import KeyRevoked, ReleaseRevoked
+from lockgate.core.trust import TrustAdopted
+from lockgate.formats import canonical
+from lockgate.formats.names import Name
+from tests.core.test_journal import ALICE, EVENTS, PROD_NAME, TAG, A, B, entry
+from tests.world import PROD
+
+TOLD = (
+    change.Proposed,
+    TrustAdopted,
+    PolicyAdopted,
+    endpoint.Suspended,
+    release.KeysOpened,
+    ReleaseRevoked,
+    KeyRevoked,
+)
+
+
+def told(event, reason="'why'", index=7):
+    return alert_of(entry(event, index), index, "prod", lambda _: reason)
+
+
+def test_every_event_is_told_or_left_out_on_purpose():
+    assert {kind.type for kind in (*TOLD, *QUIET)} == set(EVENT_TYPES)
+    for event in EVENTS:
+        assert (told(event) is None) == isinstance(event, QUIET)
+
+
+@pytest.mark.parametrize(
+    ("event", "title", "sentence"),
+    [
+        (
+            change.Proposed(PROD_NAME, "policy", A, B, ALICE),
+            "policy proposed",
+            "alice proposes another policy for prod, because 'why'",
+        ),
+        (
+            change.Proposed(PROD_NAME, "trust", A, B, ALICE),
+            "trust proposed",
+            "alice proposes another trust for prod, because 'why'",
+        ),
+        (TrustAdopted(PROD_NAME, 3, A, B), "trust changed", "alice put version 3 of the trust into force"),
+        (
+            PolicyAdopted(PROD_NAME, 2, A, B, 40),
+            "policy changed",
+            "alice put version 2 of the policy into force, by change 40",
+        ),
+        (endpoint.Suspended(PROD, ALICE, A), "shutdown", f"alice shut {PROD} down"),
+        (
+            ReleaseRevoked(TAG, A, (B,), "it tells @everyone lies", ALICE, A),
+            "release revoked",
+            "alice revoked the release magika@1.0.0, because 'it tells everyone lies'",
+        ),
+        (
+            KeyRevoked(PROD_NAME, A, "stolen", ALICE, A),
+            "key revoked",
+            f"alice revoked the key {A.hex[:16]} of prod, because 'stolen'",
+        ),
+        (
+            release.KeysOpened(TAG, A, Name("bob"), A),
+            "keys opened",
+            "bob got the keys of magika@1.0.0, to read its files and take them elsewhere",
+        ),
+    ],
+)
+def test_one_sentence_names_who_what_and_which_entry(event, title, sentence):
+    found = told(event)
+
+    assert found.title == f"Lockgate prod: {title}"
+    assert found.text == f"{sentence} (entry 7, 2026-11-21T12:00:00.000000Z)."
+    assert found.entry == 7
+
+
+def test_what_is_not_known_is_told_as_such():
+    later = entry(EVENTS[0], 7).replace(b"release.registered/v1", b"release.melted/v9")
+
+    assert "an entry that this version of Lockgate cannot read (entry 7)" in alert_of(later, 7, "prod", str).text
+    assert alert_of(b"\xff", 8, "prod", str).text == (
+        "somebody wrote an entry that this version of Lockgate cannot read (entry 8)."
+    )
+
+
+def test_a_log_is_frozen_and_no_longer_frozen():
+    assert frozen("prod", "has 7 entries, not 9").text == (
+        "The log of prod is frozen, so nothing is granted and nothing is signed: 'has 7 entries, not 9'."
+    )
+    assert "no longer frozen" in frozen("prod", None).text
+    assert frozen("prod", None).entry is None
+    assert "prod" in tried("prod").title
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("cause found, and fixed (twice)", "'cause found, and fixed (twice)'"),
+        ("@everyone <!channel> look", "'everyone !channel look'"),
+        ("see https://evil.example/x", "'see https: evil.example x'"),
+        ("[here](http://evil)", "'here (http: evil)'"),
+        ("*bold* _it_ `code` ~no~ |x| #h", "'bold it code no x h'"),
+        ("two\nlines\r\n\ttabs", "'two lines tabs'"),
+        ("${HOME} {{x}} $(id) \\n %s", "'HOME x (id) n %s'"),
+        ("<b>html</b> &amp; &#64;", "'b html b amp; 64;'"),
+        ("\x1b[31mred\x00 \u202eback", "'31mred back'"),
+        (":smile:", "':smile:'"),
+        ("", "no reason that can be read"),
+        ("\u200b@<>", "no reason that can be read"),
+        ("größer ÄÖ 好", "'größer ÄÖ 好'"),
+        ("x" * 500, f"'{'x' * 240} (and more)'"),
+    ],
+)
+def test_words_of_others_are_words_and_nothing_else(text, says):
+    assert quoted(text) == says
+
+
+@given(st.text(max_size=600))
+def test_whatever_it_is_it_stays_one_harmless_line(text):
+    found = quoted(text)
+
+    assert len(found) <= 260
+    assert found.isprintable()
+    assert not set(found) & set('<>[]{}*_`~|\\@#&$/"')
+
+
+def test_an_actor_that_no_trust_would_name_does_no_harm():
+    odd = canonical.parse_object(entry(EVENTS[14], 7))
+    odd["actor"] = "<@everyone> [x](http://y)"
+
+    found = alert_of(canonical.encode(odd), 7, "prod", str)
+
+    assert found.text.startswith("everyone x (http: y) put version 1 of the trust")
