@@ -55,7 +55,9 @@ def sign(directory: Path, key: str, signature: Path, certificate: tuple[Path, ..
     "--root", "roots", type=EXISTING, multiple=True, help="Trusted certificate root, PEM. May be given again."
 )
 @click.option("--trust", "where", type=RULES, help="Or the trust of an environment: a host's HOME, or its updates.")
-@click.option("--kind", type=click.Choice(list(Kind)), help="With --trust: which kind of component this is.")
+@click.option(
+    "--kind", type=click.Choice([kind.value for kind in Kind]), help="With --trust: which kind of component this is."
+)
 @click.option("--pinned", "pin", type=EXISTING, help="With a folder of updates: the root you pinned (JSON).")
 @click.option("--deep", is_flag=True, help="Check whole-file digests besides chunk digests.")
 @as_json

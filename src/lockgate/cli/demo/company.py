@@ -42,10 +42,15 @@ def start_site(stage: Stage, environment: str, exporter: dict[str, str] | None) 
     site = Site(environment, stage.folder / environment, f"http://127.0.0.1:{free_port()}")
     keys: dict[str, str] = stage.lockgate("init", "--environment", environment, site=site)["keys"]
     _hold_ceremony(stage, site, _trust(stage, environment, keys, exporter), _policy(environment))
-    settings = {"LOCKGATE_HOME": str(site.home), "LOCKGATE_LISTEN": site.url.removeprefix("http://")}
-    stage.start([*lockgate_command(), "up"], environment, settings)
-    stage.until(f"{environment} is ready", lambda: stage.ask(f"{site.url}/readyz").get("status") == "ready")
+    serve_site(stage, site)
     return site, keys
+
+
+def serve_site(stage: Stage, site: Site) -> None:
+    """Start the server of an installation, and wait until it is ready."""
+    settings = {"LOCKGATE_HOME": str(site.home), "LOCKGATE_LISTEN": site.url.removeprefix("http://")}
+    stage.start([*lockgate_command(), "up"], site.environment, settings)
+    stage.until(f"{site.environment} is ready", lambda: stage.ask(f"{site.url}/readyz").get("status") == "ready")
 
 
 def make_host(stage: Stage, name: str, site: Site, url: str | None = None) -> Path:

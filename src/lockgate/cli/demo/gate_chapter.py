@@ -1,22 +1,17 @@
 """How does a real release go through the gate to a serving host, and why does a tampered one not?"""
 
-import json
 import shutil
 import time
 from datetime import UTC, datetime
 
 from lockgate.cli.demo import magika
 from lockgate.cli.demo.attacks import play_attacks
+from lockgate.cli.demo.authorship import attest_release, describe_release, seal_components
 from lockgate.cli.demo.company import HOSTS, KINDS, LEASE_SECONDS, make_host, make_keys, start_site
-from lockgate.cli.demo.evaluation import evaluate
 from lockgate.cli.demo.samples import SAMPLES
 from lockgate.cli.demo.stage import Stage, free_port, lockgate_command, promise
 from lockgate.cli.demo.story import ENDPOINT, Story
-from lockgate.core.evidence import Provenance
-from lockgate.errors import UnavailableError
-from lockgate.formats import plain
 
-BUILD_TYPE = "https://lockgate.invalid/demo/build/v1"
 VERSIONS = ("0.9.0", "1.0.0", "1.1.0", "1.0.1")
 
 
@@ -54,15 +49,13 @@ def _develop(story: Story) -> None:
     stage = story.stage
     with stage.step("sign", "the CI signs every component of four releases (OpenSSF model signing)") as told:
         for version in VERSIONS:
-            for kind in KINDS:
-                folder = story.built / version / kind
-                stage.lockgate("sign", folder, "--key", stage.key("ci-components"), "--signature", f"{folder}.sig")
+            seal_components(story, version)
         told.detail = f"{len(VERSIONS) * len(KINDS)} bundles; the stock model_signing tool accepts them too"
     with stage.step(
         "register", "releases in dev; each version owes its predecessor the least bump of its difference"
     ) as told:
         for version in sorted(VERSIONS):
-            _describe(story, version)
+            describe_release(story, version)
             found = story.dev_lockgate(
                 "release", "create", story.built / version / "release.toml",
                 "--manifest-key", stage.key("ci-components"), who="alice",
@@ -72,38 +65,9 @@ def _develop(story: Story) -> None:
         promise(diff["least_bump"] == "MAJOR", f"1.0.0 narrows the contract of 0.9.0, but owes it {diff['least_bump']}")
         told.detail = f"1.0.0 owes 0.9.0 a MAJOR step: {diff['because'][0]}"
     with stage.step("attest", "provenance and a test result of every release, signed by the CI") as told:
-        results = {version: _attest(story, version) for version in VERSIONS}
+        results = {version: attest_release(story, version) for version in VERSIONS}
         promise(results["0.9.0"][0] == "FAILED" and results["1.0.0"][0] == "PASSED", f"unexpected results: {results}")
         told.detail = ", ".join(f"{version} {verdict} ({accuracy})" for version, (verdict, accuracy) in results.items())
-
-
-def _describe(story: Story, version: str) -> None:
-    contract = magika.contract(story.built / version)
-    lines = [
-        'name = "magika"',
-        f'version = "{version}"',
-        f'license = "{magika.LICENSE}"',
-        'authors = ["alice"]',
-        *(f'[components.{kind}]\npath = "{kind}"\nsignature = "{kind}.sig"' for kind in KINDS),
-        "[contract]",
-        *(f"{name} = {json.dumps(values)}" for name, values in contract.items()),
-        "[serve]",
-        'command = ["{python}", "-m", "lockgate.cli.demo.magika_server", "--model", "{model}", "--port", "{port}"]',
-    ]
-    (story.built / version / "release.toml").write_text("\n".join(lines) + "\n")
-
-
-def _attest(story: Story, version: str) -> tuple[str, str]:
-    stage, tag, digest = story.stage, f"magika@{version}", story.releases[version]
-    output = stage.folder / f"result-{version}.json"
-    run = evaluate(stage, story.built / version, output)
-    key = ("--signing-key", stage.key("ci-results"), "--digest", digest)
-    made = stage.folder / f"provenance-{version}.json"
-    built = Provenance(BUILD_TYPE, "https://github.com/google/magika", "alice", None, datetime.now(UTC))
-    made.write_text(json.dumps(plain.to_plain(built)))
-    story.dev_lockgate("attest", "provenance", tag, *key, "--provenance", made, who="ci")
-    story.dev_lockgate("attest", "result", tag, *key, "--result", output, who="ci")
-    return run.result.value, run.metrics["accuracy"]
 
 
 def _cross(story: Story) -> None:
@@ -188,7 +152,7 @@ def _suspend(story: Story) -> None:
     ) as told:
         began = time.monotonic()
         story.prod_lockgate("shutdown", ENDPOINT, who="dave")
-        stage.until("the model server is gone", lambda: _is_silent(story))
+        stage.until("the model server is gone", story.is_silent)
         took = time.monotonic() - began
         promise(took < LEASE_SECONDS + 2, f"it took {took:.1f} s, longer than the lease of {LEASE_SECONDS} s")
         refused = story.prod_lockgate("rollback", ENDPOINT, who="dave", expect=3)
@@ -219,11 +183,3 @@ def _audit(story: Story) -> None:
     with stage.step("compliance", "what of AISVS C3 is kept, what has a gap, what is planned") as told:
         totals = stage.lockgate("compliance", "--log", exported)["totals"]
         told.detail = ", ".join(f"{number} {word}" for word, number in totals.items())
-
-
-def _is_silent(story: Story) -> bool:
-    try:
-        story.model()
-    except UnavailableError:
-        return True
-    return False

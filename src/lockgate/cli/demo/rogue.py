@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,23 @@ from typing import Any
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core.decision import Decision, TrainedOn, sign_decision
 from lockgate.core.journal import Event, subject_of, write_fact
+from lockgate.core.metadata import (
+    LIFE,
+    TIMESTAMP,
+    Carried,
+    root_of,
+    slow_files,
+    targets_of,
+    write_snapshot,
+    write_timestamp,
+)
 from lockgate.core.passport import Logged, Passport
-from lockgate.core.policy import Policy
+from lockgate.core.policy import POLICY, Policy
 from lockgate.core.release import Manifest, Registered
-from lockgate.core.trust import Agreed, Trust
-from lockgate.formats import dsse, plain
+from lockgate.core.revocation import Revocations
+from lockgate.core.rights import Role
+from lockgate.core.trust import TRUST, Actor, Agreed, Purpose, Trust
+from lockgate.formats import dsse, plain, tuf
 from lockgate.formats.cloudevent import CloudEvent, decode_entry, encode_entry
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PrivateKey
@@ -76,6 +88,29 @@ def _log(events: tuple[Event, Event], at: datetime, home: Path, trust: Trust) ->
         for index, entry in enumerate(entries)
     )
     return first, second
+
+
+def forge_updates(home: Path, folder: Path) -> None:
+    """Publish rules in which mallory approves, signed with all that the server has: its key for what is newest."""
+    online = _key(home, "tuf-online")
+    held = plain.decode(Trust, dsse.parse((home / "ceremony" / "trust.json").read_bytes()).payload)
+    policy = plain.decode(Policy, dsse.parse((home / "ceremony" / "policy.json").read_bytes()).payload)
+    mallory = Actor(Name("mallory"), (Role.APPROVER, Role.OPERATOR), (_key(home, "export").public,))
+    signers = tuple(one for one in held.signers if one.purpose is not Purpose.EXPORT)
+    trust = replace(held, version=held.version + 1, actors=(*held.actors, mallory), signers=signers)
+    carried = Carried(
+        dsse.sign(plain.encode(trust), TRUST, [online]).encode(),
+        dsse.sign(plain.encode(policy), POLICY, [online]).encode(),
+        tuf.sign(root_of(trust), [online]).encode(),
+        tuf.sign(targets_of(trust, policy), [online]).encode(),
+    )
+    snapshot = write_snapshot(trust, policy, carried.targets, Revocations(held.environment, ()), online)
+    first = (home / "tuf" / "1.root.json").read_bytes()
+    timestamp = write_timestamp(snapshot, datetime.now(UTC), LIFE, online)
+    files = slow_files(carried, {1: first, trust.version: carried.root})
+    for place, content in {**files, **snapshot.files, TIMESTAMP: timestamp}.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(content)
 
 
 @contextmanager

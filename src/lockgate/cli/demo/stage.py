@@ -57,6 +57,7 @@ class Stage:
     keep: bool
     all_good: bool = True
     _running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _named: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _stopped: bool = False
 
     def __enter__(self) -> Self:
@@ -142,7 +143,19 @@ class Stage:
                 start_new_session=self.keep,
             )
         self._running.append(process)
+        self._named[log] = process
         return process
+
+    def process(self, log: str) -> subprocess.Popen[bytes]:
+        """Return the process that was started last under this name."""
+        return self._named[log]
+
+    def kill(self, log: str) -> None:
+        """Kill a process as a crash would, without a word."""
+        process = self._named[log]
+        process.kill()
+        process.wait()
+        self._running.remove(process)
 
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         """Stop a process that was started here."""

@@ -7,6 +7,7 @@ from typing import Any
 from lockgate.cli.demo.evaluation import classify
 from lockgate.cli.demo.samples import SAMPLES
 from lockgate.cli.demo.stage import Site, Stage, promise
+from lockgate.errors import UnavailableError
 
 ENDPOINT = "prod/magika"
 
@@ -55,3 +56,11 @@ class Story:
         """Promise that what was serving goes on."""
         promise(self.right_answers(version) == len(SAMPLES), f"{version} does not serve as it did before the attack")
         return f"{version} goes on serving"
+
+    def is_silent(self) -> bool:
+        """Tell whether nothing answers at the endpoint."""
+        try:
+            self.model()
+        except UnavailableError:
+            return True
+        return False

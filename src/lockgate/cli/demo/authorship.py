@@ -1,0 +1,52 @@
+"""How does a release of the story come about? Its author describes it, the CI tells how it was built and tested."""
+
+import json
+from datetime import UTC, datetime
+
+from lockgate.cli.demo import magika
+from lockgate.cli.demo.company import KINDS
+from lockgate.cli.demo.evaluation import evaluate
+from lockgate.cli.demo.story import Story
+from lockgate.core.evidence import Provenance
+from lockgate.formats import plain
+
+BUILD_TYPE = "https://lockgate.invalid/demo/build/v1"
+
+
+def seal_components(story: Story, version: str) -> None:
+    """Have the CI sign every component of a release."""
+    for kind in KINDS:
+        folder = story.built / version / kind
+        key = story.stage.key("ci-components")
+        story.stage.lockgate("sign", folder, "--key", key, "--signature", f"{folder}.sig")
+
+
+def describe_release(story: Story, version: str) -> None:
+    """Write the `release.toml` of a release."""
+    contract = magika.contract(story.built / version)
+    lines = [
+        'name = "magika"',
+        f'version = "{version}"',
+        f'license = "{magika.LICENSE}"',
+        'authors = ["alice"]',
+        *(f'[components.{kind}]\npath = "{kind}"\nsignature = "{kind}.sig"' for kind in KINDS),
+        "[contract]",
+        *(f"{name} = {json.dumps(values)}" for name, values in contract.items()),
+        "[serve]",
+        'command = ["{python}", "-m", "lockgate.cli.demo.magika_server", "--model", "{model}", "--port", "{port}"]',
+    ]
+    (story.built / version / "release.toml").write_text("\n".join(lines) + "\n")
+
+
+def attest_release(story: Story, version: str) -> tuple[str, str]:
+    """Attest provenance and a real test result; return the verdict and the accuracy."""
+    stage, tag, digest = story.stage, f"magika@{version}", story.releases[version]
+    output = stage.folder / f"result-{version}.json"
+    run = evaluate(stage, story.built / version, output)
+    key = ("--signing-key", stage.key("ci-results"), "--digest", digest)
+    made = stage.folder / f"provenance-{version}.json"
+    built = Provenance(BUILD_TYPE, "https://github.com/google/magika", "alice", None, datetime.now(UTC))
+    made.write_text(json.dumps(plain.to_plain(built)))
+    story.dev_lockgate("attest", "provenance", tag, *key, "--provenance", made, who="ci")
+    story.dev_lockgate("attest", "result", tag, *key, "--result", output, who="ci")
+    return run.result.value, run.metrics["accuracy"]
