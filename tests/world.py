@@ -24,7 +24,7 @@ from lockgate.app.propose import propose
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.app.publish_updates import carried_rules, deny_list, publish_updates
 from lockgate.app.register import Submission, register
-from lockgate.app.revoke import revoke_key, revoke_release
+from lockgate.app.revoke import offboard, revoke_key, revoke_release
 from lockgate.app.roll_back import roll_back
 from lockgate.app.shut_down import shut_down
 from lockgate.core.ceremony import draft, sign
@@ -310,6 +310,11 @@ class World:
         revoked = key(what).public.key_id
         said = self.say(who, "key.revoke", revoked, before=revoked, after=why)
         return revoke_key(self.installation, revoked, reason, said, self.now)
+
+    def offboard(self, person: str, who: str = "olivia", reason: str = "left") -> Receipt:
+        """Off-board somebody."""
+        said = self.say(who, "person.offboard", person, after=Digest.of(reason.encode()))
+        return offboard(self.installation, Name(person), reason, said, self.now)
 
     def adopt(
         self, trust: Trust, policy: Policy | None, *signers: str, who: str = "ann", changes: Sequence[int] | None = None

@@ -56,6 +56,7 @@ EVENTS: list[Event] = [
     PolicyAdopted(PROD_NAME, 1, A, B),
     revocation.ReleaseRevoked(TAG, A, (B,), "it leaks", ALICE, B),
     revocation.KeyRevoked(PROD_NAME, A, "lost", ALICE, B),
+    revocation.Offboarded(PROD_NAME, ALICE, "left", ALICE, A),
     release.KeysOpened(TAG, A, ALICE, B),
     Denied("change.approve", "change/7", A),
 ]
@@ -112,8 +113,9 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[15], rulebook_subject(PROD_NAME)),
         (EVENTS[16], revocation_subject(A)),
         (EVENTS[17], rulebook_subject(PROD_NAME)),
-        (EVENTS[18], release_subject(TAG)),
-        (EVENTS[19], Subject("denied", "change/7")),
+        (EVENTS[18], rulebook_subject(PROD_NAME)),
+        (EVENTS[19], release_subject(TAG)),
+        (EVENTS[20], Subject("denied", "change/7")),
     ],
 )
 def test_every_event_is_about_one_object(event, subject):

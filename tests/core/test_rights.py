@@ -24,6 +24,7 @@ TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights
     "rules.propose": {"admin", "security-authority"},
     "release.revoke": {"security-authority", "admin"},
     "key.revoke": {"security-authority", "admin"},
+    "person.offboard": {"security-authority", "admin"},
     "rules.adopt": {"admin"},
     "lease.ask": {"agent"},
     "order.relay": {"agent"},

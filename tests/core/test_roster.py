@@ -7,7 +7,7 @@ import pytest
 
 from lockgate.core.difference import differences, gaining
 from lockgate.core.rights import Role
-from lockgate.core.roster import ended, keys_of, with_key, with_person, without_person
+from lockgate.core.roster import keys_of, with_key, with_person, without_person
 from lockgate.core.trust import Purpose, Retiring, Root
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.names import Name
@@ -71,10 +71,10 @@ def test_who_leaves_ends_with_every_signer_in_their_hands():
 def test_nobody_comes_to_last_longer_by_leaving(until, at, then):
     held = trusting("bob", until=until)
 
-    assert ended(held, {BOB: at}) == trusting("bob", until=then)
-    assert ended(held, {}) == held
+    assert held.ending({BOB: at}) == trusting("bob", until=then)
+    assert held.ending({}) == held
     signs = trusting("ci-results", until=until, person=BOB)
-    assert [one.until for one in ended(signs, {BOB: at}).signers if one.person] == [then]
+    assert [one.until for one in signs.ending({BOB: at}).signers if one.person] == [then]
 
 
 def test_a_persons_new_key_counts_beside_the_old_one():
@@ -99,6 +99,13 @@ def test_a_signers_new_key_counts_beside_the_old_one():
     assert found.keys_for(Purpose.COMPONENT, AT) == (NEW,)
     ending = with_key(trusting("dev-export", until=NOW), ID["dev-export"], NEW, AT)
     assert [one.until for one in ending.signers if str(one.name) == "dev-export"] == [NOW, NOW]
+
+
+def test_a_key_for_updates_is_joined_by_the_new_one_because_neither_may_end():
+    found = with_key(trust(), key("prod-updates").public.key_id, NEW, AT)
+
+    named = [one for one in found.signers if one.purpose is Purpose.UPDATES]
+    assert [(one.key, one.until) for one in named] == [(key("prod-updates").public, None), (NEW, None)]
 
 
 def test_a_root_key_is_replaced_at_once():

@@ -23,6 +23,7 @@ WHO = {
     "rules.adopt": "ann",
     "release.revoke": "olivia",
     "key.revoke": "olivia",
+    "person.offboard": "olivia",
     "lease.ask": "host-1",
     "order.relay": "host-1",
 }
@@ -72,7 +73,7 @@ SPOILT = {  # one member of a good intent at a time
 
 def path_of(door):
     path = door.path.replace("{environment}", "prod").replace("{name}", "magika").replace("{version}", "1.0.0")
-    return path.replace("{number}", "2").replace("{keyid}", f"sha256:{0:064}")
+    return path.replace("{number}", "2").replace("{keyid}", f"sha256:{0:064}").replace("{person}", "bob")
 
 
 def check_refused(answer, *, statuses=range(400, 500)):

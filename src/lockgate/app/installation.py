@@ -85,10 +85,10 @@ class Installation:
     def trust_of(self, rulebook: Rulebook) -> Agreed[Trust]:
         """Return the trust of a rulebook, without the keys that it says are revoked."""
         written = self.written_trust_of(rulebook)
-        revoked = [entry.digest for entry in rulebook.revoked]
-        place = (rulebook.trust_envelope, *revoked)
+        place = (rulebook.trust_envelope, *(entry.digest for entry in rulebook.revoked))
         if place not in self._agreed:
-            self._agreed[place] = Agreed(written.document.without(revoked), written.digest)
+            revoked = list_revocations(self.environment, rulebook.revoked)
+            self._agreed[place] = Agreed(revoked.applied(written.document), written.digest)
         found = self._agreed[place].document
         assert isinstance(found, Trust)
         return Agreed(found, written.digest)

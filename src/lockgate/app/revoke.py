@@ -14,12 +14,13 @@ from lockgate.app.register import registered
 from lockgate.core.intent import Said, SignedIntent, check_intent
 from lockgate.core.journal import Event, revocation_subject
 from lockgate.core.release import Manifest
-from lockgate.core.revocation import KeyRevoked, ReleaseRevoked, Revocation, check_reason
+from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked, Revocation, check_reason
+from lockgate.core.rights import Role
 from lockgate.core.trust import Purpose, Trust
 from lockgate.errors import ConflictError, DeniedError, UnavailableError
 from lockgate.formats import dsse, plain
 from lockgate.formats.digest import Digest
-from lockgate.formats.names import Tag
+from lockgate.formats.names import Name, Tag
 
 _PATIENCE = 1000  # races that one revocation may lose
 
@@ -54,11 +55,40 @@ def revoke_key(installation: Installation, key: Digest, reason: str, signed: Sig
     def decide(tx: Transaction, said: Said) -> Event | Revocation:
         _check_said(said, "key.revoke", key, key, reason)
         _check_revocable(installation.written_trust(tx).document, key)
-        known = [entry for entry in installation.rulebook(tx).revoked if entry.digest == key]
+        known = [entry for entry in installation.rulebook(tx).revoked if (entry.of, entry.digest) == ("key", key)]
         order = tx.keep(plain.encode(signed))
         return known[0] if known else KeyRevoked(installation.environment, key, reason, said.actor.name, order)
 
     return _insist(installation, "key.revoke", signed, now, decide)
+
+
+def offboard(installation: Installation, person: Name, reason: str, signed: SignedIntent, now: datetime) -> Receipt:
+    """End what somebody may do, at once and for good; what they did before still counts.
+
+    The last admin stays until the next trust document: without one nobody could bring it in.
+    """
+
+    def decide(tx: Transaction, said: Said) -> Event | Revocation:
+        check_reason(reason)
+        after = Digest.of(reason.encode())
+        check_intent(said, "person.offboard", person, before=None, after=after)
+        _check_offboarding(installation.trust(tx).document, installation.written_trust(tx).document, person, now)
+        known = [entry for entry in installation.rulebook(tx).revoked if entry.person == person]
+        order = tx.keep(plain.encode(signed))
+        return known[0] if known else Offboarded(installation.environment, person, reason, said.actor.name, order)
+
+    return _insist(installation, "person.offboard", signed, now, decide)
+
+
+def _check_offboarding(trust: Trust, written: Trust, person: Name, now: datetime) -> None:
+    if not any(actor.name == person for actor in written.actors):
+        raise DeniedError(f"there is no {person} in the trust document")
+    lasting = [actor.at(now) for actor in trust.actors if actor.until is None or now < actor.until]
+    admins = {actor.name for actor in lasting if Role.ADMIN in actor.roles and actor.keys}
+    if admins == {person}:
+        raise DeniedError(
+            f"{person} is the last admin, without whom no rules come into force: propose another one first"
+        )
 
 
 def _insist(installation: Installation, act: str, signed: SignedIntent, now: datetime, decide: Decide) -> Receipt:

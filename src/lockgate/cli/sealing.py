@@ -96,7 +96,7 @@ def _trusted(
     if keys or roots or kind is None:
         raise click.UsageError("--trust goes with --kind, and with neither --public-key nor --root")
     held = pinned(where, pin)
-    trust = held.trust.document.without(held.revoked.keys)
+    trust = held.revoked.applied(held.trust.document)
     return trust.component_signers(now())[Kind(kind)], held.revoked
 
 

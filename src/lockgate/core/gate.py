@@ -85,7 +85,7 @@ def admit(manifest: bytes, bundles: Mapping[str, bytes], trust: Trust, revoked: 
 
     Enforces: verified_admission, retirement_revocation
     """
-    trust = trust.without(revoked.keys)
+    trust = revoked.applied(trust)
     release = open_manifest(manifest, trust.keys_for(Purpose.COMPONENT, at, MANIFESTS))
     components = open_components(release, bundles, trust.component_signers(at), at)
     revoked.check_release(release.digest)
@@ -146,7 +146,7 @@ def _case(
     dossier: Dossier, endpoint: Endpoint, trust: Trust, policy: Policy, revoked: Revocations, at: datetime
 ) -> "_Case":
     rules = _rules(endpoint, trust, policy, at)
-    believed = trust.without(revoked.keys)
+    believed = revoked.applied(trust)
     try:
         admitted = admit(dossier.manifest, dossier.bundles, believed, revoked, dossier.registered_at)
         providers = open_providers(admitted.release.manifest, admitted.components, dossier.providers)

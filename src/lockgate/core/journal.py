@@ -34,7 +34,8 @@ class Denied:
 class Rulebook:
     """Which trust and policy documents an installation judges by. `*_envelope` is the signed document itself.
 
-    `roots` and `targets` are the metadata that carries them to hosts, `revoked` the keys that count for nothing.
+    `roots` and `targets` are the metadata that carries them to hosts, `revoked` the keys that count for nothing
+    and the people who are off-boarded.
     """
 
     kind: ClassVar[str] = "rulebook"
@@ -68,6 +69,7 @@ Event: TypeAlias = (
     | PolicyAdopted
     | revocation.ReleaseRevoked
     | revocation.KeyRevoked
+    | revocation.Offboarded
     | Denied
 )
 State: TypeAlias = release.Record | change.Change | endpoint.State | revocation.Revocation | Rulebook
@@ -102,7 +104,7 @@ def subject_of(event: Event, index: int) -> Subject:
             return change_subject(index)
         case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():
             return endpoint_subject(event.endpoint)
-        case TrustAdopted() | PolicyAdopted() | revocation.KeyRevoked():
+        case TrustAdopted() | PolicyAdopted() | revocation.KeyRevoked() | revocation.Offboarded():
             return rulebook_subject(event.environment)
         case revocation.ReleaseRevoked():
             return revocation_subject(event.release)
@@ -167,7 +169,7 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
         case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():
             assert state is None or isinstance(state, endpoint.State)
             return endpoint.evolve(state, event, index, at)
-        case TrustAdopted() | PolicyAdopted() | revocation.KeyRevoked():
+        case TrustAdopted() | PolicyAdopted() | revocation.KeyRevoked() | revocation.Offboarded():
             assert state is None or isinstance(state, Rulebook)
             return _rule(state, event, index, at)
         case revocation.ReleaseRevoked():
@@ -203,7 +205,10 @@ def replay(entries: Iterable[bytes], *, until: datetime | None = None) -> dict[S
 
 
 def _rule(
-    state: Rulebook | None, event: TrustAdopted | PolicyAdopted | revocation.KeyRevoked, index: int, at: datetime
+    state: Rulebook | None,
+    event: TrustAdopted | PolicyAdopted | revocation.KeyRevoked | revocation.Offboarded,
+    index: int,
+    at: datetime,
 ) -> Rulebook:
     if isinstance(event, TrustAdopted):
         roots = (*(state.roots if state else ()), *([event.root] if event.root else []))
@@ -211,8 +216,9 @@ def _rule(
         trusted = replace(begun, trust=event.digest, trust_version=event.version, trust_envelope=event.envelope)
         return replace(trusted, roots=roots, targets=event.targets)
     assert state is not None
-    if isinstance(event, revocation.KeyRevoked):
-        known = any(entry.digest == event.key for entry in state.revoked)
-        return state if known else replace(state, revoked=(*state.revoked, revocation.evolve(event, index, at)))
+    if isinstance(event, revocation.KeyRevoked | revocation.Offboarded):
+        said = revocation.evolve(event, index, at)
+        known = any((entry.of, entry.digest) == (said.of, said.digest) for entry in state.revoked)
+        return state if known else replace(state, revoked=(*state.revoked, said))
     ruled = replace(state, policy=event.digest, policy_version=event.version, policy_envelope=event.envelope)
     return replace(ruled, targets=event.targets)

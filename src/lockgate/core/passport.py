@@ -115,7 +115,7 @@ def admit_passport(
 
     Enforces: verified_loading, retirement_revocation
     """
-    believed = trust.document.without(revoked.keys)
+    believed = revoked.applied(trust.document)
     case = passport.case
     if case is None:
         raise VerificationError("the passport is for no endpoint: nothing was activated with it")

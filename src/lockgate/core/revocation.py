@@ -4,14 +4,16 @@
                             └─────▶ no lease, no change, no rollback, from the same moment
 
 What is revoked stays revoked: a list in which an entry is missing, or says something else, is refused. A release is
-revoked with the directories that it is made of; a key with everything that it ever signed.
+revoked with the directories that it is made of; a key with everything that it ever signed. Of a person who is
+off-boarded nothing counts from then on, and what they did before goes on counting: no release falls because they leave.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Literal
 
+from lockgate.core.trust import Trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
@@ -48,11 +50,23 @@ class KeyRevoked:
 
 
 @dataclass(frozen=True, slots=True)
+class Offboarded:
+    """Somebody may do nothing any more; what they did before still counts."""
+
+    type: ClassVar[str] = "person.offboarded/v1"
+    environment: Name
+    person: Name
+    reason: str
+    by: Name
+    order: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Revocation:
     """One entry of the deny-list: what was revoked, why, by whom, on which signed word, and where that is logged."""
 
     kind: ClassVar[str] = "revocation"
-    of: Literal["release", "key"]
+    of: Literal["release", "key", "person"]
     digest: Digest
     tag: Tag | None
     components: tuple[Digest, ...]
@@ -61,11 +75,13 @@ class Revocation:
     order: Digest
     at: datetime
     index: int
+    person: Name | None = None
 
     def __str__(self) -> str:
-        """Say what is revoked, since when and why."""
+        """Say what is revoked or who is off-boarded, since when and why."""
         named = f"release {self.tag}" if self.of == "release" else f"key {self.digest.hex[:16]}…"
-        return f"{named} is revoked since {self.at} (entry {self.index}): {self.reason}"
+        said = f"{self.person} is off-boarded" if self.of == "person" else f"{named} is revoked"
+        return f"{said} since {self.at} (entry {self.index}): {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +96,15 @@ class Revocations:
     def keys(self) -> frozenset[Digest]:
         """The ids of all revoked keys."""
         return frozenset(entry.digest for entry in self.entries if entry.of == "key")
+
+    @property
+    def left(self) -> Mapping[Name, datetime]:
+        """Who is off-boarded, and since when."""
+        return {entry.person: entry.at for entry in self.entries if entry.person is not None}
+
+    def applied(self, trust: Trust) -> Trust:
+        """Say what is left of a trust document: without revoked keys, and with an end for who is off-boarded."""
+        return trust.without(self.keys).ending(self.left)
 
     def release(self, digest: Digest) -> Revocation | None:
         """Find the entry of a release."""
@@ -107,11 +132,14 @@ class Revocations:
                 raise DeniedError(f"{dir_hash} is part of it, and {entry}")
 
 
-def evolve(event: ReleaseRevoked | KeyRevoked, index: int, at: datetime) -> Revocation:
+def evolve(event: ReleaseRevoked | KeyRevoked | Offboarded, index: int, at: datetime) -> Revocation:
     """Say what the deny-list holds of a revocation."""
     if isinstance(event, ReleaseRevoked):
         about = (event.release, event.tag, event.components)
         return Revocation("release", *about, event.reason, event.by, event.order, at, index)
+    if isinstance(event, Offboarded):
+        named = _name_digest(event.person)
+        return Revocation("person", named, None, (), event.reason, event.by, event.order, at, index, event.person)
     return Revocation("key", event.key, None, (), event.reason, event.by, event.order, at, index)
 
 
@@ -133,9 +161,18 @@ def parse_revocations(data: bytes, environment: Name) -> Revocations:
     if len({(entry.of, entry.digest) for entry in found.entries}) != len(places):
         raise VerificationError("the deny-list revokes something twice")
     for entry in found.entries:
-        if (entry.of == "release") != (entry.tag is not None):
-            raise VerificationError("the deny-list names a release without its tag, or a key with one")
+        _check_named(entry)
     return found
+
+
+def _check_named(entry: Revocation) -> None:
+    """Raise `VerificationError` unless an entry names exactly what it is of."""
+    if (entry.of == "release") != (entry.tag is not None):
+        raise VerificationError("the deny-list names a release without its tag, or a key with one")
+    if (entry.of == "person") != (entry.person is not None):
+        raise VerificationError("the deny-list names a person without their name, or something else with one")
+    if entry.person is not None and entry.digest != _name_digest(entry.person):
+        raise VerificationError("the deny-list names a person by the digest of another name")
 
 
 def check_grown(old: Revocations, new: Revocations) -> None:
@@ -152,3 +189,7 @@ def check_reason(reason: str) -> None:
     """Raise `VerificationError` for a reason that says nothing, or too much."""
     if not reason.strip() or len(reason) > MAX_REASON:
         raise VerificationError(f"a revocation has a reason, of at most {MAX_REASON} characters")
+
+
+def _name_digest(person: Name) -> Digest:
+    return Digest.of(str(person).encode())

@@ -45,6 +45,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "rules.propose": frozenset({Role.ADMIN, Role.SECURITY_AUTHORITY}),
         "release.revoke": frozenset({Role.SECURITY_AUTHORITY, Role.ADMIN}),
         "key.revoke": frozenset({Role.SECURITY_AUTHORITY, Role.ADMIN}),
+        "person.offboard": frozenset({Role.SECURITY_AUTHORITY, Role.ADMIN}),
         "rules.adopt": frozenset({Role.ADMIN}),
         "lease.ask": frozenset({Role.AGENT}),
         "order.relay": frozenset({Role.AGENT}),
@@ -52,7 +53,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
 )
 
 # What only ever stops something: nothing may stand in its way, not even a log that is frozen.
-TOWARDS_SAFETY = frozenset({"endpoint.suspend", "release.revoke", "key.revoke"})
+TOWARDS_SAFETY = frozenset({"endpoint.suspend", "release.revoke", "key.revoke", "person.offboard"})
 
 
 def check_right(act: str, roles: Collection[Role], actor: object) -> None:

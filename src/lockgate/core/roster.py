@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from lockgate.core.rights import Role
-from lockgate.core.trust import Actor, Retiring, Root, Trust, TrustedSigner, check_trust
+from lockgate.core.trust import Actor, Purpose, Retiring, Root, Trust, TrustedSigner, check_trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PublicKey
@@ -30,16 +30,7 @@ def without_person(trust: Trust, name: Name, at: datetime) -> Trust:
     """End what somebody may do at `at`, with every signer that they hold; what they did before still counts."""
     if not any(actor.name == name for actor in trust.actors):
         raise DeniedError(f"there is no {name} in the trust document")
-    return _next(ended(trust, {name: at}))
-
-
-def ended(trust: Trust, left: "dict[Name, datetime]") -> Trust:
-    """End what each of `left` may do at their instant, or sooner if the document says so."""
-    actors = tuple(replace(one, until=_sooner(one.until, left.get(one.name))) for one in trust.actors)
-    signers = tuple(
-        replace(one, until=_sooner(one.until, left.get(one.person) if one.person else None)) for one in trust.signers
-    )
-    return replace(trust, actors=actors, signers=signers)
+    return _next(trust.ending({name: at}))
 
 
 def with_key(trust: Trust, old: Digest, new: PublicKey, until: datetime) -> Trust:
@@ -78,12 +69,8 @@ def _rotated(actor: Actor, old: Digest, new: PublicKey, until: datetime) -> Acto
 def _joined(signer: TrustedSigner, old: Digest, new: PublicKey, until: datetime) -> tuple[TrustedSigner, ...]:
     if signer.key is None or signer.key.key_id != old:
         return (signer,)
-    lasting = signer.until if signer.purpose == "updates" else _sooner(signer.until, until)
-    return replace(signer, until=lasting), replace(signer, key=new)
-
-
-def _sooner(one: datetime | None, other: datetime | None) -> datetime | None:
-    return min(one, other) if one and other else one or other
+    sooner = until if signer.until is None else min(signer.until, until)
+    return replace(signer, until=None if signer.purpose is Purpose.UPDATES else sooner), replace(signer, key=new)
 
 
 def _next(trust: Trust) -> Trust:

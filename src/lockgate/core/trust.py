@@ -151,6 +151,19 @@ class Trust:
         signers = tuple(signer for signer in self.signers if not _key_ids(signer) & set(revoked))
         return replace(self, actors=actors, signers=signers)
 
+    def ending(self, left: Mapping[Name, datetime]) -> "Trust":
+        """End what each of `left` may do at their instant, or sooner if the document says so; what they did counts on.
+
+        With somebody end the signers that they hold.
+        """
+        if not left:
+            return self
+        actors = tuple(replace(one, until=_sooner(one.until, left.get(one.name))) for one in self.actors)
+        signers = tuple(
+            replace(one, until=_sooner(one.until, left.get(one.person) if one.person else None)) for one in self.signers
+        )
+        return replace(self, actors=actors, signers=signers)
+
     def _signers(self, purpose: Purpose, at: datetime, scope: str | None) -> Sequence[TrustedSigner]:
         return [
             signer
@@ -265,3 +278,7 @@ def _key_ids(signer: TrustedSigner) -> set[Digest]:
 
 def _lasts(until: datetime | None, at: datetime) -> bool:
     return until is None or at < until
+
+
+def _sooner(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min(one, other) if one and other else one or other

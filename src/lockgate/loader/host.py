@@ -80,7 +80,7 @@ class Host:
     def trust(self) -> Agreed[Trust]:
         """The trust in force, without the keys that were revoked since it was signed."""
         signed = self.update.trust
-        return Agreed(signed.document.without(self.update.revoked.keys), signed.digest)
+        return Agreed(self.update.revoked.applied(signed.document), signed.digest)
 
     @property
     def policy(self) -> Agreed[Policy]:

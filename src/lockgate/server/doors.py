@@ -90,6 +90,14 @@ DOORS = (
         Receipt,
     ),
     Door(
+        "POST",
+        f"{API}/people/{{person}}/offboarding",
+        "person.offboard",
+        updates.post_offboarding,
+        updates.Revoked,
+        Receipt,
+    ),
+    Door(
         "GET",
         f"{API}/releases/{{name}}/{{version}}/revocation",
         "read",

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from lockgate.app.ports import Receipt
 from lockgate.app.publish_updates import publish_updates
-from lockgate.app.revoke import revoke_key, revoke_release
+from lockgate.app.revoke import offboard, revoke_key, revoke_release
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import Subject, release_subject, revocation_subject, rulebook_subject
 from lockgate.core.metadata import TIMESTAMP
@@ -21,7 +21,8 @@ from lockgate.core.release import Record
 from lockgate.core.revocation import Revocation
 from lockgate.errors import LockgateError, VerificationError
 from lockgate.formats.digest import Digest
-from lockgate.server.json_schema import DIGEST
+from lockgate.formats.names import Name
+from lockgate.server.json_schema import DIGEST, NAME
 from lockgate.server.release_routes import Called
 from lockgate.server.visit import Body, Here, Open, Visit, answer
 
@@ -41,7 +42,12 @@ async def _key(keyid: Annotated[str, Path(pattern=f"^{DIGEST}$")]) -> Digest:
     return Digest.parse(keyid)
 
 
+async def _person(person: Annotated[str, Path(pattern=f"^{NAME}$")]) -> Name:
+    return Name(person)
+
+
 KeyId = Annotated[Digest, Depends(_key)]
+Person = Annotated[Name, Depends(_person)]
 
 
 def post_release_revocation(visit: Here, body: Body, tag: Called) -> Response:
@@ -56,6 +62,13 @@ def post_key_revocation(visit: Here, body: Body, keyid: KeyId) -> Response:
     """Revoke a key for good."""
     order = visit.order(Revoked, body)
     receipt = revoke_key(visit.installation, keyid, order.reason, order.intent, visit.now)
+    return told(visit, receipt, rulebook_subject(visit.installation.environment))
+
+
+def post_offboarding(visit: Here, body: Body, person: Person) -> Response:
+    """Off-board somebody for good."""
+    order = visit.order(Revoked, body)
+    receipt = offboard(visit.installation, person, order.reason, order.intent, visit.now)
     return told(visit, receipt, rulebook_subject(visit.installation.environment))
 
 
