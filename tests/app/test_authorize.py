@@ -241,7 +241,9 @@ def test_an_installation_that_lost_its_approvers_is_recovered_by_every_root_key(
 
     for signers in (("root1", "root2"), ("root2", "root3")):
         refused(world, "signed by 2 root keys, 3 are needed", recovered, [], *signers)
-    refused(world, "signed by 2 root keys, 3 are needed", LAXER, [], "root1", "root2")
+    one = replace(policy(), version=2, rule_changes=Approvals(1, Role.APPROVER))
+    refused(world, "nobody could change them again", LAXER, [], *EVERY_ROOT)
+    refused(world, "signed by 2 root keys, 3 are needed", one, [], "root1", "root2")
     adopt(world, recovered, [], *EVERY_ROOT)
 
     refused(world, "no change approves the policy", LAXER, [], *EVERY_ROOT)

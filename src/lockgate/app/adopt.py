@@ -16,6 +16,7 @@ from lockgate.core.journal import Event, Rulebook, rulebook_subject
 from lockgate.core.metadata import Carried, check_carried
 from lockgate.core.policy import Policy, PolicyAdopted, open_policy
 from lockgate.core.proposal import check_changeable
+from lockgate.core.revocation import Revocations
 from lockgate.core.trust import Agreed, Purpose, Root, Trust, TrustAdopted, open_trust
 from lockgate.errors import ConflictError, DeniedError
 from lockgate.formats import plain
@@ -32,21 +33,17 @@ class Rules:
 
 
 def open_rules(carried: Carried, root: Root, now: datetime) -> Rules:
-    """Verify what a ceremony made: signed by a threshold of `root`, and by that of the root that it names.
-
-    Raises `DeniedError` for rules that too few people are left to change again.
-    """
+    """Verify what a ceremony made: signed by a threshold of `root`, and by that of the root that it names."""
     trust = open_trust(carried.trust, root, now)
     policy = open_policy(carried.policy, trust.document.root, now) if carried.policy is not None else None
     check_carried(carried, trust.document, policy.document if policy else None, root)
-    if policy is not None:
-        check_changeable(trust.document, policy.document, now)
     return Rules(carried, trust, policy)
 
 
 def found(installation: Installation, carried: Carried, root: Root, now: datetime) -> Receipt:
     """Adopt the first rules of a new installation, signed by the root that its founder names."""
     rules = open_rules(carried, root, now)
+    _check_left(rules, Revocations(installation.environment, ()), now)
     with installation.ledger.transaction() as tx:
         if tx.load(rulebook_subject(installation.environment)) is not None:
             raise ConflictError(f"{installation.environment} has a trust document already")
@@ -72,6 +69,7 @@ def adopt_rules(
         after = Digest.of(carried.targets)
         check_intent(said, "rules.adopt", installation.environment, before=held.targets, after=after)
         _check_continuity(trust.document, rules, held)
+        _check_left(rules, installation.revocations([], tx), now)
         adopted = _events(installation, rules, held, tx)
         coming = _coming(rules, held)
         approved = authorize(installation, coming, changes, now, tx) if held.policy is not None else {}
@@ -131,6 +129,12 @@ def _check_continuity(held: Trust, rules: Rules, rulebook: Rulebook) -> None:
         reasons = [str(entry) for entry in rulebook.revoked if back.without([entry.digest]) != back]
         if reasons:
             raise DeniedError(*reasons)
+
+
+def _check_left(rules: Rules, revoked: Revocations, now: datetime) -> None:
+    """Raise `DeniedError` for rules that too few people, of those who are not taken out, are left to change again."""
+    if rules.policy is not None:
+        check_changeable(revoked.applied(rules.trust.document), rules.policy.document, now)
 
 
 def _check_next(installation: Installation, environment: object, version: int, held: int) -> None:

@@ -29,7 +29,7 @@ def propose(
 
 def in_force(installation: Installation, tx: Transaction) -> InForce:
     """Return the rules that judge a proposal; raise `DeniedError` before the first policy, which needs none."""
-    return InForce(installation.written_trust(tx), installation.trust(tx), installation.policy(tx))
+    return InForce(installation.written_trust(tx), installation.policy(tx), installation.revocations([], tx))
 
 
 def loaded_proposal(change: Change, tx: Transaction) -> Proposal:

@@ -1,11 +1,13 @@
-"""How are keys made, and certificates for TLS? Offline; a key is never overwritten."""
+"""How are keys made, rotated and revoked, and certificates for TLS written? A key is never overwritten."""
 
 import os
 from pathlib import Path
 
 import click
 
+from lockgate.cli.revoking import revoke
 from lockgate.cli.speaking import EXISTING, FILE, as_json, now, private_key, show
+from lockgate.cli.staffing import rotate_key
 from lockgate.errors import ConflictError
 from lockgate.formats.keys import PublicKey
 from lockgate.keyring import read_passphrase
@@ -14,7 +16,11 @@ from lockgate.loader.whole_file import write_whole
 
 @click.group()
 def key() -> None:
-    """Create keys, and certificates for TLS. A key serves one purpose; which one, the trust document says."""
+    """Create, rotate and revoke keys; certificates for TLS. What a key is for, the trust document says: one purpose."""
+
+
+key.add_command(rotate_key)
+key.add_command(revoke, "revoke")
 
 
 @key.command("create")

@@ -1,15 +1,16 @@
 """How are other rules asked for? With a folder for holders of root keys to sign, and a change for others to approve."""
 
+import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lockgate.cli.comparing import as_items, told
-from lockgate.cli.speaking import now, read, show
+from lockgate.cli.speaking import FOLDER, as_json, now, read, show, speaking
 from lockgate.errors import ConflictError, DeniedError, VerificationError
 from lockgate.formats import canonical, dsse, plain
 from lockgate.formats.canonical import Json
@@ -35,6 +36,35 @@ class Asking:
     connection: "Connection"
     reason: str | None
     held: "Carried"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a command that proposes the next trust document was told, besides what it proposes."""
+
+    folder: Path
+    reason: str
+    connection: "Connection"
+    json_: bool
+
+    def held(self) -> "Carried":
+        """Fetch what is in force."""
+        return in_force(self.connection)
+
+    def propose(self, held: "Carried", wanted: "Trust") -> None:
+        """Propose the next trust document; the policy stays as it is."""
+        propose(self.folder, wanted, policy_of(held), Asking(self.connection, self.reason, held), self.json_)
+
+
+def ordering(command: "Callable[..., None]") -> "Callable[..., None]":
+    """Give a command FOLDER, --reason and who speaks to which server; it gets them as `order`."""
+
+    @functools.wraps(command)
+    def ordered(*args: Any, folder: Path, reason: str, connection: "Connection", json_: bool, **more: Any) -> None:
+        command(*args, order=Order(folder, reason, connection, json_), **more)
+
+    told_why = click.option("--reason", required=True, help="Why, in writing.")
+    return click.argument("folder", type=FOLDER)(told_why(speaking(as_json(ordered))))
 
 
 @dataclass(frozen=True, slots=True)

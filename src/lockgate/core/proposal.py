@@ -14,6 +14,7 @@ from lockgate.core.change import RuleChange
 from lockgate.core.difference import differences, gaining
 from lockgate.core.intent import Said, SignedIntent, attribute_intent, check_intent, open_intent
 from lockgate.core.policy import Approvals, Policy, check_policy
+from lockgate.core.revocation import Revocations
 from lockgate.core.trust import Agreed, Trust, check_trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
@@ -26,11 +27,16 @@ MAX_REASON = 2000
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The rules that judge a proposal. `written` is the trust as it was signed, `trust` what is left of it now."""
+    """The rules that judge a proposal: trust and policy as they were signed, and what was revoked since."""
 
     written: Agreed[Trust]
-    trust: Agreed[Trust]
     policy: Agreed[Policy]
+    revoked: Revocations
+
+    @property
+    def trust(self) -> Agreed[Trust]:
+        """What is left of the trust now: who may speak."""
+        return Agreed(self.revoked.applied(self.written.document), self.written.digest)
 
     def of(self, document: Document) -> Agreed[Trust] | Agreed[Policy]:
         """Return the document in force whose place `document` would take."""
@@ -81,12 +87,13 @@ def check_proposal(content: RuleChange, document: Document, rules: InForce, at: 
         reasons.append(f"the document expired at {document.expires}")
     if reasons:
         raise DeniedError(*reasons)
-    trust = document if isinstance(document, Trust) else rules.trust.document
-    check_changeable(trust, document if isinstance(document, Policy) else rules.policy.document, at)
+    trust = document if isinstance(document, Trust) else rules.written.document
+    policy = document if isinstance(document, Policy) else rules.policy.document
+    check_changeable(rules.revoked.applied(trust), policy, at)
 
 
 def check_changeable(trust: Trust, policy: Policy, at: datetime) -> None:
-    """Raise `DeniedError` for rules that too few people would be left to change."""
+    """Raise `DeniedError` for rules that too few people would be left to change; `trust` is without whom it lost."""
     wanted, left = policy.rule_changes, len(approvers_of(trust, policy.rule_changes, at))
     if left < wanted.count:
         raise DeniedError(
