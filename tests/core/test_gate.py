@@ -10,10 +10,12 @@ from lockgate.core.evidence import Verdict
 from lockgate.core.gate import admit, authors_of
 from lockgate.core.policy import Approvals
 from lockgate.core.release import Kind, Part
+from lockgate.core.revocation import Revocation, Revocations
 from lockgate.core.rights import Role
 from lockgate.core.trust import MANIFESTS, Purpose, TrustedSigner
-from lockgate.errors import VerificationError
+from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse, oms
+from lockgate.formats.certificates import key_of
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
 from lockgate.formats.statement import TEST_RESULT
@@ -264,6 +266,13 @@ def test_a_certificate_is_judged_when_the_release_was_registered():
     assert admit(manifest, {"weights": sealed}, trusted, NOTHING_REVOKED, NOW).components["weights"].chain is not None
     with pytest.raises(VerificationError, match="component weights: "):
         admit(manifest, {"weights": sealed}, trusted, NOTHING_REVOKED, NOW + timedelta(days=40))
+    for certificate, error, reason in (
+        (signer, DeniedError, "key .* is revoked"),
+        (root, VerificationError, "weights"),
+    ):
+        gone = Revocation("key", key_of(certificate.der).key_id, None, (), "lost", Name("olivia"), NOBODY, NOW, 1)
+        with pytest.raises(error, match=reason):
+            admit(manifest, {"weights": sealed}, trusted, Revocations(trusted.environment, (gone,)), NOW)
 
 
 OTHER_CONTENT = content_of(release(), endpoint=OTHER)
