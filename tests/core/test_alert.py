@@ -8,7 +8,7 @@ from lockgate.core import change, endpoint, release
 from lockgate.core.alert import QUIET, alert_of, frozen, quoted, tried
 from lockgate.core.journal import EVENT_TYPES
 from lockgate.core.policy import PolicyAdopted
-from lockgate.core.revocation import KeyRevoked, ReleaseRevoked
+from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
 from lockgate.core.trust import TrustAdopted
 from lockgate.formats import canonical
 from lockgate.formats.names import Name
@@ -23,6 +23,7 @@ TOLD = (
     release.KeysOpened,
     ReleaseRevoked,
     KeyRevoked,
+    Offboarded,
 )
 
 
@@ -56,6 +57,11 @@ def test_every_event_is_told_or_left_out_on_purpose():
             "alice put version 2 of the policy into force, by change 40",
         ),
         (endpoint.Suspended(PROD, ALICE, A), "shutdown", f"alice shut {PROD} down"),
+        (
+            Offboarded(PROD_NAME, Name("mallory"), "she left", ALICE, A),
+            "off-boarded",
+            "alice off-boarded mallory, because 'she left'",
+        ),
         (
             ReleaseRevoked(TAG, A, (B,), "it tells @everyone lies", ALICE, A),
             "release revoked",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lockgate.core import change, endpoint, release
 from lockgate.core.journal import Denied, Event, read_fact
 from lockgate.core.policy import PolicyAdopted
-from lockgate.core.revocation import KeyRevoked, ReleaseRevoked
+from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
 from lockgate.core.trust import TrustAdopted
 from lockgate.errors import VerificationError
 from lockgate.formats.digest import Digest
@@ -68,6 +68,8 @@ def _told(event: Event, subject: str, reason_of: Reason) -> tuple[str, str]:
         case KeyRevoked():
             key = f"{event.key.hex[:16]} of {event.environment}"
             return "key revoked", f"revoked the key {key}, because {quoted(event.reason)}"
+        case Offboarded():
+            return "off-boarded", f"off-boarded {event.person}, because {quoted(event.reason)}"
         case release.KeysOpened():
             return "keys opened", f"got the keys of {event.tag}, to read its files and take them elsewhere"
         case _:
