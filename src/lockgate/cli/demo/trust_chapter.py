@@ -151,7 +151,9 @@ def _shut_down_directly(story: Story) -> None:
 def _let_the_lease_expire(story: Story) -> None:
     what = "resumed by a new approved change; then the server hangs, and permission ends by itself"
     with story.stage.step("lease-expires", what) as told:
-        opened = story.prod_lockgate("resume", ENDPOINT, "--reason", "the fire is out", who="alice")
+        opened = story.prod_lockgate(
+            "resume", ENDPOINT, "--release", "magika@1.0.0", "--reason", "the fire is out", who="alice"
+        )
         for who in ("bob", "carol"):
             story.prod_lockgate("change", "approve", opened["change"], who=who)
         story.prod_lockgate("change", "activate", opened["change"], who="dave")
