@@ -50,7 +50,7 @@ def heard(wire):
 
 def token(url):
     alice = Connection(url, Name("alice"), lambda intent: sign_intent(intent, key("alice")))
-    return alice._open_session().encode()
+    return alice.open_session().encode()
 
 
 @pytest.mark.parametrize(
