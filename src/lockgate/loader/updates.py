@@ -288,6 +288,8 @@ def _stamps(memory: Path) -> dict[Path, tuple[int, int]]:
 def _keep_durably(memory: Path, before: Mapping[Path, tuple[int, int]]) -> None:
     """Have what python-tuf wrote survive a crash before anybody acts on it."""
     written = [path for path, stamp in _stamps(memory).items() if before.get(path) != stamp]
+    for path in written:
+        path.chmod(0o644)  # all of it is public, and runs of another user read it beside their agent
     for path in (*written, *([memory, memory / "root_history"] if written else [])):
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
