@@ -156,14 +156,14 @@ def test_settings_that_say_nothing_good_are_not_taken_and_said(company, document
     with serving(company.world) as url, attended(home := company.home(url)):
         good = (home / document).read_bytes()
         (home / document).write_bytes(b"[" + good)
-        (trouble,) = ask_standing(home).trouble
-        assert "are not used" in trouble
-        assert subprocess.run(
-            [sys.executable, "-m", "lockgate", "agent", "--home", str(home), "status"],
-            capture_output=True, text=True, check=True,
-        ).stdout.count("TROUBLE") == 1  # fmt: skip
+        assert any("are not used" in trouble for trouble in ask_standing(home).trouble)
+        status = [sys.executable, "-m", "lockgate", "agent", "--home", str(home), "status"]
+        assert "TROUBLE" in subprocess.run(status, capture_output=True, text=True, check=True).stdout
         (home / document).write_bytes(good)
-        assert ask_standing(home).trouble == ()
+        ends = time.monotonic() + 20
+        while trouble := ask_standing(home).trouble:  # what is in force may have been learnt from the bad file as well
+            assert time.monotonic() < ends, trouble
+            time.sleep(0.1)
 
 
 def as_another(home, python):
