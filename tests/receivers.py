@@ -12,17 +12,17 @@ class Heard:
 
     def __init__(self, name="memory"):
         self.name = name
-        self.alerts = []
+        self.notices = []
         self.refuses = False
 
-    def tell(self, alert):
+    def tell(self, notice):
         if self.refuses:
             raise UnavailableError("nobody listens")
-        self.alerts.append(alert)
+        self.notices.append(notice)
 
     @property
     def entries(self):
-        return [alert.entry for alert in self.alerts]
+        return [notice.entry for notice in self.notices]
 
 
 class Receiver:

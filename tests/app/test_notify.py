@@ -32,19 +32,19 @@ def test_everything_that_matters_is_told_in_order_and_then_nothing_more(busy):
     place = told(busy, heard)
 
     assert place == busy.memory.size()
-    assert [alert.title.partition(": ")[2] for alert in heard.alerts] == [
+    assert [notice.title.partition(": ")[2] for notice in heard.notices] == [
         "trust changed", "policy changed", "policy proposed", "shutdown",
     ]  # fmt: skip
-    assert "because 'less work everyone'" in heard.alerts[2].text
+    assert "because 'less work everyone'" in heard.notices[2].text
     assert heard.entries == sorted(heard.entries)
     assert told(busy, heard, place) == place
-    assert len(heard.alerts) == 4
+    assert len(heard.notices) == 4
 
 
 def test_the_place_is_to_be_remembered_after_each_message(busy):
     heard = Heard()
 
-    places = [(place, len(heard.alerts)) for place in tell_from(busy.installation, heard, 0)]
+    places = [(place, len(heard.notices)) for place in tell_from(busy.installation, heard, 0)]
 
     assert places[:4] == [(entry + 1, number) for number, entry in enumerate(heard.entries, 1)]
     assert places[-1][0] == busy.memory.size()
@@ -65,7 +65,7 @@ def test_a_channel_that_fails_goes_on_where_it_was(busy, stop_after):
 
     whole = Heard()
     told(busy, whole)
-    assert heard.alerts == whole.alerts
+    assert heard.notices == whole.notices
 
 
 def test_a_reason_that_cannot_be_read_is_no_reason_to_be_silent(busy):
@@ -74,7 +74,7 @@ def test_a_reason_that_cannot_be_read_is_no_reason_to_be_silent(busy):
 
     told(busy, heard)
 
-    assert "because a reason that cannot be read" in heard.alerts[2].text
+    assert "because a reason that cannot be read" in heard.notices[2].text
 
 
 def test_nothing_is_told_of_a_log_that_is_frozen():
@@ -85,7 +85,7 @@ def test_nothing_is_told_of_a_log_that_is_frozen():
 
     with pytest.raises(UnavailableError, match="frozen"):
         told(world, heard)
-    assert len(heard.alerts) == 2
+    assert len(heard.notices) == 2
 
 
 def test_of_a_log_that_was_put_back_and_accepted_the_end_is_remembered(busy):
@@ -101,4 +101,4 @@ def test_other_rules_are_told_when_they_are_in_force(world):
 
     told(world, heard, place)
 
-    assert heard.alerts[-1].text.startswith("ann put version 2 of the policy into force")
+    assert heard.notices[-1].text.startswith("ann put version 2 of the policy into force")

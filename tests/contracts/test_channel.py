@@ -4,13 +4,13 @@ import socket
 
 import pytest
 
-from lockgate.core.alert import Alert
+from lockgate.core.notice import Notice
 from lockgate.errors import UnavailableError, VerificationError
 from tests.receivers import Heard, Receiver
 
 pytestmark = pytest.mark.live  # a socket of this machine
 
-ALERT = Alert("Lockgate prod: shutdown", "olivia shut prod/magika down (entry 12).", 12)
+ALERT = Notice("Lockgate prod: shutdown", "olivia shut prod/magika down (entry 12).", 12)
 SECRET = b"s" * 32
 
 
@@ -36,7 +36,7 @@ class Memory:
 
     @property
     def texts(self):
-        return [alert.text for alert in self.channel.alerts]
+        return [notice.text for notice in self.channel.notices]
 
 
 class Http:
@@ -77,7 +77,7 @@ def test_one_that_is_not_taken_is_said_so(heard):
 
 
 def test_the_title_and_the_text_travel_as_they_are(port):
-    odd = Alert("T ${HOME} :smile:", "a\\nb <b>&amp;</b> *x* ${HOME} {{y}} :smile: file:///etc/passwd", 1)
+    odd = Notice("T ${HOME} :smile:", "a\\nb <b>&amp;</b> *x* ${HOME} {{y}} :smile: file:///etc/passwd", 1)
 
     with Receiver(port) as receiver:
         channel(f"json://127.0.0.1:{port}").tell(odd)
@@ -88,7 +88,7 @@ def test_the_title_and_the_text_travel_as_they_are(port):
 
 def test_where_html_is_wanted_text_stays_text(port):
     with Receiver(port) as receiver:
-        channel(f"json://127.0.0.1:{port}?format=html").tell(Alert("t", "<b>bold</b>", 1))
+        channel(f"json://127.0.0.1:{port}?format=html").tell(Notice("t", "<b>bold</b>", 1))
 
     assert "&lt;b&gt;bold&lt;/b&gt;" in receiver.texts[0]
 

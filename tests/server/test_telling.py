@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from lockgate.core.alert import Alert
+from lockgate.core.notice import Notice
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.names import Name
 from lockgate.server import telling
@@ -73,13 +73,13 @@ def test_a_place_that_cannot_be_remembered_is_said(tmp_path):
 
 def test_only_news_are_told_and_each_once(world, heard, teller, tmp_path):
     teller.follow(Once(1))
-    assert heard.alerts == []
+    assert heard.notices == []
 
     world.serve()
     world.shut_down()
     teller.follow(Once(3))
 
-    assert [alert.title for alert in heard.alerts] == ["Lockgate prod: shutdown"]
+    assert [notice.title for notice in heard.notices] == ["Lockgate prod: shutdown"]
     assert teller.place == world.memory.size() == Places(tmp_path / FILE, ["memory"], 0).of("memory")
     assert (teller.told, teller.failed, teller.failing) == (1, 0, False)
 
@@ -97,7 +97,7 @@ def test_a_channel_that_does_not_answer_is_asked_less_and_less_often(world, hear
 
     heard.refuses = False
     teller.follow(Once(1))
-    assert len(heard.alerts) == 1
+    assert len(heard.notices) == 1
     assert not teller.failing
 
 
@@ -111,7 +111,7 @@ def test_a_channel_that_breaks_in_its_own_way_is_no_end_of_telling(world, heard,
 
     teller.follow(Once(1))
 
-    assert len(heard.alerts) == 1
+    assert len(heard.notices) == 1
 
 
 def test_the_others_do_not_wait_for_it(world, tmp_path):
@@ -124,7 +124,7 @@ def test_the_others_do_not_wait_for_it(world, tmp_path):
     for teller in tellers:
         teller.follow(Once(2))
 
-    assert (len(deaf.alerts), len(heard.alerts)) == (0, 1)
+    assert (len(deaf.notices), len(heard.notices)) == (0, 1)
     assert readiness(tellers) == {"notifications": "1 of 2 channels do not answer"}
     assert readiness(tellers[1:]) == {"notifications": "told"}
     assert readiness(()) == {}
@@ -144,7 +144,7 @@ def test_a_frozen_log_is_told_at_once_and_when_it_is_over(world, heard, teller):
 
     teller.follow(Once(1))
 
-    assert [alert.title for alert in heard.alerts] == [
+    assert [notice.title for notice in heard.notices] == [
         "Lockgate prod: log frozen",
         "Lockgate prod: log no longer frozen",
     ]
@@ -157,24 +157,24 @@ def test_one_that_was_frozen_before_anybody_could_be_told_is_told_too(world, hea
     teller.follow(Once(1))
 
     world.installation.watch.frozen = None
-    assert [alert.title for alert in heard.alerts] == ["Lockgate prod: log frozen"]
+    assert [notice.title for notice in heard.notices] == ["Lockgate prod: log frozen"]
 
 
 def test_what_waits_is_told_again_when_it_failed(world, heard, teller):
     heard.refuses = True
-    teller.urge(Alert("t", "frozen"))
+    teller.urge(Notice("t", "frozen"))
     teller.follow(Once(2))
     heard.refuses = False
 
     teller.follow(Once(1))
 
-    assert [alert.text for alert in heard.alerts] == ["frozen"]
+    assert [notice.text for notice in heard.notices] == ["frozen"]
 
 
 def test_the_server_tells_beside_its_requests_and_shows_it(world, heard, tmp_path, monkeypatch):
     monkeypatch.setattr(telling, "_PULSE", 0.001)
     told = threading.Event()
-    monkeypatch.setattr(heard, "tell", lambda alert: (heard.alerts.append(alert), told.set()))
+    monkeypatch.setattr(heard, "tell", lambda notice: (heard.notices.append(notice), told.set()))
     settings = Settings(tmp_path, Name("prod"), "prod.example", session_key=bytes(32))
     app = build(world.installation, settings, clock=lambda: world.now + timedelta(0), channels=[heard])
 
@@ -183,7 +183,7 @@ def test_the_server_tells_beside_its_requests_and_shows_it(world, heard, tmp_pat
         world.shut_down()
         assert told.wait(10)
         assert client.get("/readyz").json() == {"status": "ready", "notifications": "told"}
-    assert [alert.title for alert in heard.alerts] == ["Lockgate prod: shutdown"]
+    assert [notice.title for notice in heard.notices] == ["Lockgate prod: shutdown"]
     assert Path(tmp_path / FILE).exists()
 
 

@@ -5,8 +5,8 @@ from itertools import count
 
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Channel
-from lockgate.core.alert import alert_of, quoted
 from lockgate.core.change import RuleChange
+from lockgate.core.notice import notice_of, quoted
 from lockgate.errors import LockgateError
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
@@ -29,11 +29,11 @@ def tell_from(installation: Installation, channel: Channel, position: int) -> It
     while position < size:
         batch = list(installation.history.entries(position, min(position + _BATCH, size)))
         for index, entry in zip(count(position), batch, strict=False):
-            alert = alert_of(
+            notice = notice_of(
                 entry, index, str(installation.environment), lambda content: _reason(installation, content)
             )
-            if alert is not None:
-                channel.tell(alert)
+            if notice is not None:
+                channel.tell(notice)
                 yield index + 1
         position += len(batch)
         if not batch:

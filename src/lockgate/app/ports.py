@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol, TypeAlias
 
-from lockgate.core.alert import Alert
 from lockgate.core.journal import Event, State, Subject
+from lockgate.core.notice import Notice
 from lockgate.core.wrap import Kek, Wrap
 from lockgate.formats.digest import Digest
 from lockgate.tlog.checkpoint import Checkpoint
@@ -212,7 +212,7 @@ class Channel(Protocol):
     def name(self) -> str:
         """Which one it is: the same each time, and nothing secret."""
 
-    def tell(self, alert: Alert) -> None:
+    def tell(self, notice: Notice) -> None:
         """Return when the address has taken it; raise `UnavailableError` if it has not, or did not say so in a minute.
 
         What was raised for may have arrived all the same.

@@ -101,7 +101,7 @@ def notify(home: Path, json_: bool) -> None:
 
     Each is called by the name that it has in the metrics, never by its URL. Exit 6 if one of them did not take it.
     """
-    from lockgate.core.alert import tried
+    from lockgate.core.notice import tried
     from lockgate.wiring import channels, settings
 
     chosen = settings(home)

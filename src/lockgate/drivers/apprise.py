@@ -10,7 +10,7 @@ import logging
 import apprise
 from apprise.plugins import NotifyBase
 
-from lockgate.core.alert import Alert
+from lockgate.core.notice import Notice
 from lockgate.errors import UnavailableError, VerificationError
 
 _SECONDS = 20.0
@@ -55,13 +55,13 @@ class AppriseChannel:
         """The kind of address, and four bytes that follow from its URL."""
         return self._name
 
-    def tell(self, alert: Alert) -> None:
+    def tell(self, notice: Notice) -> None:
         """Send a message."""
         sender = apprise.Apprise(asset=self._asset)
         sender.add(self._service)
         taken = sender.notify(
-            body=alert.text,
-            title=alert.title,
+            body=notice.text,
+            title=notice.title,
             notify_type=apprise.NotifyType.WARNING,
             body_format=apprise.NotifyFormat.TEXT,
             interpret_escapes=False,

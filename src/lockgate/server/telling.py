@@ -18,7 +18,7 @@ from pathlib import Path
 from lockgate.app.installation import Installation
 from lockgate.app.notify import tell_from
 from lockgate.app.ports import Channel
-from lockgate.core.alert import Alert, frozen
+from lockgate.core.notice import Notice, frozen
 from lockgate.errors import LockgateError, UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.loader.whole_file import write_whole
@@ -72,7 +72,7 @@ class Teller:
         self.told = self.failed = 0
         self.failing = False
         self._installation, self._channel, self._places = installation, channel, places
-        self._urgent: deque[Alert] = deque(maxlen=_URGENT)
+        self._urgent: deque[Notice] = deque(maxlen=_URGENT)
 
     @property
     def name(self) -> str:
@@ -84,14 +84,14 @@ class Teller:
         """Everything before this entry was told."""
         return self._places.of(self.name)
 
-    def urge(self, alert: Alert) -> None:
+    def urge(self, notice: Notice) -> None:
         """Tell this before anything that the log holds. It is forgotten when the server ends."""
-        self._urgent.append(alert)
+        self._urgent.append(notice)
 
-    def tell(self, alert: Alert) -> None:
+    def tell(self, notice: Notice) -> None:
         """Tell the channel (port `Channel`), and count."""
         try:
-            self._channel.tell(alert)
+            self._channel.tell(notice)
         except Exception:
             self.failed += 1
             self.failing = True

@@ -29,7 +29,7 @@ Reason = Callable[[Digest], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Alert:
+class Notice:
     """One message. `entry` is the log entry that it is about, None if it is about the log itself."""
 
     title: str
@@ -37,18 +37,18 @@ class Alert:
     entry: int | None = None
 
 
-def alert_of(entry: bytes, index: int, environment: str, reason_of: Reason) -> Alert | None:
+def notice_of(entry: bytes, index: int, environment: str, reason_of: Reason) -> Notice | None:
     """Say what a log entry tells, None if nobody needs to be woken for it. `reason_of` reads a change's content."""
     try:
         envelope, event = read_fact(entry)
     except VerificationError:
         sentence = "wrote an entry that this version of Lockgate cannot read"
-        return _alert(environment, "somebody", "unknown entry", sentence, index)
+        return _notice(environment, "somebody", "unknown entry", sentence, index)
     if isinstance(event, QUIET):
         return None
     what, sentence = _told(event, envelope.subject, reason_of)
     actor = getattr(event, "by", None) or getattr(event, "reader", None) or envelope.actor
-    return _alert(environment, str(actor), what, sentence, index, f", {write_instant(envelope.time)}")
+    return _notice(environment, str(actor), what, sentence, index, f", {write_instant(envelope.time)}")
 
 
 def _told(event: Event, subject: str, reason_of: Reason) -> tuple[str, str]:
@@ -76,22 +76,22 @@ def _told(event: Event, subject: str, reason_of: Reason) -> tuple[str, str]:
             return event.type, f"wrote {event.type} about {quoted(subject)}"
 
 
-def frozen(environment: str, reason: str | None) -> Alert:
+def frozen(environment: str, reason: str | None) -> Notice:
     """Say that the log is frozen, for a reason, or that it is not any more."""
     if reason is None:
-        return Alert(
+        return Notice(
             f"Lockgate {environment}: log no longer frozen",
             f"The log of {environment} is no longer frozen: the database has what was signed.",
         )
-    return Alert(
+    return Notice(
         f"Lockgate {environment}: log frozen",
         f"The log of {environment} is frozen, so nothing is granted and nothing is signed: {quoted(reason)}.",
     )
 
 
-def tried(environment: str) -> Alert:
+def tried(environment: str) -> Notice:
     """Say that somebody tries whether this arrives."""
-    return Alert(f"Lockgate {environment}: test", f"This is how Lockgate of {environment} will tell what matters.")
+    return Notice(f"Lockgate {environment}: test", f"This is how Lockgate of {environment} will tell what matters.")
 
 
 def quoted(text: str) -> str:
@@ -102,6 +102,6 @@ def quoted(text: str) -> str:
     return f"'{short}'" if short else "no reason that can be read"
 
 
-def _alert(environment: str, actor: str, what: str, sentence: str, index: int, when: str = "") -> Alert:
+def _notice(environment: str, actor: str, what: str, sentence: str, index: int, when: str = "") -> Notice:
     who = actor if actor == "somebody" else quoted(actor).strip("'")
-    return Alert(f"Lockgate {environment}: {what}", f"{who} {sentence} (entry {index}{when}).", index)
+    return Notice(f"Lockgate {environment}: {what}", f"{who} {sentence} (entry {index}{when}).", index)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core import change, endpoint, release
-from lockgate.core.alert import QUIET, alert_of, frozen, quoted, tried
 from lockgate.core.journal import EVENT_TYPES
+from lockgate.core.notice import QUIET, frozen, notice_of, quoted, tried
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
 from lockgate.core.trust import TrustAdopted
@@ -28,7 +28,7 @@ TOLD = (
 
 
 def told(event, reason="'why'", index=7):
-    return alert_of(entry(event, index), index, "prod", lambda _: reason)
+    return notice_of(entry(event, index), index, "prod", lambda _: reason)
 
 
 def test_every_event_is_told_or_left_out_on_purpose():
@@ -90,8 +90,8 @@ def test_one_sentence_names_who_what_and_which_entry(event, title, sentence):
 def test_what_is_not_known_is_told_as_such():
     later = entry(EVENTS[0], 7).replace(b"release.registered/v1", b"release.melted/v9")
 
-    assert "an entry that this version of Lockgate cannot read (entry 7)" in alert_of(later, 7, "prod", str).text
-    assert alert_of(b"\xff", 8, "prod", str).text == (
+    assert "an entry that this version of Lockgate cannot read (entry 7)" in notice_of(later, 7, "prod", str).text
+    assert notice_of(b"\xff", 8, "prod", str).text == (
         "somebody wrote an entry that this version of Lockgate cannot read (entry 8)."
     )
 
@@ -141,6 +141,6 @@ def test_an_actor_that_no_trust_would_name_does_no_harm():
     odd = canonical.parse_object(entry(EVENTS[14], 7))
     odd["actor"] = "<@everyone> [x](http://y)"
 
-    found = alert_of(canonical.encode(odd), 7, "prod", str)
+    found = notice_of(canonical.encode(odd), 7, "prod", str)
 
     assert found.text.startswith("everyone x (http: y) put version 1 of the trust")
