@@ -64,6 +64,7 @@ PEOPLE = {
     "ann": (Role.AUDITOR, Role.ADMIN),
     "host-1": (Role.AGENT,),
     "ci": (Role.CI,),
+    "guard": (Role.DETECTOR,),
 }
 
 
@@ -166,6 +167,7 @@ class World:
         self.installation = Installation(
             Name(environment), log, log, log, log, self.blobs, keys,
             updates=MemoryUpdates(), vault=self.vault, heads=self.heads, reads=log,
+            reports=log, controllers=log,
         )  # fmt: skip
         first = carried(self.trust, self.policy if ruled else None)
         adopt.found(self.installation, first, self.trust.root, self.now)

@@ -204,6 +204,8 @@ def open_installation(chosen: Settings) -> Installation:
         vault=_vault(chosen),
         heads=SignerSocket(chosen.signer or chosen.home / "signer.sock"),
         reads=Postgres(app_url, chosen.origin, connections=_FOR_LEASES),
+        reports=database,
+        controllers=database,
     )
     _found(installation, chosen.home / "ceremony", chosen.origin)
     return installation

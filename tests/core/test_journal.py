@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core import change, endpoint, release, revocation
+from lockgate.core.detection import Alerted, Danger, Severity
 from lockgate.core.journal import (
     EVENT_TYPES,
     Denied,
@@ -58,6 +59,7 @@ EVENTS: list[Event] = [
     revocation.KeyRevoked(PROD_NAME, A, "lost", ALICE, B),
     revocation.Offboarded(PROD_NAME, ALICE, "left", ALICE, A),
     release.KeysOpened(TAG, A, ALICE, B),
+    Alerted(PROD, Danger.JAILBREAK, Severity.HIGH, A, B, ALICE, A),
     Denied("change.approve", "change/7", A),
 ]
 
@@ -115,7 +117,8 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[17], rulebook_subject(PROD_NAME)),
         (EVENTS[18], rulebook_subject(PROD_NAME)),
         (EVENTS[19], release_subject(TAG)),
-        (EVENTS[20], Subject("denied", "change/7")),
+        (EVENTS[20], Subject("alerts", "prod/magika")),
+        (EVENTS[21], Subject("denied", "change/7")),
     ],
 )
 def test_every_event_is_about_one_object(event, subject):
@@ -156,6 +159,7 @@ FIRST = (
     endpoint.Suspended,
     TrustAdopted,
     revocation.ReleaseRevoked,
+    Alerted,
     Denied,
 )
 

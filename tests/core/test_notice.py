@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core import change, endpoint, release
+from lockgate.core.detection import Alerted, Danger, Severity
 from lockgate.core.journal import EVENT_TYPES
 from lockgate.core.notice import QUIET, frozen, notice_of, quoted, tried
 from lockgate.core.policy import PolicyAdopted
@@ -24,6 +25,7 @@ TOLD = (
     ReleaseRevoked,
     KeyRevoked,
     Offboarded,
+    Alerted,
 )
 
 
@@ -73,6 +75,16 @@ def test_every_event_is_told_or_left_out_on_purpose():
             f"alice revoked the key {A.hex[:16]} of prod, because 'stolen'",
         ),
         (
+            Alerted(PROD, Danger.JAILBREAK, Severity.HIGH, None, B, ALICE, A),
+            "high alert",
+            f"alice raised a high jailbreak alert about {PROD}",
+        ),
+        (
+            Alerted(PROD, Danger.TOOL, Severity.CRITICAL, A, B, ALICE, A),
+            "critical alert",
+            f"alice raised a critical tool alert about {PROD}, release {A.hex[:16]}",
+        ),
+        (
             release.KeysOpened(TAG, A, Name("bob"), A),
             "keys opened",
             "bob got the keys of magika@1.0.0, to read its files and take them elsewhere",
@@ -85,6 +97,11 @@ def test_one_sentence_names_who_what_and_which_entry(event, title, sentence):
     assert found.title == f"Lockgate prod: {title}"
     assert found.text == f"{sentence} (entry 7, 2026-11-21T12:00:00.000000Z)."
     assert found.entry == 7
+
+
+@pytest.mark.parametrize("severity", [Severity.LOW, Severity.MEDIUM])
+def test_nobody_is_woken_for_a_minor_alert(severity):
+    assert told(Alerted(PROD, Danger.TOOL, severity, None, B, ALICE, A)) is None
 
 
 def test_what_is_not_known_is_told_as_such():

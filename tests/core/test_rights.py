@@ -28,6 +28,8 @@ TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights
     "rules.adopt": {"admin"},
     "lease.ask": {"agent"},
     "order.relay": {"agent"},
+    "report.send": {"agent"},
+    "alert.raise": {"detector", "security-authority"},
 }
 
 

@@ -15,6 +15,7 @@ TABLES = {
     "document": ("body = ''",),
     "migration": ("digest = ''",),
 }
+MEASURING = ("controller_lease", "controller_state", "traffic_report")
 
 
 STATEMENTS = [
@@ -24,6 +25,9 @@ STATEMENTS = [
     *(f"DROP TABLE {table}" for table in (*TABLES, "head", "object")),
     *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in (*TABLES, "head", "object")),
     *(f"ALTER TABLE {table} OWNER TO lockgate_app" for table in TABLES),
+    *(f"DELETE FROM {table}" for table in MEASURING[:2]),
+    *(f"TRUNCATE {table}" for table in MEASURING),
+    *(f"ALTER TABLE {table} DISABLE TRIGGER ALL" for table in MEASURING),
     "INSERT INTO head (size, peaks) VALUES (0, '')",
     "INSERT INTO migration VALUES (9, 'nine', '')",
     "UPDATE head SET size = size - 1, last_time = now()",
@@ -60,4 +64,16 @@ def test_not_even_the_owner_changes_the_log_by_accident(stocked, owner, statemen
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="the log only grows"):
         run(owner, statement)
 
+    check(stocked)
+
+
+@pytest.mark.parametrize("table", MEASURING[:2])
+def test_a_fence_never_goes_back(stocked, app, table):
+    values = "('prod/a', 'x', 2, now())" if table == "controller_lease" else "('prod/a', 2, '')"
+    run(app, f"INSERT INTO {table} VALUES {values}")
+
+    for change in ("fence = 1", "fence = 0", "subject = 'prod/b', fence = 3"):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            run(app, f"UPDATE {table} SET {change}")
+    run(app, f"UPDATE {table} SET fence = 3")
     check(stocked)

@@ -72,6 +72,8 @@ class Served:
             vault=made.vault,
             heads=made.heads,
             reads=port,
+            reports=port,
+            controllers=port,
             updates=made.updates,
         )
         self.settings = Settings(Path("none"), Name("prod"), "prod.example", session_key=bytes(range(32)), **settings)

@@ -26,6 +26,8 @@ WHO = {
     "person.offboard": "olivia",
     "lease.ask": "host-1",
     "order.relay": "host-1",
+    "report.send": "host-1",
+    "alert.raise": "guard",
 }
 MARK = "marker-that-must-not-come-back"
 BAD = {

@@ -13,7 +13,7 @@ from lockgate.errors import UnavailableError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
 from lockgate.server import lease_desk
-from lockgate.server.lease_desk import Pace
+from lockgate.server.pace import Pace
 from tests.app.test_watch import backup, restore
 from tests.server.served import API
 from tests.world import PROD, World, key
@@ -203,7 +203,7 @@ def test_a_bug_of_ours_is_no_answer_and_the_next_one_is_served(served, monkeypat
 
 def test_a_node_that_asks_too_often_waits_and_others_do_not():
     now = [0.0]
-    pace = Pace(lambda: now[0])
+    pace = Pace("asks for leases", 50, 200, lambda: now[0])
     host, other = Name("host-1"), Name("host-2")
     for _ in range(200):
         pace.admit(host)

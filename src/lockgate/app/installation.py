@@ -8,11 +8,13 @@ from lockgate.app.ports import (
     Blobs,
     Catalog,
     Checkpoints,
+    Controllers,
     Heads,
     History,
     Ledger,
     Reads,
     Receipt,
+    Reports,
     Transaction,
     Updates,
     Vault,
@@ -57,6 +59,8 @@ class Installation:
     _agreed: dict[tuple[Digest, ...], Agreed[Trust] | Agreed[Policy]] = field(default_factory=dict)
     heads: Heads = field(kw_only=True)
     reads: Reads = field(kw_only=True)
+    reports: Reports = field(kw_only=True)
+    controllers: Controllers = field(kw_only=True)
     watch: Watch = field(init=False, compare=False)
     directory: Directory = field(default_factory=Directory, compare=False, kw_only=True)
 

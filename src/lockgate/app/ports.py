@@ -3,13 +3,15 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol, TypeAlias
 
 from lockgate.core.journal import Event, State, Subject
 from lockgate.core.notice import Notice
+from lockgate.core.report import Counted, Report
 from lockgate.core.wrap import Kek, Wrap
 from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint, Name
 from lockgate.tlog.checkpoint import Checkpoint
 from lockgate.tlog.merkle import Hash
 
@@ -217,3 +219,52 @@ class Channel(Protocol):
 
         What was raised for may have arrived all the same.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The newest that a node said of a release at an endpoint, in one incarnation, and how long ago that was."""
+
+    node: Name
+    incarnation: str
+    sequence: int
+    counted: Counted
+    age: timedelta
+
+
+class Reports(Protocol):
+    """What nodes counted: measurement, not history. Of each node the newest incarnations are kept, for a while."""
+
+    def take(self, report: Report, counted: Sequence[Counted]) -> int:
+        """Keep `counted`, of what a report says, in place of what the node said before; return how many that were.
+
+        A report that is no newer than one of its incarnation changes nothing. Raises `VerificationError`, and changes
+        nothing, if counters went back within an incarnation.
+        """
+
+    def measured(self, endpoint: Endpoint) -> Sequence[Measured]:
+        """List what is kept about an endpoint, by node and incarnation; the newest incarnation of a node is last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """What the holder with `fence` remembered of a subject."""
+
+    fence: int
+    document: bytes
+
+
+class Controllers(Protocol):
+    """Who looks after a subject, one at a time, by the clock of the database; and what they remember of it."""
+
+    def claim(self, subject: str, holder: str, seconds: float) -> int | None:
+        """Take a subject for so long, or longer if `holder` has it; return the fence, None while another holds it.
+
+        The fence grows whenever the subject was free before, so that it tells a former holder from the one of now.
+        """
+
+    def recall(self, subject: str) -> Memo | None:
+        """Return what was remembered last."""
+
+    def remember(self, subject: str, fence: int, document: bytes) -> None:
+        """Remember something durably in place of what was; raise `ConflictError` unless `fence` is that of now."""

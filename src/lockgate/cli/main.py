@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rollback": ("changing", "Give an endpoint its whole former release back."),
     "shutdown": ("ordering", "Suspend an endpoint at once, with the server or without."),
     "resume": ("changing", "Open the change that takes a suspended endpoint back into service."),
+    "alert": ("alerting", "Warn of what serves: guardrail, jailbreak, security, tools."),
     "revoke": ("revoking", "Revoke a release or a key, for good."),
     "run": ("serving", "Verify, load, start the manifest's command, obey."),
     "agent": ("tending", "Hold the key, the leases and the orders of a serving host."),

@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, TypeAlias, get_args
 
-from lockgate.core import change, endpoint, release, revocation
+from lockgate.core import change, detection, endpoint, release, revocation
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.trust import TrustAdopted
 from lockgate.errors import VerificationError
@@ -65,6 +65,7 @@ Event: TypeAlias = (
     | endpoint.Activated
     | endpoint.RolledBack
     | endpoint.Suspended
+    | detection.Alerted
     | TrustAdopted
     | PolicyAdopted
     | revocation.ReleaseRevoked
@@ -72,12 +73,12 @@ Event: TypeAlias = (
     | revocation.Offboarded
     | Denied
 )
-State: TypeAlias = release.Record | change.Change | endpoint.State | revocation.Revocation | Rulebook
+State: TypeAlias = release.Record | change.Change | endpoint.State | detection.Alerts | revocation.Revocation | Rulebook
 Fact: TypeAlias = tuple[CloudEvent, Event]
 
 _FIRST = (
     release.Registered, change.Opened, change.Proposed, endpoint.Activated, endpoint.Suspended, TrustAdopted,
-    revocation.ReleaseRevoked, Denied,
+    revocation.ReleaseRevoked, detection.Alerted, Denied,
 )  # fmt: skip
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType({kind.type: kind for kind in get_args(Event)})
 STATES: Mapping[str, type[State]] = MappingProxyType({kind.kind: kind for kind in get_args(State)})
@@ -104,6 +105,8 @@ def subject_of(event: Event, index: int) -> Subject:
             return change_subject(index)
         case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():
             return endpoint_subject(event.endpoint)
+        case detection.Alerted():
+            return alerts_subject(event.endpoint)
         case TrustAdopted() | PolicyAdopted() | revocation.KeyRevoked() | revocation.Offboarded():
             return rulebook_subject(event.environment)
         case revocation.ReleaseRevoked():
@@ -127,6 +130,11 @@ def change_subject(number: int) -> Subject:
 def endpoint_subject(at: Endpoint) -> Subject:
     """Name an endpoint."""
     return Subject("endpoint", str(at))
+
+
+def alerts_subject(at: Endpoint) -> Subject:
+    """Name what was raised about an endpoint: not the endpoint itself, which an alert does not change."""
+    return Subject("alerts", str(at))
 
 
 def rulebook_subject(environment: Name) -> Subject:
@@ -169,6 +177,9 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
         case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():
             assert state is None or isinstance(state, endpoint.State)
             return endpoint.evolve(state, event, index, at)
+        case detection.Alerted():
+            assert state is None or isinstance(state, detection.Alerts)
+            return detection.evolve(state, event, index, at)
         case TrustAdopted() | PolicyAdopted() | revocation.KeyRevoked() | revocation.Offboarded():
             assert state is None or isinstance(state, Rulebook)
             return _rule(state, event, index, at)

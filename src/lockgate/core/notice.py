@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lockgate.core import change, endpoint, release
+from lockgate.core.detection import Alerted, Severity
 from lockgate.core.journal import Denied, Event, read_fact
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
@@ -44,9 +45,9 @@ def notice_of(entry: bytes, index: int, environment: str, reason_of: Reason) -> 
     except VerificationError:
         sentence = "wrote an entry that this version of Lockgate cannot read"
         return _notice(environment, "somebody", "unknown entry", sentence, index)
-    if isinstance(event, QUIET):
+    if isinstance(event, QUIET) or _is_minor(event):
         return None
-    what, sentence = _told(event, envelope.subject, reason_of)
+    what, sentence = _alerted(event) if isinstance(event, Alerted) else _told(event, envelope.subject, reason_of)
     actor = getattr(event, "by", None) or getattr(event, "reader", None) or envelope.actor
     return _notice(environment, str(actor), what, sentence, index, f", {write_instant(envelope.time)}")
 
@@ -74,6 +75,16 @@ def _told(event: Event, subject: str, reason_of: Reason) -> tuple[str, str]:
             return "keys opened", f"got the keys of {event.tag}, to read its files and take them elsewhere"
         case _:
             return event.type, f"wrote {event.type} about {quoted(subject)}"
+
+
+def _alerted(event: Alerted) -> tuple[str, str]:
+    about = f"{event.endpoint}, release {event.release.hex[:16]}" if event.release else str(event.endpoint)
+    return f"{event.severity} alert", f"raised a {event.severity} {event.danger} alert about {about}"
+
+
+def _is_minor(event: Event) -> bool:
+    """Tell whether an alert is one for which nobody is woken."""
+    return isinstance(event, Alerted) and event.severity in (Severity.LOW, Severity.MEDIUM)
 
 
 def frozen(environment: str, reason: str | None) -> Notice:

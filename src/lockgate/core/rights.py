@@ -22,6 +22,7 @@ class Role(StrEnum):
     ADMIN = "admin"
     AGENT = "agent"
     CI = "ci"
+    DETECTOR = "detector"
 
 
 _EVERYONE = frozenset(Role)
@@ -49,6 +50,8 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "rules.adopt": frozenset({Role.ADMIN}),
         "lease.ask": frozenset({Role.AGENT}),
         "order.relay": frozenset({Role.AGENT}),
+        "report.send": frozenset({Role.AGENT}),
+        "alert.raise": frozenset({Role.DETECTOR, Role.SECURITY_AUTHORITY}),
     }
 )
 

@@ -7,20 +7,22 @@ import io
 import secrets
 import threading
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
-from lockgate.app.ports import Piece, Receipt, View
+from lockgate.app.ports import Measured, Memo, Piece, Receipt, View
 from lockgate.core.journal import Event, State, Subject, evolve, subject_of, write_fact
 from lockgate.core.metadata import TIMESTAMP, check_place
+from lockgate.core.report import Counted, Report, check_counted
 from lockgate.core.wrap import NONCE, Kek, Wrap, destroyed, unwrap_key, wrap_key
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.formats import tuf
 from lockgate.formats.cloudevent import CloudEvent, encode_entry
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import Signer
+from lockgate.formats.names import Endpoint, Name
 from lockgate.tlog.anchor import check_growth
 from lockgate.tlog.checkpoint import Checkpoint, sign_checkpoint
 from lockgate.tlog.merkle import EMPTY_ROOT, Hash, leaf_hash, tree_root
@@ -30,7 +32,7 @@ _TILE = 256
 
 
 class Memory:
-    """A ledger, catalog, history and checkpoint book, all in memory."""
+    """A ledger, catalog, history, checkpoint book, and what controllers need, all in memory."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -43,6 +45,10 @@ class Memory:
         self.last = datetime.min.replace(tzinfo=UTC)
         self.lock = threading.RLock()
         self.connections = 1  # a test may pretend that another one was made
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self.gauges = _Gauges()
+        self.held: dict[str, tuple[str, int, datetime]] = {}  # by subject: holder, fence, until
+        self.memos: dict[str, Memo] = {}
 
     def renewals(self) -> int:
         """Return how many connections there were (ports `Ledger`, `Reads`)."""
@@ -121,9 +127,71 @@ class Memory:
         held = self.notes.get(size)
         return held[1] if held else None
 
+    def take(self, report: Report, counted: Sequence[Counted]) -> int:
+        """Keep what a node counted (port `Reports`)."""
+        with self.lock:
+            return self.gauges.take(report, counted, self.clock())
+
+    def measured(self, endpoint: Endpoint) -> Sequence[Measured]:
+        """List what nodes counted at an endpoint (port `Reports`)."""
+        with self.lock:
+            return self.gauges.measured(endpoint, self.clock())
+
+    def claim(self, subject: str, holder: str, seconds: float) -> int | None:
+        """Take a subject for so long (port `Controllers`)."""
+        with self.lock:
+            now = self.clock()
+            held, fence, until = self.held.get(subject, ("", 0, now))
+            if until > now and held != holder:
+                return None
+            fence += until <= now
+            self.held[subject] = holder, fence, now + timedelta(seconds=seconds)
+            return fence
+
+    def recall(self, subject: str) -> Memo | None:
+        """Return what was remembered last (port `Controllers`)."""
+        return self.memos.get(subject)
+
+    def remember(self, subject: str, fence: int, document: bytes) -> None:
+        """Remember something (port `Controllers`)."""
+        with self.lock:
+            if self.held.get(subject, ("", 0))[1] != fence:
+                raise ConflictError(f"{subject} is looked after by somebody else by now: {fence} is not the fence")
+            self.memos[subject] = Memo(fence, document)
+
     @contextmanager
     def _begin(self) -> Iterator["_Act"]:
         yield _Act(self)
+
+
+class _Gauges:
+    """The newest reports: two incarnations of each node, the older one first."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[Name, dict[str, dict[tuple[Endpoint, Digest], tuple[int, Counted, datetime]]]] = {}
+
+    def take(self, report: Report, counted: Sequence[Counted], now: datetime) -> int:
+        held = self.nodes.get(report.node, {}).get(report.incarnation, {})
+        if any(sequence >= report.sequence for sequence, _, _ in held.values()):
+            return 0
+        fresh = {(one.endpoint, one.release): (report.sequence, one, now) for one in counted}
+        for place in held.keys() & fresh.keys():
+            check_counted(held[place][1].counts, fresh[place][1].counts)
+        if fresh:
+            kept = self.nodes.setdefault(report.node, {})
+            kept[report.incarnation] = held | fresh
+            for old in list(kept)[:-2]:
+                del kept[old]
+        return len(fresh)
+
+    def measured(self, endpoint: Endpoint, now: datetime) -> Sequence[Measured]:
+        return [
+            Measured(node, incarnation, sequence, counted, now - at)
+            for node in sorted(self.nodes)
+            for incarnation, held in self.nodes[node].items()
+            for (where, _), (sequence, counted, at) in sorted(held.items(), key=lambda item: str(item[0][1]))
+            if where == endpoint
+        ]
 
 
 class _Act:

@@ -13,6 +13,7 @@ from fastapi.params import Depends as Dependency
 from starlette.responses import Response
 
 from lockgate.core import endpoint as at_endpoint
+from lockgate.core.detection import Alerts
 from lockgate.core.order import Order
 from lockgate.core.passport import Logged, Passport
 from lockgate.core.release import Record
@@ -24,6 +25,7 @@ from lockgate.server import front_routes as front
 from lockgate.server import log_routes as log
 from lockgate.server import release_routes as releases
 from lockgate.server import rule_routes as rules
+from lockgate.server import signal_routes as signals
 from lockgate.server import update_routes as updates
 from lockgate.server.json_schema import Schema, schema_of
 from lockgate.server.lease_door import LEASES, LeaseDoor
@@ -170,6 +172,9 @@ DOORS = (
         endpoints.Stop,
         Receipt,
     ),
+    Door("GET", f"{API}/endpoints/{{environment}}/{{name}}/alerts", "read", signals.get_alerts, gives=Alerts),
+    Door("POST", f"{API}/alerts", "alert.raise", signals.post_alert, signals.Alarm, Receipt),
+    Door("POST", f"{API}/reports", "report.send", signals.post_report, Mapping[str, object], signals.Taken),
     Door("POST", f"{API}/orders", "order.relay", endpoints.post_order, Order, Receipt),
     Door("GET", f"{API}/orders/{{digest}}", "read", endpoints.get_order, gives=Logged),
     Door("POST", LEASES, None, LeaseDoor, Mapping[str, object]),

@@ -10,7 +10,6 @@ that asks too often is told to wait; whoever finds too many waiting is told so a
 
 import logging
 import threading
-import time
 from asyncio import AbstractEventLoop, Future, get_running_loop
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from itertools import groupby
 from lockgate.app.grant_leases import Answered, Unanswered, answer_requests
 from lockgate.app.installation import Installation
 from lockgate.errors import UnavailableError
-from lockgate.formats.names import Name
+from lockgate.server.pace import Pace
 
 Told = Answered | Unanswered
 
@@ -29,23 +28,6 @@ MOST_WAITING = 4096
 _TOGETHER = 256  # requests that share a look; more would make the first of them wait for the last
 _IDLE = 5.0  # seconds after which the thread goes home
 _OFTEN, _BURST = 50.0, 200.0  # requests a second of one node, and how many at once
-
-
-class Pace:
-    """How often each node may ask: a full bucket at first, that fills again as time goes by."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._buckets: dict[Name, tuple[float, float]] = {}  # what was left, and when
-
-    def admit(self, node: Name) -> None:
-        """Take one from the bucket of `node`; raise `UnavailableError` if it is empty."""
-        now = self._clock()
-        left, before = self._buckets.get(node, (_BURST, now))
-        left = min(_BURST, left + (now - before) * _OFTEN)
-        if left < 1:
-            raise UnavailableError(f"{node} asks for leases more than {_OFTEN:g} times a second")
-        self._buckets[node] = (left - 1, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +49,7 @@ class LeaseDesk:
         self._installation = installation
         self._clock = clock
         self._seen = seen
-        self._pace = Pace()
+        self._pace = Pace("asks for leases", _OFTEN, _BURST)
         self._lock = threading.Condition()
         self._waiting: list[_Waiting] = []
         self._thread: threading.Thread | None = None

@@ -6,7 +6,7 @@ rights. What changes something comes as an order: a JSON object with a signed in
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Protocol, TypeVar
 
@@ -25,11 +25,14 @@ from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical, plain
 from lockgate.server.lease_desk import LeaseDesk
 from lockgate.server.metrics import Meters
+from lockgate.server.pace import Pace
 from lockgate.server.session import Session, Sessions
 from lockgate.server.sightings import Sightings
 from lockgate.server.telling import Teller
 
 API = "/api/v1"
+
+_ALERTS, _ALERTS_AT_ONCE = 1.0, 60.0  # a second, of one actor
 
 
 class Order(Protocol):
@@ -63,6 +66,7 @@ class Desk:
     sightings: Sightings
     updates_life: timedelta = LIFE
     tellers: tuple[Teller, ...] = ()
+    alerts: Pace = field(default_factory=lambda: Pace("raises alerts", _ALERTS, _ALERTS_AT_ONCE))
 
 
 @dataclass(slots=True)

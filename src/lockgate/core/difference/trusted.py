@@ -41,6 +41,7 @@ MAY: Mapping[Role, str] = {
     Role.ADMIN: "propose and adopt trust and policy",
     Role.AGENT: "ask for leases",
     Role.CI: "register releases and attest",
+    Role.DETECTOR: "raise alerts",
 }
 
 

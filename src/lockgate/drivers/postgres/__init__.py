@@ -8,15 +8,19 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
-from lockgate.app.ports import Receipt, Transaction, View
+from lockgate.app.ports import Measured, Memo, Receipt, Transaction, View
 from lockgate.core.journal import State, Subject
+from lockgate.core.report import Counted, Report
 from lockgate.drivers.postgres.act import Act, check_document, read_documents, read_state
 from lockgate.drivers.postgres.connections import Connections
+from lockgate.drivers.postgres.fences import Fences
+from lockgate.drivers.postgres.gauges import Gauges
 from lockgate.drivers.postgres.schema import migrate, rebuild_projections
 from lockgate.drivers.postgres.stored_hashes import read_hashes
 from lockgate.drivers.postgres.views import Views
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint
 from lockgate.tlog.merkle import CompactRange, Hash
 
 __all__ = ["Postgres", "migrate", "rebuild_projections"]
@@ -40,7 +44,7 @@ _ROOT_OF = "SELECT root FROM checkpoint WHERE size = %s::bigint"
 
 
 class Postgres:
-    """Ports `Ledger`, `Catalog`, `History`, `Reads` and `Checkpoints`, kept in PostgreSQL.
+    """Ports `Ledger`, `Catalog`, `History`, `Reads`, `Checkpoints`, `Reports` and `Controllers`, kept in PostgreSQL.
 
     `source` is the origin of the log, written into each entry. At most `connections` are used at a time; whoever gets
     none within `patience` seconds gets `UnavailableError`.
@@ -50,6 +54,7 @@ class Postgres:
         self._source = source
         self._connections = Connections(conninfo, most=connections, patience=patience)
         self._views = Views(self._connections)
+        self._fences, self._gauges = Fences(self._connections), Gauges(self._connections)
         # A tile's first hashes never change, not even those of a tile that is not full yet.
         self._tile = lru_cache(maxsize=_TILES_KEPT)(self._read_tile)
 
@@ -132,6 +137,26 @@ class Postgres:
         """Return the root that was published for `size`."""
         rows = self._connections.ask(_ROOT_OF, (size,))
         return Hash(rows[0][0]) if rows else None
+
+    def take(self, report: Report, counted: Sequence[Counted]) -> int:
+        """Keep what a node counted."""
+        return self._gauges.take(report, counted)
+
+    def measured(self, endpoint: Endpoint) -> Sequence[Measured]:
+        """List what nodes counted at an endpoint."""
+        return self._gauges.measured(endpoint)
+
+    def claim(self, subject: str, holder: str, seconds: float) -> int | None:
+        """Take a subject for a controller."""
+        return self._fences.claim(subject, holder, seconds)
+
+    def recall(self, subject: str) -> Memo | None:
+        """Return what a controller remembered."""
+        return self._fences.recall(subject)
+
+    def remember(self, subject: str, fence: int, document: bytes) -> None:
+        """Remember something for a controller."""
+        self._fences.remember(subject, fence, document)
 
     def _head(self) -> CompactRange:
         rows = self._connections.ask(_HEAD)

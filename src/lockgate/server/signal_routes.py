@@ -1,0 +1,46 @@
+"""What do nodes and detectors say of the traffic? Reports, which are measurement, and alerts, which are logged."""
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from lockgate.app.raise_alert import raise_alert
+from lockgate.app.take_report import take_report
+from lockgate.core.detection import Alerts, read_alert
+from lockgate.core.intent import SignedIntent
+from lockgate.core.journal import alerts_subject
+from lockgate.server.endpoint_routes import Where
+from lockgate.server.visit import Body, Here, answer
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How many releases a report was news about: 0 if a newer one was there already."""
+
+    taken: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alert as a CloudEvent in JSON, and who raises it."""
+
+    event: object
+    intent: SignedIntent
+
+
+def post_report(visit: Here, body: Body) -> Response:
+    """Take what a node counted; the envelope is signed by the node, which must be the one of the session."""
+    return answer(Taken(take_report(visit.installation, body, visit.session.actor, visit.now)))
+
+
+def post_alert(visit: Here, body: Body) -> Response:
+    """Record an alert, once for each actor, source and id."""
+    order = visit.order(Alarm, body)
+    visit.desk.alerts.admit(visit.session.actor)
+    receipt = raise_alert(visit.installation, order.event, order.intent, visit.now)
+    return visit.receipt(receipt, alerts_subject(read_alert(order.event).endpoint))
+
+
+def get_alerts(visit: Here, at: Where) -> Response:
+    """List what detectors raised about an endpoint: the newest of each sort, and how often."""
+    return answer(visit.find(Alerts, alerts_subject(at)))
