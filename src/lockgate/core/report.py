@@ -26,9 +26,12 @@ MAX_COUNTED, MAX_OTHER = 256, 16
 MIN_INCARNATION, MAX_INCARNATION = 16, 64
 MOST = 1 << 48  # of anything: sums over all nodes stay below 2^53
 
-# Upper bounds of the latency buckets in microseconds, ten to each power of ten (ISO 3, R10); one more is above them.
-_R10 = (100, 125, 160, 200, 250, 315, 400, 500, 630, 800)
-BOUNDS = (*(each * 10**power for power in range(1, 6) for each in _R10), 100_000_000)
+# Upper bounds of the latency buckets in milliseconds, about the square root of two apart; one more is above the last.
+_BOUNDS_MS = (
+    *(1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096),
+    *(5793, 8192, 11585, 16384, 23170, 32768, 46341, 65536, 131072, 262144, 524288),
+)
+BOUNDS = tuple(bound * 1000 for bound in _BOUNDS_MS)  # microseconds
 BUCKETS = len(BOUNDS) + 1
 
 
