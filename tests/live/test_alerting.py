@@ -8,8 +8,8 @@ from tests.live.spoken import Spoken
 from tests.world import PROD
 
 WARNING = ("alert", "raise", PROD, "--kind", "jailbreak", "--severity", "high")
-CLOUD_EVENT = {"specversion": "1.0", "id": "7", "source": "https://guard.example", "type": "alert/v1"}
-CLOUD_EVENT |= {"subject": str(PROD), "data": {"kind": "tool", "severity": "low"}}
+NAMED = {"specversion": "1.0", "id": "7", "source": "https://guard.example", "type": "alert/v1"}
+CLOUD_EVENT = {**NAMED, "subject": str(PROD), "data": {"kind": "tool", "severity": "low"}}
 
 
 @pytest.fixture

@@ -268,3 +268,21 @@ class Controllers(Protocol):
 
     def remember(self, subject: str, fence: int, document: bytes) -> None:
         """Remember something durably in place of what was; raise `ConflictError` unless `fence` is that of now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A value that another system measured, as it wrote it, and what it is about."""
+
+    labels: Mapping[str, str]
+    value: str
+
+
+class Measurements(Protocol):
+    """Another system that measures. Whom to ask is said by the settings, what to ask by whoever asks."""
+
+    def ask(self, query: str) -> Sequence[Sample]:
+        """Return what a query gives now, within a few seconds.
+
+        Raises `UnavailableError` if nobody answers in time, `VerificationError` for an answer that is none.
+        """
