@@ -47,7 +47,7 @@ def reference(page):
 
 
 def classes_of_core():
-    names = [f"lockgate.core.{found.name}" for found in pkgutil.iter_modules(lockgate.core.__path__)]
+    names = [found.name for found in pkgutil.walk_packages(lockgate.core.__path__, "lockgate.core.")]
     modules = [importlib.import_module(name) for name in names]
     return [
         kind
