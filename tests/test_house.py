@@ -12,7 +12,7 @@ import sys
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -200,7 +200,12 @@ class IOLimit: ...
 
 def modules(patterns):
     paths = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
-    return [Module(str(path.relative_to(ROOT)), path.read_text()) for path in sorted(paths)]
+    return [module_at(path) for path in sorted(paths)]
+
+
+@cache
+def module_at(path):
+    return Module(str(path.relative_to(ROOT)), path.read_text())
 
 
 @pytest.mark.parametrize(("rule", "patterns"), {rule: patterns for rule, patterns, _ in RULES}.items())

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from lockgate.app import adopt
@@ -68,11 +69,13 @@ PEOPLE = {
 }
 
 
+@cache
 def key(name: str) -> PrivateKey:
     """Make the key called `name`: always the same one."""
     return PrivateKey.from_seed(hashlib.sha256(name.encode()).digest())
 
 
+@cache
 def trust(environment: str = "prod") -> Trust:
     """Write the trust document of an environment."""
     actors = tuple(Actor(Name(name), roles, (key(name).public,)) for name, roles in PEOPLE.items())
@@ -127,6 +130,11 @@ def carried(trust: Trust, policy: Policy | None, *signers: str, held: Carried | 
     return ceremony.carried
 
 
+@cache
+def _first(environment: str, *, ruled: bool) -> Carried:
+    return carried(trust(environment), policy(environment) if ruled else None)
+
+
 def host_home(folder: Path, server: str = "http://127.0.0.1:1", *, updates: Path | None = None) -> Path:
     """Install a serving host: its key, and the root that it pins; it is fed by its server, or by a folder."""
     (folder / "keys").mkdir(parents=True, exist_ok=True)
@@ -148,28 +156,23 @@ class World:
 
     def __init__(
         self,
-        environment: str = "prod",
-        log: Memory | Postgres | None = None,
-        *,
-        founded_by: Trust | None = None,
-        ruled: bool = True,
-    ) -> None:
-        self.now = NOW
-        self.nonces = 0
+        environment: str = "prod", log: Memory | Postgres | None = None, *,
+        founded_by: Trust | None = None, ruled: bool = True,
+    ) -> None:  # fmt: skip
+        self.now, self.nonces = NOW, 0
         self.trust = founded_by or trust(environment)
         self.policy = policy(environment)
-        self.memory = log or Memory(self.trust.origin)
+        self.memory = log = log or Memory(self.trust.origin)
         self.blobs, self.vault = MemoryBlobs(), MemoryVault()
         self.files: dict[Digest, bytes] = {}
         keys = Keys(*(key(f"{environment}-{purpose}") for purpose in ("vsa", "lease", "export", "updates")))
         self.heads = MemoryHeads(self.trust.origin, key(f"{environment}-checkpoint"))
-        log = self.memory
         self.installation = Installation(
             Name(environment), log, log, log, log, self.blobs, keys,
             updates=MemoryUpdates(), vault=self.vault, heads=self.heads, reads=log,
             reports=log, controllers=log,
         )  # fmt: skip
-        first = carried(self.trust, self.policy if ruled else None)
+        first = _first(environment, ruled=ruled) if founded_by is None else carried(founded_by, self.policy)
         adopt.found(self.installation, first, self.trust.root, self.now)
 
     def say(
@@ -226,8 +229,8 @@ class World:
 
     def statement(self, release: Release, run: TestRun | Provenance, signer: str = "results") -> bytes:
         """Sign a statement about a release."""
-        kind, predicate = (TEST_RESULT, test_result(run)) if isinstance(run, TestRun) else (PROVENANCE, provenance(run))
-        statement = Statement((subject_of(release),), kind, predicate)
+        said = (TEST_RESULT, test_result(run)) if isinstance(run, TestRun) else (PROVENANCE, provenance(run))
+        statement = Statement((subject_of(release),), *said)
         return dsse.sign(statement.encode(), dsse.IN_TOTO, [key(signer)]).encode()
 
     def attest(self, release: Release, *runs: TestRun | Provenance) -> None:
@@ -324,10 +327,8 @@ class World:
         """Adopt the next rules after a ceremony of `signers`; others approve them first, unless `changes` are named."""
         held, _ = carried_rules(self.installation)
         signed = carried(trust, policy, *signers, held=held)
-        before = self.installation.rulebook().targets
-        said = self.say(
-            who, "rules.adopt", self.installation.environment, before=before, after=Digest.of(signed.targets)
-        )
+        before, after = self.installation.rulebook().targets, Digest.of(signed.targets)
+        said = self.say(who, "rules.adopt", self.installation.environment, before=before, after=after)
         numbers = self.approved(trust, policy) if changes is None else changes
         return adopt.adopt_rules(self.installation, signed, numbers, said, self.now)
 
@@ -350,8 +351,8 @@ class World:
 
     def admit(self, passport: Passport | None = None) -> Admission:
         """Judge a passport as a serving host does, with trust and policy of its own."""
-        found = passport or passport_for(self.installation, PROD)
         held = self.installation
+        found = passport or passport_for(held, PROD)
         return admit_passport(found, PROD, held.written_trust(), held.policy(), deny_list(held), self.now)
 
     def endpoint(self) -> State:

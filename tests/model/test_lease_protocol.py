@@ -86,6 +86,7 @@ def test_with_all_rules_the_same_way_cannot_be_walked(rule):
     assert state is None or not is_broken(state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "step"), AGAINST.items())
 def test_a_rule_is_needed_only_for_what_it_is_there_for(rule, step):
     assert explore(all_but(rule), without=step).counterexample is None

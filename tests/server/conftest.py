@@ -1,6 +1,16 @@
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from tests.server.served import Served
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_loop():
+    """Let all requests of all tests share one event loop and its threads."""
+    with start_blocking_portal() as portal:
+        Served.portal = portal
+        yield
+        Served.portal = None
 
 
 @pytest.fixture

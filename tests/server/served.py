@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from anyio.from_thread import BlockingPortal
 from starlette.testclient import TestClient
 
 from lockgate.app.installation import Installation
@@ -54,7 +55,9 @@ class Full:
 
 
 class Served:
-    """A world behind its server. It makes requests in the name of a person."""
+    """A world behind its server. It makes requests in the name of a person, all of them in one event loop."""
+
+    portal: BlockingPortal | None = None  # without it each request has a loop, and threads, of its own
 
     def __init__(self, **settings):
         self.world = World()
@@ -82,7 +85,9 @@ class Served:
         self.tokens = {}
 
     def caller(self, **options):
-        return TestClient(self.app, base_url="http://localhost", **options)
+        client = TestClient(self.app, base_url="http://localhost", **options)
+        client.portal = self.portal
+        return client
 
     def sign_in(self, who):
         """Ask for a session with a fresh intent."""

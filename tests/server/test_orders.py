@@ -140,14 +140,15 @@ def test_a_word_that_another_key_signed_is_worth_nothing(served):
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: f"{door.method} {door.path}")
-def test_without_a_database_every_door_says_so(served, door):
+def test_without_a_database_every_door_says_so(shut, door):
     headers = {"content-type": "application/json", "idempotency-key": "n" * 16}
     who = WHO.get(door.act, "alice" if door.act == "blob.put" else "ann")
-    headers |= served.bearer(who)
-    said = plain.to_plain({"intent": served.world.say(who, "session.open", "prod")})
-    served.database.down = True
+    shut.database.down = False
+    headers |= shut.bearer(who)
+    said = plain.to_plain({"intent": shut.world.say(who, "session.open", "prod")})
+    shut.database.down = True
 
-    answer = served.client.request(door.method, filled(door.path), json=said, headers=headers)
+    answer = shut.client.request(door.method, filled(door.path), json=said, headers=headers)
 
     without = {"/healthz": 200, "/tuf/{path:path}": 404}  # what hosts follow lies in files
     assert answer.status_code == without.get(door.path, 503)

@@ -8,7 +8,7 @@ import yaml
 
 from lockgate.cli.speaking import ENDPOINT, EXISTING, TAG, as_json, read, show, speaking
 from lockgate.errors import VerificationError
-from lockgate.formats.canonical import Json
+from lockgate.formats.canonical import MAX_DEPTH, Json
 from lockgate.formats.names import Endpoint, Tag
 
 if TYPE_CHECKING:
@@ -43,14 +43,27 @@ def written(path: Path, kind: str) -> Json:
     """Read a document as people write it (YAML or JSON); its `type` may be left out."""
     content = read(path)
     try:
-        found = yaml.safe_load(content)
+        found = yaml.load(content, _Shallow)  # noqa: S506 - it is a SafeLoader
     except (yaml.YAMLError, ValueError) as e:  # ValueError: a date that the calendar does not have
         raise VerificationError(f"{path} is not YAML: {e}") from e
-    except RecursionError as e:
-        raise VerificationError(f"{path} is nested too deep") from e
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise VerificationError(f"{path} is not a {kind} document")
     return {"type": f"{kind}/v1", **found}
+
+
+class _Shallow(yaml.SafeLoader):
+    """Reads nothing that is nested deeper than canonical JSON may be: what is deep takes seconds to read."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Read one node, and what is in it."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise yaml.YAMLError(f"it is nested deeper than {MAX_DEPTH}")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def _texts(value: Json) -> list[str]:

@@ -34,13 +34,7 @@ def parse(data: bytes, *, limit: int = MAX_BYTES) -> Json:
         raise VerificationError(f"JSON has {len(data)} bytes, more than the {limit} allowed")
     try:
         text = data.decode("utf-8")
-        value: Json = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_int=_integer,
-            parse_float=_refuse,
-            parse_constant=_refuse,
-        )
+        value: Json = _DECODER.decode(text)
     except UnicodeDecodeError as e:
         raise VerificationError("JSON is not UTF-8") from e
     except json.JSONDecodeError as e:
@@ -83,21 +77,25 @@ def _refuse(token: str) -> NoReturn:
     raise VerificationError(f"JSON number {token[:32]!a} is not an integer")
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_refuse, parse_constant=_refuse)
+
+
 def _check(value: Json, depth: int = 0) -> None:
-    kind = type(value)
-    if kind is str:  # first: most of what there is
-        _check_text(value)  # type: ignore[arg-type]  # the line above says so
-    elif kind is dict or isinstance(value, Mapping):
+    if value is None or isinstance(value, str | int):
+        _check_scalar(value)
+    elif isinstance(value, Mapping):
         _check_depth(depth)
-        for name, member in value.items():  # type: ignore[union-attr]  # so does this
+        for name, member in value.items():
             _check_name(name)
-            _check(member, depth + 1)
+            if type(member) is not str or not member.isascii():  # most of what there is has nothing to look for
+                _check(member, depth + 1)
     elif isinstance(value, list | tuple):
         _check_depth(depth)
         for member in value:
-            _check(member, depth + 1)
+            if type(member) is not str or not member.isascii():
+                _check(member, depth + 1)
     else:
-        _check_scalar(value)
+        raise VerificationError(f"JSON cannot hold {_kind(value)}")
 
 
 def _check_depth(depth: int) -> None:
@@ -110,14 +108,11 @@ def _check_name(name: object) -> None:
         raise VerificationError("JSON member name is not ASCII text")
 
 
-def _check_scalar(value: object) -> None:
+def _check_scalar(value: str | int | None) -> None:
     if isinstance(value, str):
         _check_text(value)
-    elif isinstance(value, int):
-        if abs(value) > MAX_INTEGER:
-            raise VerificationError("JSON integer is 2^53 or larger")
-    elif value is not None:
-        raise VerificationError(f"JSON cannot hold {_kind(value)}")
+    elif value is not None and abs(value) > MAX_INTEGER:
+        raise VerificationError("JSON integer is 2^53 or larger")
 
 
 def _check_text(text: str) -> None:

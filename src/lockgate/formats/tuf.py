@@ -65,8 +65,8 @@ class Metadata:
 
 def message(signed: Json) -> bytes:
     """Write what is signed: OLPC canonical JSON, which escapes nothing but quotes and backslashes."""
-    canonical.encode(signed)  # raises for what is no canonical value
-    return _olpc(signed).encode()
+    content = canonical.encode(signed)  # raises for what is no canonical value
+    return content if b"\\" not in content else _olpc(signed).encode()  # they differ in what they escape, and how
 
 
 def sign(signed: Mapping[str, Json], signers: Sequence[Signer]) -> Metadata:

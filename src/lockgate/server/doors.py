@@ -4,13 +4,15 @@ The act is looked up in the table of rights (`core.rights`) before anything else
 to everyone, and `default_deny` must list it too: two places have to agree before a stranger gets in.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.params import Depends as Dependency
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core.detection import Alerts
@@ -198,12 +200,19 @@ class Gatehouse(FastAPI):
 
 def hang(app: Gatehouse) -> None:
     """Hang every door into `app`, but that of the leases, which stands before it."""
+    routes, app.kinds = _made()
+    app.router.routes.extend(routes)
+
+
+@cache
+def _made() -> tuple[Sequence[BaseRoute], dict[str, object]]:
+    """Make the routes, and describe what they take and give: once, for none of it is of one installation."""
     kinds: dict[str, object] = {}
-    app.kinds = kinds
+    hung = APIRouter(redirect_slashes=False)
     for door in DOORS:
         if door.route is LeaseDoor:
             continue
-        app.add_api_route(
+        hung.add_api_route(
             door.path,
             door.route,
             methods=[door.method],
@@ -214,6 +223,7 @@ def hang(app: Gatehouse) -> None:
             responses=_answers(door, kinds),
             openapi_extra=_extra(door, kinds),
         )
+    return hung.routes, kinds
 
 
 def needs_key(door: Door) -> bool:
