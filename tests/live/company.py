@@ -6,13 +6,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import uvicorn
-
 from lockgate.core.release import Serve
 from lockgate.formats.names import Name
 from lockgate.loader.host import open_host
 from lockgate.loader.tls import server_context
-from lockgate.server.asgi import build, config
+from lockgate.server.asgi import Server, config, furnish, house
 from lockgate.wiring import Settings
 from tests.world import World, host_home
 
@@ -29,9 +27,10 @@ ENDS = "import time; time.sleep(0.5); raise SystemExit(7)"
 def serving(world, tls=None):
     """Serve a world over a real socket, as the server does; its clock is the real one."""
     chosen = Settings(Path("none"), Name("prod"), world.trust.origin, session_key=bytes(32))
-    chosen_config = config(build(world.installation, chosen), server_context(tls) if tls else None)
+    desk = furnish(world.installation, chosen)
+    chosen_config = config(house(desk, chosen), server_context(tls) if tls else None)
     chosen_config.port = 0
-    server = uvicorn.Server(chosen_config)
+    server = Server(chosen_config, desk)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

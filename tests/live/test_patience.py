@@ -11,7 +11,7 @@ import pytest
 from lockgate.core.intent import sign_intent
 from lockgate.formats.names import Name
 from lockgate.loader.connection import Connection
-from lockgate.server import patience
+from lockgate.server import asgi, patience
 from tests.live.company import serving
 from tests.live.tls_files import Files
 from tests.world import World, key
@@ -144,3 +144,15 @@ def test_over_tls_too(tmp_path, hasty):
         with context.wrap_socket(plain, server_hostname="localhost") as wire:
             wire.sendall(b"GET /healthz HTTP/1.1\r\n")
             assert heard(wire) == b""
+
+
+def test_who_takes_nothing_of_what_it_is_sent_is_hung_up_on(monkeypatch):
+    monkeypatch.setattr(asgi, "STALLED", 1)
+    with asgi.bound("127.0.0.1", 0) as door:
+        door.listen()
+        with socket.create_connection(door.getsockname()) as idle:
+            sending, _ = door.accept()
+            with sending, pytest.raises(TimeoutError):
+                while True:
+                    sending.sendall(bytes(1 << 16))
+            assert idle.fileno() > 0

@@ -1,18 +1,21 @@
-"""What does the agent do when nobody asks? It learns, looks at the log, and relays orders to the server."""
+"""What does the agent do when nobody asks? It listens, learns, looks at the log, and relays orders."""
 
 import time
 from datetime import UTC, datetime
 
 from lockgate.agent.node import Node
+from lockgate.core.news import News
 from lockgate.core.order import Order, open_recorded
 from lockgate.core.passport import Logged
 from lockgate.errors import DeniedError, LockgateError, UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.loader.control import Stop
+from lockgate.loader.hearing import hear
 
 LOOK_SECONDS = 30.0
 RELAY_SECONDS = 2.0
 REFUSED_SECONDS = 60.0
+BREATH_SECONDS = 0.5  # between two looks, whoever calls for them
 
 _TICK_SECONDS = 0.5
 
@@ -31,8 +34,40 @@ def attend_until_the_end(node: Node) -> None:
 def learn_until_the_end(node: Node) -> None:
     """Learn what is in force, until the agent ends; a feed that drips holds nothing else up."""
     pause = 0.0
-    while not node.ending.wait(pause):
+    while not node.ending.is_set():
+        node.hint.wait(pause)
+        node.hint.clear()
         pause = learn(node)
+        node.ending.wait(BREATH_SECONDS)
+
+
+def listen_until_the_end(node: Node) -> None:
+    """Hear what the server says, until the agent ends."""
+
+    def pause(seconds: float) -> None:
+        node.ending.wait(seconds)
+
+    def tell(why: str) -> None:
+        node.worry("line", why)
+
+    for news in hear(node.connection, ended=node.ending.is_set, pause=pause, tell=tell):
+        node.fine("line")
+        heed(node, news)
+
+
+def heed(node: Node, news: News | None) -> None:
+    """Ask at once for what a word is about; believe none of it."""
+    match news:
+        case News("rules"):
+            node.hint.set()
+        case News("suspended" | "replaced", about):
+            if any(str(holding.claim.endpoint) == about for holding in node.holdings.all()):
+                node.wake.set()
+        case News("revoked"):
+            node.wake.set()
+        case _:
+            node.hint.set()
+            node.wake.set()
 
 
 def look(node: Node) -> float:

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from lockgate.agent import control_socket
-from lockgate.agent.attending import attend_until_the_end, learn_until_the_end
+from lockgate.agent.attending import attend_until_the_end, learn_until_the_end, listen_until_the_end
 from lockgate.agent.node import Node
 from lockgate.agent.obeying import obey
 from lockgate.agent.order_door import OrderDoor
@@ -60,6 +60,7 @@ def serve(home: Path, *, insecure: bool) -> None:
             partial(renew_until_the_end, node),
             partial(attend_until_the_end, node),
             partial(learn_until_the_end, node),
+            partial(listen_until_the_end, node),
             partial(control_socket.let_in, node, door, chosen.runner),
         ):
             threading.Thread(target=_whole, args=(node, duty), daemon=True).start()

@@ -33,7 +33,8 @@ class Node:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     holdings: Holdings = field(default_factory=Holdings)
     trouble: dict[str, str] = field(default_factory=dict)
-    wake: threading.Event = field(default_factory=threading.Event)
+    wake: threading.Event = field(default_factory=threading.Event)  # leases are to be asked for now
+    hint: threading.Event = field(default_factory=threading.Event)  # and so is what is in force
     ending: threading.Event = field(default_factory=threading.Event)
     heard_at: datetime | None = None
 

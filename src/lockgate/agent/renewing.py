@@ -15,6 +15,8 @@ from lockgate.loader.lease_clock import RETRY_SECONDS
 from lockgate.loader.leasing import Asker, Claim, ask_leases
 from lockgate.loader.lessor import HAND_OVER, TERM_SECONDS
 
+BREATH_SECONDS = 0.1  # between two requests, whoever calls for them
+
 
 def renew_until_the_end(node: Node) -> None:
     """Renew what is due, until the agent ends."""
@@ -26,9 +28,12 @@ def renew_until_the_end(node: Node) -> None:
             continue
         try:
             renew(node, running)
+            node.ending.wait(BREATH_SECONDS)
         except LockgateError as e:
             node.worry("server", f"no lease for now: {e}")
             node.ending.wait(min(RETRY_SECONDS, *(_half_a_third(holding) for holding in running)))
+            if woken:  # what it was woken for is still to be asked
+                node.wake.set()
 
 
 def renew(node: Node, running: Sequence[Holding]) -> None:

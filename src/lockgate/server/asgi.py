@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -28,6 +28,7 @@ from lockgate.loader.tls import listening, server_context
 from lockgate.server.blob_routes import UPLOADS
 from lockgate.server.default_deny import DefaultDeny, Limits
 from lockgate.server.doors import Gatehouse, hang
+from lockgate.server.herald import Herald
 from lockgate.server.lease_desk import LeaseDesk
 from lockgate.server.lease_door import LeaseDoor
 from lockgate.server.metrics import Meters
@@ -35,13 +36,14 @@ from lockgate.server.patience import Patient
 from lockgate.server.problems import answer_errors
 from lockgate.server.session import Sessions
 from lockgate.server.sightings import Sightings
-from lockgate.server.telling import Teller, tellers_of
+from lockgate.server.telling import tellers_of
 from lockgate.server.visit import Desk
 from lockgate.wiring import Settings, channels, running, settings
 
 _log = logging.getLogger(__name__)
 _PULSE = 0.5  # seconds between looks at the log: it is signed within a second of a commit
 _PARTING = 5  # seconds that open requests get when the server stops
+STALLED = 120  # seconds without a sign that somebody takes what they are sent
 
 
 def utc_now() -> datetime:
@@ -57,11 +59,27 @@ def build(
     channels: Sequence[Channel] = (),
 ) -> ASGIApp:
     """Make the ASGI application of an installation, which tells `channels` what matters."""
+    return house(furnish(installation, chosen, clock=clock, channels=channels), chosen)
+
+
+def furnish(
+    installation: Installation,
+    chosen: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    channels: Sequence[Channel] = (),
+) -> Desk:
+    """Make what every route works with."""
     tellers = tellers_of(installation, channels, chosen.home)
     sessions = Sessions(installation, chosen.session_key)
     sightings = Sightings()
     leases = LeaseDesk(installation, clock, sightings.see)
-    desk = Desk(installation, sessions, Meters(), clock, leases, sightings, chosen.updates_life, tellers)
+    herald = Herald(installation.history, installation.environment)
+    return Desk(installation, sessions, Meters(), clock, leases, sightings, herald, chosen.updates_life, tellers)
+
+
+def house(desk: Desk, chosen: Settings) -> ASGIApp:
+    """Put doors around a desk, and before them the layer that denies by default."""
     app = Gatehouse(
         title="Lockgate",
         version=lockgate.__version__,
@@ -69,7 +87,7 @@ def build(
         docs_url=None,  # its page loads programs from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_beside(installation, chosen.updates_life, tellers),
+        lifespan=_beside(desk),
     )
     app.state.desk = desk
     app.state.uploads = anyio.CapacityLimiter(UPLOADS)
@@ -77,11 +95,24 @@ def build(
     hang(app)
     return DefaultDeny(
         LeaseDoor(app, desk),
-        lambda token: desk.sessions.find(token, clock()),
+        lambda token: desk.sessions.find(token, desk.clock()),
         desk.meters.request,
         hosts=chosen.hosts,
         limits=Limits(blob=chosen.blob_limit),
     )
+
+
+class Server(uvicorn.Server):
+    """A server that lets its listeners go before it waits for what is still asked."""
+
+    def __init__(self, chosen: uvicorn.Config, desk: Desk) -> None:
+        super().__init__(chosen)
+        self._desk = desk
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End (uvicorn)."""
+        self._desk.herald.close()
+        await super().shutdown(sockets)
 
 
 def serve(home: Path) -> None:
@@ -91,8 +122,9 @@ def serve(home: Path) -> None:
     context = server_context(chosen.tls) if chosen.tls else None
     heard = channels(chosen)
     signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when it is done
-    with suppress(KeyboardInterrupt), _bound(host, port) as door, running(chosen) as installation:
-        uvicorn.Server(config(build(installation, chosen, channels=heard), context)).run(sockets=[door])
+    with suppress(KeyboardInterrupt), bound(host, port) as door, running(chosen) as installation:
+        desk = furnish(installation, chosen, channels=heard)
+        Server(config(house(desk, chosen), context), desk).run(sockets=[door])
 
 
 def config(app: ASGIApp, context: ssl.SSLContext | None) -> uvicorn.Config:
@@ -110,12 +142,13 @@ def config(app: ASGIApp, context: ssl.SSLContext | None) -> uvicorn.Config:
     )
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
     """Take the address before anything is started; nobody is let in before the server listens."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     door = socket.socket(family, kind, protocol)  # without it asyncio leaves Nagle's algorithm on: 40 ms an answer
     try:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED * 1000)  # of every connection
         door.bind(address)
     except OSError as e:
         door.close()
@@ -127,18 +160,17 @@ def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _beside(
-    installation: Installation, life: timedelta, tellers: Sequence[Teller]
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Make what runs beside the requests: heads are signed, updates stay fresh, channels are told."""
+def _beside(desk: Desk) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Make what runs beside the requests: heads are signed, updates stay fresh, channels are told, hosts hear."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         ended = threading.Event()
         threads = [
-            threading.Thread(target=keep_watch, args=(installation, ended), name="watch", daemon=True),
-            threading.Thread(target=keep_fresh, args=(installation, life, ended), name="updates", daemon=True),
-            *(threading.Thread(target=teller.follow, args=(ended,), daemon=True) for teller in tellers),
+            threading.Thread(target=keep_watch, args=(desk.installation, ended), name="watch", daemon=True),
+            threading.Thread(target=desk.herald.follow, args=(ended,), name="herald", daemon=True),
+            threading.Thread(target=keep_fresh, args=(desk, ended), name="updates", daemon=True),
+            *(threading.Thread(target=teller.follow, args=(ended,), daemon=True) for teller in desk.tellers),
         ]
         for thread in threads:
             thread.start()
@@ -150,14 +182,16 @@ def _beside(
     return lifespan
 
 
-def keep_fresh(installation: Installation, life: timedelta, ended: threading.Event) -> None:
+def keep_fresh(desk: Desk, ended: threading.Event) -> None:
     """Publish what hosts follow whenever the log has grown or half the life of the last timestamp is over."""
+    installation, life = desk.installation, desk.updates_life
     published, complaint = None, ""
     while True:
         try:
             state = (installation.history.size(), period_of(utc_now(), life))
             if state != published:
                 publish_updates(installation, utc_now(), life)
+                desk.herald.published(state[0])
                 published, complaint = state, ""
         except LockgateError as e:
             if str(e) != complaint:

@@ -25,6 +25,7 @@ from lockgate.server import change_routes as changes
 from lockgate.server import endpoint_routes as endpoints
 from lockgate.server import front_routes as front
 from lockgate.server import log_routes as log
+from lockgate.server import news_routes as news
 from lockgate.server import release_routes as releases
 from lockgate.server import rule_routes as rules
 from lockgate.server import signal_routes as signals
@@ -180,6 +181,7 @@ DOORS = (
     Door("POST", f"{API}/orders", "order.relay", endpoints.post_order, Order, Receipt),
     Door("GET", f"{API}/orders/{{digest}}", "read", endpoints.get_order, gives=Logged),
     Door("POST", LEASES, None, LeaseDoor, Mapping[str, object]),
+    Door("GET", f"{API}/news", "news.follow", news.get_news, gives=news.Stream),
     Door("GET", f"{API}/fleet", "read", endpoints.get_fleet, gives=Fleet),
     Door("GET", f"{API}/log/entries", "log.read", log.get_entries),
     Door("GET", f"{API}/log/proof/{{index}}", "read", log.get_proof, gives=str),
@@ -259,6 +261,8 @@ def _extra(door: Door, kinds: dict[str, object]) -> dict[str, object]:
 def _content(kind: object | None, kinds: dict[str, object]) -> dict[str, object]:
     if kind is bytes:
         return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    if kind is news.Stream:
+        return {"text/event-stream": {"schema": {"type": "string"}}}
     if kind is str:
         return {"text/plain": {"schema": {"type": "string"}}}
     return {"application/json": {"schema": {} if kind is None else schema_of(kind, kinds)}}

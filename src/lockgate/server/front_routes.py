@@ -41,6 +41,7 @@ def get_metrics(visit: Here) -> Response:
             "1 while the log in the database is not the one that was signed.",
             int(bool(watch.frozen)),
         ),
+        "lockgate_listeners": ("Hosts' lines on which the server speaks.", visit.desk.herald.listening),
     }
     told = "".join(f"{line}\n" for line in samples(visit.desk.tellers))
     return Response(visit.desk.meters.render(gauges) + told, media_type=MEDIA_TYPE)

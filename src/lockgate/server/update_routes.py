@@ -96,8 +96,10 @@ def told(visit: Visit, receipt: Receipt, subject: Subject) -> Response:
     If it cannot be published the act still stands, and the answer says that it is not published yet.
     """
     published = None
+    visit.desk.herald.wake()
     try:
         publish_updates(visit.installation, visit.desk.clock(), visit.desk.updates_life)
+        visit.desk.herald.published(receipt.stop)
         published = visit.desk.clock()
     except LockgateError as e:
         _log.warning("hosts do not learn of entry %s yet: %s", receipt.first, e)

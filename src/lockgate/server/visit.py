@@ -23,6 +23,7 @@ from lockgate.core.metadata import LIFE
 from lockgate.core.rights import check_right
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical, plain
+from lockgate.server.herald import Herald
 from lockgate.server.lease_desk import LeaseDesk
 from lockgate.server.metrics import Meters
 from lockgate.server.pace import Pace
@@ -64,6 +65,7 @@ class Desk:
     clock: Callable[[], datetime]
     leases: LeaseDesk
     sightings: Sightings
+    herald: Herald
     updates_life: timedelta = LIFE
     tellers: tuple[Teller, ...] = ()
     alerts: Pace = field(default_factory=lambda: Pace("raises alerts", _ALERTS, _ALERTS_AT_ONCE))
@@ -98,7 +100,8 @@ class Visit:
         return order
 
     def receipt(self, receipt: Receipt, subject: Subject) -> Response:
-        """Answer a change with where the log holds it, and with what is true now."""
+        """Answer a change with where the log holds it, and with what is true now. Hosts hear of it."""
+        self.desk.herald.wake()
         found = self.installation.catalog.find(subject)
         told: dict[str, object] = {"first": receipt.first, "stop": receipt.stop, "object": found}
         return answer(told if receipt.anchored is None else {**told, "anchored": receipt.anchored})
