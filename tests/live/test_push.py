@@ -17,6 +17,7 @@ from lockgate.agent.attending import heed, learn_until_the_end, listen_until_the
 from lockgate.agent.holdings import Holding
 from lockgate.agent.node import Node
 from lockgate.agent.renewing import renew_until_the_end
+from lockgate.app.issue_passport import passport_for
 from lockgate.core.news import News
 from lockgate.core.policy import Lease
 from lockgate.loader.control import Leased, Stop
@@ -77,8 +78,9 @@ def attended(company, node, monkeypatch):
 def held(company, node):
     """Let the agent hold a run; give what the run is told."""
     claim = Claim(PROD, company.release.digest, company.world.endpoint().epoch, SECONDS)
-    told = Told()
-    node.holdings.add(Holding(claim, company.release.manifest.tag, 0, told, datetime.now(UTC), serving=True))
+    told, now, passport = Told(), datetime.now(UTC), passport_for(company.world.installation, PROD)
+    tag = company.release.manifest.tag
+    node.holdings.add(Holding(claim, tag, 0, told, now, passport, now, node.edition, serving=True))
     return told
 
 

@@ -4,6 +4,8 @@ import socket
 
 import pytest
 
+from lockgate.core.intent import Intent, KeyProof, SignedIntent
+from lockgate.core.passport import Logged, Passport
 from lockgate.errors import ConflictError, DeniedError, UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name, Tag
@@ -31,10 +33,12 @@ from tests.world import NOW, PROD
 
 A = Digest.of(b"a")
 TAG = Tag.parse("magika@1.0.0")
+SAID = SignedIntent(Intent("release.register", str(TAG), None, A, Name("alice"), "n" * 16, NOW), KeyProof("x"))
+PASSPORT = Passport("manifest", {"weights": "bundle"}, ("evidence",), SAID, Logged("entry", "proof"))
 QUESTIONS = [
     Serve(PROD),
     Serve(PROD, "key"),
-    TakeBack(PROD, A, TAG, 9, 30, 0, NOW),
+    TakeBack(PROD, A, TAG, 9, 30, 0, NOW, PASSPORT, NOW),
     Started(NOW),
     Ended(-9, "why"),
     SessionWanted(),

@@ -1,4 +1,4 @@
-"""What does the agent do when nobody asks? It listens, learns, looks at the log, and relays orders."""
+"""What does the agent do when nobody asks? It listens, learns, judges again, looks at the log, and relays orders."""
 
 import time
 from datetime import UTC, datetime
@@ -11,6 +11,7 @@ from lockgate.errors import DeniedError, LockgateError, UnavailableError, Verifi
 from lockgate.formats import plain
 from lockgate.loader.control import Stop
 from lockgate.loader.hearing import hear
+from lockgate.loader.rejudging import judge_again
 
 LOOK_SECONDS = 30.0
 RELAY_SECONDS = 2.0
@@ -32,13 +33,14 @@ def attend_until_the_end(node: Node) -> None:
 
 
 def learn_until_the_end(node: Node) -> None:
-    """Learn what is in force, until the agent ends; a feed that drips holds nothing else up."""
-    pause = 0.0
+    """Learn what is in force and judge by it, until the agent ends; a feed that drips holds nothing else up."""
+    learn_at = 0.0
     while not node.ending.is_set():
-        node.hint.wait(pause)
-        node.hint.clear()
-        pause = learn(node)
-        node.ending.wait(BREATH_SECONDS)
+        if node.hint.wait(_TICK_SECONDS) or time.monotonic() >= learn_at:
+            node.hint.clear()
+            learn_at = time.monotonic() + learn(node)
+            node.ending.wait(BREATH_SECONDS)
+        judge_all_again(node)
 
 
 def listen_until_the_end(node: Node) -> None:
@@ -89,18 +91,29 @@ def look(node: Node) -> float:
 
 
 def learn(node: Node) -> float:
-    """Learn what is in force, and stop what was revoked; say in how many seconds to learn again.
+    """Learn what is in force, and stop what it does not admit; say in how many seconds to learn again."""
+    learnt = node.learn()
+    judge_all_again(node)
+    return LOOK_SECONDS if learnt else RELAY_SECONDS
+
+
+def judge_all_again(node: Node) -> None:
+    """Judge what runs by the rules of now, if they are others than it was judged by; stop what they do not admit.
 
     Enforces: retirement_revocation
     """
-    learnt = node.learn()
-    revoked = node.host.revoked
+    edition = node.edition
     for holding in node.holdings.all():
+        if holding.edition == edition:
+            continue
+        claim, why = holding.claim, (holding.passport, holding.judged_at)
         try:
-            revoked.check_release(holding.claim.release)
+            admission = judge_again(node.host, claim, *why, node.connection, node.orders)
         except DeniedError as e:
-            node.holdings.stop(holding.claim.endpoint, Stop(e.reasons, 0), holding.claim)
-    return LOOK_SECONDS if learnt else RELAY_SECONDS
+            node.tell(f"{holding.tag} at {claim.endpoint} is not admitted any more: {e}")
+            node.holdings.stop(claim.endpoint, Stop(e.reasons, 0), claim)
+        else:
+            node.holdings.judged(holding, admission, edition)
 
 
 def relay(node: Node) -> float:

@@ -118,16 +118,18 @@ class Conversation:
 
     def _serve(self, question: Serve) -> None:
         """Judge, and lease; a run that is refused is told why, and nothing is held for it."""
-        passport, admission = self.node.judge(question.endpoint)
-        permit = admission.permit
+        edition = self.node.edition
+        admission = self.node.judge(question.endpoint)
+        permit, passport = admission.permit, admission.passport
         tag, grace = permit.release.manifest.tag, permit.rules.lease.grace
-        holding = Holding(claim_of(admission), tag, grace, self.line, datetime.now(UTC))
+        claim = claim_of(admission)
+        holding = Holding(claim, tag, grace, self.line, datetime.now(UTC), passport, admission.at, edition)
         self.line.say(Judged(passport))
         self._begin(holding)
         try:
             self.node.orders.check(question.endpoint)  # one may have come since
             self.node.check_trusted_log()
-            self._ask(holding.claim, question.seal_to)
+            self._ask(claim, question.seal_to)
         except LockgateError:
             self.node.holdings.remove(holding)
             raise
@@ -143,8 +145,9 @@ class Conversation:
         self.node.holdings.lease(claim, boxed.lease)
 
     def _take_back(self, run: TakeBack) -> None:
-        """Hold the leases of a run that serves already: it was judged before it started."""
-        holding = Holding(run.claim, run.tag, max(0, run.grace_seconds), self.line, run.since, serving=True)
+        """Hold the leases of a run that serves already: it was judged before it started, and will be again soon."""
+        why, grace = (run.passport, run.judged_at), max(0, run.grace_seconds)
+        holding = Holding(run.claim, run.tag, grace, self.line, run.since, *why, serving=True)
         self._begin(holding)
         try:
             self.node.orders.check(run.endpoint)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from lockgate.core.passport import Admission, Passport
 from lockgate.formats.names import Endpoint, Tag
 from lockgate.loader.control import Leased, Stop, Word
 from lockgate.loader.lease_clock import NANOSECONDS, Held, latest, pause_seconds
-from lockgate.loader.leasing import Claim
+from lockgate.loader.leasing import Claim, claim_of
 
 _IDLE_SECONDS = 1.0
 
@@ -25,13 +26,16 @@ class Channel(Protocol):
 
 @dataclass(eq=False)
 class Holding:
-    """One run: what it may serve, for how long when nobody answers any more, and what it was told."""
+    """One run: what it may serve and why, for how long when nobody answers any more, and what it was told."""
 
     claim: Claim
     tag: Tag
     grace_seconds: int
     channel: Channel
     since: datetime
+    passport: Passport
+    judged_at: datetime
+    edition: int | None = None  # of the rules that it was judged by last (`node.Node.edition`)
     serving: bool = False
     held: Held | None = None
     ended: threading.Event = field(default_factory=threading.Event)
@@ -78,6 +82,12 @@ class Holdings:
                 holding.held = latest(holding.held, lease) if holding.held else lease
         for holding in told:
             holding.channel.push(Leased.of(lease))
+
+    def judged(self, holding: Holding, admission: Admission, edition: int) -> None:
+        """Take note that a run was judged again, by the rules of `edition`; they may have shortened its leases."""
+        with self._lock:
+            holding.passport, holding.judged_at, holding.edition = admission.passport, admission.at, edition
+            holding.claim = claim_of(admission)
 
     def stop(self, endpoint: Endpoint, stop: Stop, claim: Claim | None = None) -> Sequence[Holding]:
         """Stop every run at an endpoint (or those of one claim), and forget it; say which they were."""

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lockgate.agent.holdings import Holdings
-from lockgate.core.passport import Admission, Passport
+from lockgate.core.passport import Admission
 from lockgate.errors import LockgateError, UnavailableError
 from lockgate.formats.names import Endpoint
 from lockgate.loader.host import Host, open_host
-from lockgate.loader.opening import connect, judged_passport
+from lockgate.loader.opening import connect, judge_endpoint
 from lockgate.loader.order_book import OrderBook
 
 QUICK_SECONDS = 3.0  # that a server may take for leases: after that it is asked again
@@ -37,6 +37,7 @@ class Node:
     hint: threading.Event = field(default_factory=threading.Event)  # and so is what is in force
     ending: threading.Event = field(default_factory=threading.Event)
     heard_at: datetime | None = None
+    edition: int = 0  # counts how often the rules changed that this host judges by
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -58,7 +59,7 @@ class Node:
             if stamp != self._settings:
                 self._settings = stamp
                 try:
-                    self._host = open_host(self.home, datetime.now(UTC), asking=False)
+                    self._judge_by(open_host(self.home, datetime.now(UTC), asking=False))
                     self.fine("settings")
                 except LockgateError as e:
                     self.worry("settings", f"the settings were changed, and are not used: {e}")
@@ -72,15 +73,15 @@ class Node:
             self.worry("rules", f"what is in force cannot be learnt: {e}")
             return False
         with self._lock:
-            self._host = host
+            self._judge_by(host)
         self.fine("rules")
         return True
 
-    def judge(self, endpoint: Endpoint) -> tuple[Passport, Admission]:
+    def judge(self, endpoint: Endpoint) -> Admission:
         """Fetch and judge what should serve at an endpoint, while orders may shut it."""
         if self.host.update.fresh_until <= datetime.now(UTC):
             self.learn()
-        return judged_passport(self.host, endpoint, self.connection, self.orders)
+        return judge_endpoint(self.host, endpoint, self.connection, self.orders)
 
     def session(self) -> str:
         """Open a session with the server; return its token."""
@@ -106,6 +107,11 @@ class Node:
         """Say that it is not wrong any more."""
         if self.trouble.pop(about, None) is not None:
             self.tell(f"{about}: fine again")
+
+    def _judge_by(self, host: Host) -> None:
+        if not host.update.says_the_same(self._host.update):
+            self.edition += 1
+        self._host = host
 
     def _stamp(self) -> Sequence[tuple[int, int, int]]:
         found = []

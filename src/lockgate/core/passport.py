@@ -78,7 +78,7 @@ class Admission:
     """A passport that was judged: what may be loaded, what the server decided, and the log head that proved it.
 
     `epoch` is the entry that made the release the stable one: a lease for it cites the same (`lease.Granted.epoch`).
-    `content` is what its approvers signed.
+    `content` is what its approvers signed; `passport` is what was judged, and `at` when that was.
     """
 
     permit: Permit
@@ -86,6 +86,8 @@ class Admission:
     checkpoint: Checkpoint
     epoch: int
     content: Content
+    passport: Passport
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def admit_passport(
     epoch = _check_story(case, registered, activated)
     if case.rolled_back is not None:
         epoch = _check_rollback(case, permit, believed, now, activated)
-    return Admission(permit, decision, activated.checkpoint, epoch, case.content)
+    return Admission(permit, decision, activated.checkpoint, epoch, case.content, passport, now)
 
 
 def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossier:

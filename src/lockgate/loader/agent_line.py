@@ -259,4 +259,5 @@ def ask_standing(home: Path) -> Standing:
 def _taking(admission: Admission, since: datetime) -> TakeBack:
     permit, claim = admission.permit, claim_of(admission)
     tag, grace = permit.release.manifest.tag, permit.rules.lease.grace
-    return TakeBack(claim.endpoint, claim.release, tag, claim.epoch, claim.seconds, grace, since)
+    why = admission.passport, admission.at
+    return TakeBack(claim.endpoint, claim.release, tag, claim.epoch, claim.seconds, grace, since, *why)

@@ -31,8 +31,7 @@ from lockgate.loader.leasing import Claim
 from lockgate.loader.standing import Standing
 
 SOCKET = "agent.sock"
-MAX_QUESTION = 64 << 10
-MAX_WORD = MAX_PASSPORT + (1 << 20)
+MAX_QUESTION = MAX_WORD = MAX_PASSPORT + (1 << 20)
 
 _MICROSECOND = 1000
 _PIECE = 1 << 16
@@ -57,7 +56,7 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class TakeBack:
-    """A run serves already: another agent, or itself, had judged it and asked for its leases."""
+    """A run serves already: another agent, or itself, had judged its passport and asked for its leases."""
 
     type: ClassVar[str] = "take-back/v1"
     endpoint: Endpoint
@@ -67,6 +66,8 @@ class TakeBack:
     seconds: int
     grace_seconds: int
     since: datetime
+    passport: Passport
+    judged_at: datetime
 
     @property
     def claim(self) -> Claim:

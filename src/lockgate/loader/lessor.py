@@ -2,27 +2,29 @@
 
     lessor.admit ──▶ lessor.lease ──▶ files ──▶ started ──▶ lessor.words: lease, lease, … ──▶ stop
 
-Both keep the same rules (`leasing`, `lease_clock`, `order_book`). A run that holds its own leases hands itself over to
-an agent as soon as one answers; a run whose agent is gone goes on until its lease is over, and no longer.
+Both keep the same rules (`leasing`, `lease_clock`, `order_book`, `rejudging`). A run that holds its own leases hands
+itself over to an agent as soon as one answers; one whose agent is gone goes on until its lease is over, and no longer.
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from lockgate.core.passport import Admission
-from lockgate.errors import ConflictError, DeniedError, UnavailableError, VerificationError
+from lockgate.errors import ConflictError, DeniedError, LockgateError, UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from lockgate.loader.agent_line import AgentLine
 from lockgate.loader.connection import Connection, ServerSource
 from lockgate.loader.control import SOCKET, Ended, Started, Stop
 from lockgate.loader.host import Host, open_host
-from lockgate.loader.lease_clock import Held, latest, pause_seconds
+from lockgate.loader.lease_clock import RENEWALS_PER_LIFE, Held, latest, pause_seconds
+from lockgate.loader.leasing import claim_of
 from lockgate.loader.namespace import PrivateMounts
 from lockgate.loader.opening import (
     Opened,
@@ -33,10 +35,13 @@ from lockgate.loader.opening import (
     judge_endpoint,
     open_files,
 )
+from lockgate.loader.order_book import OrderBook
+from lockgate.loader.rejudging import judge_again
 
 TERM_SECONDS = 5
 HAND_OVER = "sealed"
 _GLANCE_SECONDS = 0.5  # for an agent that came meanwhile: it must not cost the lease
+_LEARN_SECONDS = 1.0  # between two looks at what is in force, or a third of the lease if that is longer
 
 Tell = Callable[[str], None]
 
@@ -66,7 +71,10 @@ class Lessor(Protocol):
 
 @dataclass
 class OwnLessor:
-    """A run that judges alone and holds its own leases, until an agent takes them over."""
+    """A run that judges alone and holds its own leases, until an agent takes them over.
+
+    What is in force is learnt beside the renewals, by another thread: a feed that hangs must not cost the lease.
+    """
 
     host: Host
     connection: Connection
@@ -74,6 +82,10 @@ class OwnLessor:
     keys: bool = False
     since: datetime | None = None
     agent: AgentLine | None = None
+    admission: Admission | None = None
+    refused: tuple[str, ...] = ()
+    woken: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def admit(self, endpoint: Endpoint, *, keys: bool) -> Admission:
         """Judge what should serve at `endpoint` (port `Lessor`)."""
@@ -91,15 +103,20 @@ class OwnLessor:
         return self._renewed(admission) if lease.is_due(_now()) else lease
 
     def words(self, admission: Admission, lease: Held) -> Iterator[Held | Stop]:
-        """Ask again and again (port `Lessor`)."""
+        """Ask again and again, until what is in force admits it no more (port `Lessor`)."""
+        self.admission = admission
+        threading.Thread(target=self._learn_until_the_end, name="rules", daemon=True).start()
         while True:
-            time.sleep(pause_seconds(lease, _now()))
-            if self._found_agent(admission):
+            if self.woken.wait(pause_seconds(lease, _now())):
+                if not self.ended.is_set():
+                    yield Stop(self.refused, 0)
+                return
+            if self._found_agent(self.admission):
                 assert self.agent is not None
-                yield from self.agent.words(admission, lease)
+                yield from self.agent.words(self.admission, lease)
                 return
             try:
-                lease = latest(lease, self._renewed(admission))
+                lease = latest(lease, self._renewed(self.admission))
             except DeniedError as e:
                 yield Stop(e.reasons, TERM_SECONDS)
                 return
@@ -112,11 +129,44 @@ class OwnLessor:
         """Remember since when it serves, for an agent that comes later (port `Lessor`)."""
         if isinstance(happened, Started):
             self.since = happened.at
+        else:
+            self.ended.set()
+            self.woken.set()
         if self.agent is not None:
             self.agent.note(happened)
 
     def _renewed(self, admission: Admission) -> Held:
         return ask_lease(self.host, admission, self.connection, HAND_OVER)
+
+    def _learn_until_the_end(self) -> None:
+        assert self.admission is not None
+        pause = max(_LEARN_SECONDS, claim_of(self.admission).seconds / RENEWALS_PER_LIFE)
+        self.refused = ("this run cannot tell any more by what it is to be judged",)
+        try:
+            while not self.ended.wait(pause) and self.agent is None:
+                self._learn()
+        except DeniedError as e:
+            self.refused = e.reasons
+        finally:
+            if self.agent is None:
+                self.woken.set()
+
+    def _learn(self) -> None:
+        """Learn what is in force; raise `DeniedError` if it does not admit what runs.
+
+        Enforces: retirement_revocation
+        """
+        now = datetime.now(UTC)
+        try:
+            host = open_host(self.host.home, now)
+        except LockgateError as e:
+            self.tell(f"what is in force cannot be learnt: {e}")
+            return
+        before, self.host = self.host, host
+        if not host.update.says_the_same(before.update):
+            assert self.admission is not None
+            why = self.admission.passport, self.admission.at
+            self.admission = judge_again(host, claim_of(self.admission), *why, self.connection, OrderBook(host, now))
 
     def _found_agent(self, admission: Admission) -> bool:
         try:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from lockgate.core.box import sealing_key
 from lockgate.core.intent import sign_intent
-from lockgate.core.passport import Admission, Passport, admit_passport, parse_passport
+from lockgate.core.passport import Admission, admit_passport, parse_passport
 from lockgate.core.release import Kind
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
@@ -53,29 +53,25 @@ def connect(host: Host) -> Connection:
     )
 
 
-def judge_endpoint(host: Host, endpoint: Endpoint, connection: Connection) -> Admission:
+def judge_endpoint(
+    host: Host, endpoint: Endpoint, connection: Connection, orders: OrderBook | None = None
+) -> Admission:
     """Fetch the passport of what should serve at `endpoint`, and judge it with this host's own trust and policy.
 
     Raises `DeniedError` or `VerificationError` with every reason; the server's word is not enough, and an order that
-    this host keeps counts more than any passport that does not lift it.
+    this host keeps (`orders`, read from its disk if they are not given) counts more than any passport that does not
+    lift it.
 
     Enforces: verified_loading
     """
-    _, admission = judged_passport(host, endpoint, connection, OrderBook(host, datetime.now(UTC)))
-    return admission
-
-
-def judged_passport(
-    host: Host, endpoint: Endpoint, connection: Connection, orders: OrderBook
-) -> tuple[Passport, Admission]:
-    """Fetch and judge the passport of what should serve at `endpoint`, while `orders` may shut it; return both."""
+    orders = orders or OrderBook(host, datetime.now(UTC))
     host.update.check_fresh(datetime.now(UTC))
     with host.looking():
         passport = parse_passport(connection.fetch(f"/api/v1/endpoints/{endpoint}/passport"))
         admission = admit_passport(passport, endpoint, host.update.trust, host.policy, host.revoked, datetime.now(UTC))
         host.remember(admission, connection)
     orders.settle(admission)
-    return passport, admission
+    return admission
 
 
 def ask_lease(host: Host, admission: Admission, connection: Connection, how: str) -> Held:

@@ -81,6 +81,11 @@ class Update:
     revoked: Revocations
     fresh_until: datetime
 
+    def says_the_same(self, other: "Update") -> bool:
+        """Ask whether both say the same of what is in force and what is revoked, whenever that was learnt."""
+        documents = self.trust.digest, self.policy.digest, self.revoked
+        return documents == (other.trust.digest, other.policy.digest, other.revoked)
+
     def check_fresh(self, now: datetime) -> None:
         """Raise `UnavailableError` when this may be out of date: then nothing is judged by it."""
         if self.fresh_until <= now:
