@@ -1,6 +1,7 @@
 """What do a run and its agent take from each other? Lines that mean something, bounded, and nothing else."""
 
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -138,6 +139,12 @@ def test_the_instants_of_a_lease_come_in_their_order(instants):
 def test_what_is_taken_back_is_claimed_as_it_was_judged():
     claim = QUESTIONS[2].claim
     assert (claim.endpoint, claim.release, claim.epoch, claim.seconds) == (PROD, A, 9, 30)
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, 1, 3601])
+def test_leases_that_nobody_grants_are_claimed_by_nobody(seconds):
+    with pytest.raises(VerificationError, match="a lease lasts 2 to 3600 seconds"):
+        replace(QUESTIONS[2], seconds=seconds).claim  # noqa: B018 - raises
 
 
 def test_nobody_answers_where_there_is_no_agent(tmp_path):

@@ -74,6 +74,21 @@ def test_a_release_that_was_replaced_is_not_brought_back_under_a_newer_head(home
         seen(home, world, stolen)
 
 
+def test_a_change_of_what_was_before_is_not_carried_out_after_it(home, world: World):
+    world.serve("1.0.0")
+    opened = world.admit()
+    world.serve("1.1.0")
+    newest = world.admit()
+    seen(home, world, newest)
+    late = replace(newest, epoch=newest.epoch + 1, checkpoint=newest.checkpoint)
+    for follows in (-1, opened.epoch, newest.epoch - 1):
+        with pytest.raises(VerificationError, match=f"this host has seen entry {newest.epoch} since"):
+            seen(home, world, replace(late, follows=follows))
+
+    seen(home, world, newest)
+    seen(home, world, replace(late, follows=newest.epoch))
+
+
 def test_a_rollback_is_later_not_earlier(home, world: World):
     world.serve("1.0.0")
     world.serve("1.1.0")

@@ -78,6 +78,7 @@ class Admission:
     """A passport that was judged: what may be loaded, what the server decided, and the log head that proved it.
 
     `epoch` is the entry that made the release the stable one: a lease for it cites the same (`lease.Granted.epoch`).
+    `follows` is the entry at which the endpoint stood before, as the approvers signed it; None after a rollback.
     `content` is what its approvers signed; `passport` is what was judged, and `at` when that was.
     """
 
@@ -85,6 +86,7 @@ class Admission:
     decision: Decision
     checkpoint: Checkpoint
     epoch: int
+    follows: int | None
     content: Content
     passport: Passport
     at: datetime
@@ -131,7 +133,8 @@ def admit_passport(
     epoch = _check_story(case, registered, activated)
     if case.rolled_back is not None:
         epoch = _check_rollback(case, permit, believed, now, activated)
-    return Admission(permit, decision, activated.checkpoint, epoch, case.content, passport, now)
+    follows = None if case.rolled_back else case.content.epoch
+    return Admission(permit, decision, activated.checkpoint, epoch, follows, case.content, passport, now)
 
 
 def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossier:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
 from lockgate.core.passport import MAX_PASSPORT, Passport
+from lockgate.core.policy import LEASE_SECONDS
 from lockgate.errors import ConflictError, DeniedError, LockgateError, UnavailableError, VerificationError
 from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
@@ -71,7 +72,9 @@ class TakeBack:
 
     @property
     def claim(self) -> Claim:
-        """What leases are wanted for."""
+        """What leases are wanted for; raise `VerificationError` for leases that nobody grants."""
+        if self.seconds not in LEASE_SECONDS:
+            raise VerificationError(f"a lease lasts 2 to 3600 seconds, not {self.seconds}")
         return Claim(self.endpoint, self.release, self.epoch, self.seconds)
 
 

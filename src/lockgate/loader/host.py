@@ -108,8 +108,9 @@ class Host:
     def remember(self, admission: Admission, connection: Connection) -> None:
         """Take note of what was judged; raise `VerificationError` if it takes this host back in time.
 
-        The log must have grown from the head that was seen, and the endpoint must not stand at an earlier entry: so a
-        stolen server cannot bring back a release that was replaced, not even one that was once approved.
+        The log must have grown from the head that was seen, the endpoint must not stand at an earlier entry, and a
+        later one must follow it: so a stolen server cannot bring back a release that was replaced, not even one that
+        was once approved.
         """
         seen = _seen(self.home)
         endpoint, checkpoint = str(admission.permit.endpoint), admission.checkpoint
@@ -117,9 +118,7 @@ class Host:
         if seen is not None:
             _check_grown(seen, checkpoint, connection)
             trust, policy, epochs = max(trust, seen.trust), max(policy, seen.policy), dict(seen.epochs)
-        if admission.epoch < epochs.get(endpoint, -1):
-            held = epochs[endpoint]
-            raise VerificationError(f"{endpoint} stands at entry {admission.epoch}; this host has seen entry {held}")
+        _check_next(admission, epochs.get(endpoint, -1))
         epochs[endpoint] = admission.epoch
         _write(self.home / "seen.json", Seen(checkpoint.size, Digest(checkpoint.root.hex()), trust, policy, epochs))
 
@@ -238,6 +237,18 @@ def _check_grown(seen: Seen, checkpoint: Checkpoint, connection: Connection) -> 
 
     proof = consistency_proof(seen.size, checkpoint.size, tile)
     verify_consistency(seen.size, checkpoint.size, proof, Hash(seen.root.raw), checkpoint.root)
+
+
+def _check_next(admission: Admission, held: int) -> None:
+    """Raise `VerificationError` for a state that is earlier than `held`, or does not follow it."""
+    endpoint, epoch, follows = admission.permit.endpoint, admission.epoch, admission.follows
+    if epoch < held:
+        raise VerificationError(f"{endpoint} stands at entry {epoch}; this host has seen entry {held}")
+    if epoch > held and follows is not None and follows < held:
+        raise VerificationError(
+            f"{endpoint} stands at entry {epoch}, by a change of what it was at entry {follows}; this host has seen "
+            f"entry {held} since, so that change was over"
+        )
 
 
 def _write(path: Path, value: object) -> None:
