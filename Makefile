@@ -27,6 +27,7 @@ setup: $(READY) ## everything into .venv, by hash; .venv/bin/lockgate exists aft
 lock: $(UV) ## write versions and hashes down, none younger than seven days; ARGS=--upgrade for new ones
 	$(COMPILE) $(ARGS) --all-extras --group dev pyproject.toml -o requirements.lock
 	$(COMPILE) $(ARGS) tools/build.in -o tools/build.txt
+	$(COMPILE) $(ARGS) tools/descriptors.in -o tools/descriptors.txt
 	echo uv | $(COMPILE) $(ARGS) - -o tools/uv.txt
 
 demo: $(READY) ## the whole story on a real model; ARGS="--json"

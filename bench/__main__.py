@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-NAMES = ("verify", "load", "store", "log_verify", "append", "promote", "leases", "push", "agent", "analysis")
+NAMES = ("verify", "load", "store", "log_verify", "append", "promote", "leases", "push", "agent", "analysis", "gateway")
 RESULTS = Path("build/bench.json")
 
 

@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol, TypeAlias
 from lockgate.core.journal import Event, State, Subject
 from lockgate.core.notice import Notice
 from lockgate.core.report import Counted, Report
+from lockgate.core.traffic import Counting, Cut, Traffic
 from lockgate.core.wrap import Kek, Wrap
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
@@ -286,3 +287,36 @@ class Measurements(Protocol):
 
         Raises `UnavailableError` if nobody answers in time, `VerificationError` for an answer that is none.
         """
+
+
+class Gateway(Protocol):
+    """What stands between callers and the model servers of an endpoint. One owner; any of its threads."""
+
+    @property
+    def fail_closed(self) -> bool:
+        """Whether it was seen to end everything by itself when nobody tells it to go on."""
+
+    def show(self, traffic: Sequence[Traffic], *, fence: int) -> None:
+        """Let exactly this be so: all endpoints, all releases. Return when it is; to show it again is no change.
+
+        What is no longer shown is cut off; a release that shall end what it began is shown with weight 0 for so long.
+        Each route ends at its `until_ns`, whatever happens. Raises `ConflictError` for a smaller `fence` than was shown
+        before, or one that is not greater than that of a cut, and `UnavailableError` if it is not so yet: it may become
+        so all the same.
+        """
+
+    def cut(self, endpoint: Endpoint, *, fence: int) -> Cut:
+        """End all that is under way at an endpoint, and let nothing begin until a greater `fence` shows it again.
+
+        Waits for no `show`. Return when it is so; raise `UnavailableError` if nobody confirms it: it may be so.
+        """
+
+    def counts(self) -> Counting:
+        """Return what every release has answered so far; raise `UnavailableError` if nobody can tell.
+
+        Nothing goes back within an incarnation. What was answered in the last moment before a release was no longer
+        shown, or before the gateway broke down, may never be counted.
+        """
+
+    def close(self) -> None:
+        """Cut everything and end. Closing twice is closing once."""

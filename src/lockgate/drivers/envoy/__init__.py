@@ -1,0 +1,179 @@
+"""How does a `Traffic` become true on this host? Through an Envoy that we own, and that stops when we do.
+
+    show ──▶ clusters, listeners ──▶ ACK ──▶ routes ──▶ ACK ──▶ what is gone is taken away ──▶ ACK
+    cut  ──▶ the endpoint's listeners, its routes ─────────────────────────────────────────▶ ACK
+
+Nothing is routed to what is not there yet, and nothing is taken away that is still routed to. A cut waits for no
+`show`, and undoes its part of one that is under way. Before the gateway is used, it shows once that Envoy drops what
+nobody tells it to keep: without that, a gateway whose owner stands still would serve for ever.
+"""
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lockgate.core.traffic import Address, Counting, Cut, Traffic, check_whole
+from lockgate.drivers.envoy.admin_socket import AdminSocket
+from lockgate.drivers.envoy.bootstrap import FEED_SOCKET, bootstrap
+from lockgate.drivers.envoy.child import EnvoyChild
+from lockgate.drivers.envoy.delta_ads import Feed, Resource
+from lockgate.drivers.envoy.den import Den
+from lockgate.drivers.envoy.topology import CLUSTER, GATEWAY, LISTENER, ROUTES, Piece, listener_to, piece_of, routes_of
+from lockgate.drivers.envoy.totals import Totals
+from lockgate.errors import ConflictError, UnavailableError, VerificationError
+from lockgate.formats.names import Endpoint
+
+LISTEN = Address("127.0.0.1", 8421)
+TTL = 3.0  # seconds that Envoy goes on alone
+
+_PULSE = 0.02
+_PROBE = "self-test"
+_PROBE_NS = 1_000_000_000
+_TRIES = 3
+
+Goals = dict[str, int]
+Pieces = Mapping[Endpoint, Piece]
+
+
+class EnvoyGateway:
+    """Port `Gateway`, by an Envoy on this host. Only the owner of `home` speaks to it."""
+
+    def __init__(self, den: Den, listen: Address, ttl: float, patience: float) -> None:
+        self._den = den
+        self._listen = listen
+        self._patience = patience
+        self._feed = Feed(f"unix:{den.folder / FEED_SOCKET}", ttl)
+        self._envoy = EnvoyChild(den.folder, json.dumps(bootstrap(listen)))
+        self._admin = AdminSocket(den.folder)
+        self._state = threading.Lock()
+        self._showing = threading.Lock()
+        self._counting = threading.Lock()
+        self._totals = Totals()
+        self._incarnation = secrets.token_hex(16)
+        self._traffic: dict[Endpoint, Traffic] = {}
+        self._least = 0
+        self._turn = 0
+        self.fail_closed = False
+
+    def start(self, seconds: float) -> None:
+        """Start Envoy, and see it drop what is not renewed; raise `UnavailableError` if it does neither in time."""
+        until = time.monotonic() + seconds
+        goals = self._put_routes({})
+        self._feed.start()
+        self._envoy.start()
+        while not self._admin.is_ready():
+            if self._envoy.lives > _TRIES or time.monotonic() > until:
+                raise UnavailableError(f"Envoy does not start: {self._envoy.last_words() or 'it says nothing'}")
+            time.sleep(_PULSE)
+        self._feed.wait(goals, max(0.0, until - time.monotonic()))
+        self._see_it_let_go(until)
+        self.fail_closed = True
+
+    def show(self, traffic: Sequence[Traffic], *, fence: int) -> None:
+        """Let exactly this be so (port `Gateway`)."""
+        check_whole(traffic)
+        if self._listen in {route.address for one in traffic for route in one.routes}:
+            raise VerificationError(f"{self._listen} is the gateway itself")
+        pieces = {one.endpoint: piece_of(one) for one in traffic}
+        with self._showing:
+            turn = self._begin(fence, {one.endpoint: one for one in traffic})
+            self._step(turn, lambda: self._put_runs(pieces, keep=True))
+            self._step(turn, lambda: self._put_routes(pieces))
+            self._step(turn, lambda: self._put_runs(pieces, keep=False))
+
+    def cut(self, endpoint: Endpoint, *, fence: int) -> Cut:
+        """End all that runs at an endpoint, and let nothing begin (port `Gateway`)."""
+        with self._state:
+            self._turn += 1
+            self._least = max(self._least, fence + 1)
+            self._traffic[endpoint] = Traffic(endpoint, ())
+            pieces = {name: piece_of(one) for name, one in self._traffic.items()}
+            goals = self._put_runs(pieces, keep=False) | self._put_routes(pieces)
+        self._feed.wait(goals, self._patience)
+        return Cut(endpoint, datetime.now(UTC))
+
+    def counts(self) -> Counting:
+        """Read what was answered so far (port `Gateway`)."""
+        with self._counting:
+            life = self._envoy.lives
+            read = self._admin.counts()
+            if life != self._envoy.lives:
+                raise UnavailableError("Envoy was started again meanwhile")
+            return Counting(self._incarnation, self._totals.take(read, life))
+
+    def close(self) -> None:
+        """Cut everything, and leave nothing behind but the log (port `Gateway`)."""
+        self.fail_closed = False
+        self._envoy.stop()
+        self._feed.stop()
+        self._den.leave()
+
+    def _begin(self, fence: int, traffic: dict[Endpoint, Traffic]) -> int:
+        with self._state:
+            if fence < self._least:
+                raise ConflictError(f"this was decided before what is so now ({fence}, not {self._least} or later)")
+            self._least = fence
+            self._turn += 1
+            self._traffic = traffic
+            return self._turn
+
+    def _step(self, turn: int, put: Callable[[], Goals]) -> None:
+        with self._state:
+            if turn != self._turn:
+                raise ConflictError("an endpoint was cut meanwhile")
+            goals = put()
+        self._feed.wait(goals, self._patience)
+
+    def _put_runs(self, pieces: Pieces, *, keep: bool) -> Goals:
+        """Want the clusters and listeners of these, and with `keep` those that Envoy has already."""
+        clusters = dict(self._feed.taken(CLUSTER)) if keep else {}
+        listeners = dict(self._feed.taken(LISTENER)) if keep else {}
+        for piece in pieces.values():
+            clusters |= {name: Resource(body) for name, body in piece.clusters.items()}
+            listeners |= {name: Resource(body, piece.until_ns[name]) for name, body in piece.listeners.items()}
+        return {CLUSTER: self._feed.put(CLUSTER, clusters), LISTENER: self._feed.put(LISTENER, listeners)}
+
+    def _put_routes(self, pieces: Pieces) -> Goals:
+        ordered = [pieces[endpoint] for endpoint in sorted(pieces)]
+        return {ROUTES: self._feed.put(ROUTES, {GATEWAY: Resource(routes_of(ordered))})}
+
+    def _see_it_let_go(self, until: float) -> None:
+        """Give Envoy a listener for a second, and see it there, and gone."""
+        for _ in range(_TRIES):
+            probe = Resource(listener_to(_PROBE, "nothing"), lasts_ns=_PROBE_NS)
+            self._feed.wait({LISTENER: self._feed.put(LISTENER, {_PROBE: probe})}, max(0.0, until - time.monotonic()))
+            was_there = False
+            while _PROBE in self._admin.listeners():
+                was_there = True
+                if time.monotonic() > until:
+                    raise UnavailableError("Envoy keeps what nobody renews: it would serve for ever")
+                time.sleep(_PULSE)
+            self._feed.wait({LISTENER: self._feed.put(LISTENER, {})}, max(0.0, until - time.monotonic()))
+            if was_there:
+                return
+        raise UnavailableError("Envoy could not be seen to drop what nobody renews")
+
+
+def open_gateway(
+    home: Path, *, listen: Address = LISTEN, ttl: float = TTL, patience: float = 5.0, seconds: float = 30
+) -> EnvoyGateway:
+    """Start an Envoy in `home`, and see it drop what is not renewed; raise `UnavailableError` if it does not.
+
+    Args:
+        home: Where its private folder is made.
+        listen: The one address that it opens.
+        ttl: Seconds that Envoy goes on alone, when we stand still or are gone.
+        patience: Seconds that Envoy has to acknowledge something.
+        seconds: How long it may take to start.
+    """
+    gateway = EnvoyGateway(Den.enter(home / "gateway"), listen, ttl, patience)
+    try:
+        gateway.start(seconds)
+    except BaseException:
+        gateway.close()
+        raise
+    return gateway
