@@ -97,12 +97,9 @@ def refresh(memory: Path, pinned: Root, feed: Feed, now: datetime) -> Update:
 
     Enforces: verified_loading, retirement_revocation
     """
-    with _alone(memory), _explained():
+    with _alone(memory), explained():
         before = _stamps(memory)
-        updater = Updater(
-            str(memory), _BASE, fetcher=_Fetcher(feed), config=_LIMITS, bootstrap=_bootstrap(memory, pinned, feed)
-        )
-        updater.refresh()
+        updater = walk(memory, _bootstrap(memory, pinned, feed), feed)
         found = {name: _target(updater, name) for name in (TRUST_FILE, POLICY_FILE, DENY_FILE)}
         _keep_durably(memory, before)
         trust, policy = _documents(memory, feed, found, now)
@@ -111,6 +108,13 @@ def refresh(memory: Path, pinned: Root, feed: Feed, now: datetime) -> Update:
         update = Update(trust, policy, revoked, fresh_until)
         update.check_fresh(now)
         return update
+
+
+def walk(memory: Path, bootstrap: bytes, feed: Feed) -> Updater:
+    """Follow the client workflow of TUF (§5.3 – §5.6) from root metadata that is trusted already."""
+    updater = Updater(str(memory), _BASE, fetcher=_Fetcher(feed), config=_LIMITS, bootstrap=bootstrap)
+    updater.refresh()
+    return updater
 
 
 def recall(memory: Path, pinned: Root, now: datetime) -> Update:
@@ -268,7 +272,7 @@ def _alone(memory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Say in our words what python-tuf found."""
     try:
         yield
