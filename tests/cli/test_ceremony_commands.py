@@ -45,6 +45,7 @@ def say(*words):
 @pytest.fixture
 def site(here):
     world = World()
+    world.now = datetime.now(UTC)  # that of the server
     with serving(world) as url:
         yield world, ("--server", url, "--as", "ann", "--key", "ann.pem"), here
 
@@ -98,11 +99,14 @@ def test_what_is_no_ceremony_is_said(here):
 def test_the_next_rules_are_proposed_signed_and_published(site):
     world, ann, _ = site
     write("policy-2.yaml", replace(policy(), version=2))
-    say("policy", "propose", "policy-2.yaml", "next", *ann)
+    begun = say("policy", "propose", "policy-2.yaml", "next", "--reason", "the year is over", *ann)
     assert read_ceremony(Path("next")).held == trust().root
     with pytest.raises(VerificationError):
         say("policy", "publish", "next", *ann)
     say("policy", "sign", "next", "--key", "root1.pem", "--key", "root3.pem")
+    with pytest.raises(DeniedError):
+        say("policy", "publish", "next", *ann)
+    world.approve(begun["changes"]["policy"])
 
     done = say("policy", "publish", "next", *ann)
 

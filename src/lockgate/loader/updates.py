@@ -131,7 +131,7 @@ def recall(memory: Path, pinned: Root, now: datetime) -> Update:
 
 
 def _recalled(memory: Path, pinned: Root, now: datetime) -> Update:
-    with _explained():
+    with explained():
         try:
             documents = [
                 (memory / name).read_bytes() for name in (TRUST_FILE, POLICY_FILE, "root.json", "targets.json")
