@@ -8,7 +8,20 @@ import json
 import sys
 from pathlib import Path
 
-NAMES = ("verify", "load", "store", "log_verify", "append", "promote", "leases", "push", "agent", "analysis", "gateway")
+NAMES = (
+    "verify",
+    "load",
+    "store",
+    "log_verify",
+    "append",
+    "promote",
+    "updates",
+    "leases",
+    "push",
+    "agent",
+    "analysis",
+    "gateway",
+)
 RESULTS = Path("build/bench.json")
 
 

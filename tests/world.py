@@ -77,12 +77,12 @@ def key(name: str) -> PrivateKey:
 
 def trust(environment: str = "prod") -> Trust:
     """Write the trust document of an environment."""
-    return _trust(environment, NOW)
+    return _trust(environment, NOW, tuple(PEOPLE.items()))
 
 
 @cache
-def _trust(environment: str, now: datetime) -> Trust:
-    actors = tuple(Actor(Name(name), roles, (key(name).public,)) for name, roles in PEOPLE.items())
+def _trust(environment: str, now: datetime, people: tuple[tuple[str, tuple[Role, ...]], ...]) -> Trust:
+    actors = tuple(Actor(Name(name), roles, (key(name).public,)) for name, roles in people)
     kinds = (*(kind.value for kind in Kind), MANIFESTS)
     signers = (
         TrustedSigner(Name("ci-components"), Purpose.COMPONENT, kinds, key("components").public),
@@ -94,8 +94,8 @@ def _trust(environment: str, now: datetime) -> Trust:
         TrustedSigner(Name("dev-export"), Purpose.EXPORT, ("dev",), key("dev-export").public),
     )
     root = Root(2, tuple(key(f"root{number}").public for number in (1, 2, 3)))
-    origin = f"{environment}.example/changes"
-    return Trust(Name(environment), 1, now + timedelta(days=36_500), origin, root, actors, signers)
+    expires, origin = now + timedelta(days=36_500), f"{environment}.example/changes"
+    return Trust(Name(environment), 1, expires, origin, root, actors, signers)
 
 
 def rules() -> Rules:
@@ -113,8 +113,8 @@ def rules() -> Rules:
 
 def policy(environment: str = "prod") -> Policy:
     """Write the policy of an environment."""
-    expires = NOW + timedelta(days=36_500)
-    return Policy(Name(environment), 1, expires, {f"{environment}/magika": rules()}, Approvals(2, Role.APPROVER))
+    ruled, expires = {f"{environment}/magika": rules()}, NOW + timedelta(days=36_500)
+    return Policy(Name(environment), 1, expires, ruled, Approvals(2, Role.APPROVER))
 
 
 NOTHING_REVOKED = Revocations(Name("prod"), ())
@@ -218,11 +218,10 @@ class World:
             parts[name] = Part(Kind(name), oms.parse(bundle).dir_hash, Digest.of(bundle))
         contract = Contract(("bytes",), ("label",), ("json", "python"), ())
         serve = Serve(("python3", "serve.py", "{model}"), {})
-        manifest = Manifest(
-            Name("magika"), Version.parse(version), "Apache-2.0", NOW, (Name("alice"),), parts, contract, serve
-        )
-        manifest = replace(manifest, **changes)  # type: ignore[arg-type]
-        return Submission(sign_manifest(manifest), bundles, providers=_hosted(hosted)), manifest
+        about = (Name("magika"), Version.parse(version), "Apache-2.0", NOW, (Name("alice"),))
+        manifest = replace(Manifest(*about, parts, contract, serve), **changes)  # type: ignore[arg-type]
+        providers = {"provider-model": hosted.decode()} if hosted else None
+        return Submission(sign_manifest(manifest), bundles, providers=providers), manifest
 
     def register(self, version: str = "1.0.0", who: str = "alice", **changes: object) -> Release:
         """Register a small release."""
@@ -350,8 +349,7 @@ class World:
 
     def feed(self, folder: Path, now: datetime | None = None) -> Path:
         """Publish what hosts follow into a folder, as of the real clock: python-tuf reads no other."""
-        updates = TufFolder(folder)
-        publish_updates(replace(self.installation, updates=updates), now or datetime.now(UTC))
+        publish_updates(replace(self.installation, updates=TufFolder(folder)), now or datetime.now(UTC))
         return folder
 
     def admit(self, passport: Passport | None = None) -> Admission:
@@ -384,20 +382,15 @@ class World:
         assert derived == {subject: self.memory.find(subject) for subject in derived}
         assert len(derived) == sum(len(self.memory.listing(kind, limit=1_000_000)) for kind in STATES)
         note = publish_checkpoint(self.installation)
-        verifier = self.heads.signer.verifier
         for index, entry in enumerate(entries):
             read_fact(entry)
             proof = LogProof(index, inclusion_proof(index, len(entries), self.memory.tile), note)
-            assert LogProof.parse(proof.encode()).verify(entry, [verifier]).size == len(entries)
+            assert LogProof.parse(proof.encode()).verify(entry, [self.heads.signer.verifier]).size == len(entries)
 
 
 def rule_of(document: Trust | Policy) -> Ruling:
     """Say which of the two a document is."""
     return "trust" if isinstance(document, Trust) else "policy"
-
-
-def _hosted(document: bytes) -> dict[str, str] | None:
-    return {"provider-model": document.decode()} if document else None
 
 
 def sign_manifest(manifest: Manifest, signer: str = "components") -> str:

@@ -1,4 +1,4 @@
-"""Does our client do what tuf-conformance asks of every TUF client? All of its cases, but for what we refuse by design."""
+"""Does our client do what tuf-conformance asks of every TUF client? All but what we refuse by design."""
 
 import os
 import re

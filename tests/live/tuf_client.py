@@ -8,6 +8,7 @@ import argparse
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import quote
 
@@ -73,9 +74,9 @@ def main(words=None):
 
 def pytest_configure():
     """Have the tests speak to this client without starting it."""
-    from tuf_conformance._internal.client_runner import ClientRunner
+    runner = import_module("tuf_conformance._internal.client_runner").ClientRunner
 
-    spawned = ClientRunner._run
+    spawned = runner._run
 
     def run(self, words):
         if words[0] == "faketime":
@@ -86,7 +87,7 @@ def pytest_configure():
                 self._server.handle_request()
             return done.result()
 
-    ClientRunner._run = run
+    runner._run = run
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ off-boarded nothing counts from then on, and what they did before goes on counti
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from lockgate.core.trust import Trust
@@ -148,6 +149,7 @@ def list_revocations(environment: Name, entries: Iterable[Revocation]) -> Revoca
     return Revocations(environment, tuple(sorted(entries, key=lambda entry: entry.index)))
 
 
+@lru_cache(maxsize=2)  # the same bytes come every few minutes, and are long
 def parse_revocations(data: bytes, environment: Name) -> Revocations:
     """Read the deny-list of `environment`; raise `VerificationError` for anything else."""
     found = plain.decode(Revocations, data, limit=MAX_REVOCATIONS)

@@ -17,7 +17,7 @@ from pathlib import Path
 from lockgate.core.metadata import TIMESTAMP, check_place
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats import tuf
-from lockgate.loader.whole_file import write_whole
+from lockgate.loader.whole_file import sync_all
 
 
 class TufFolder:
@@ -32,8 +32,7 @@ class TufFolder:
             held = self.read(TIMESTAMP)
             if held is not None and _version(timestamp) <= _version(held):
                 return False
-            self._add({place: content for place, content in files.items() if self._lacks(place, content)})
-            write_whole(self.folder / TIMESTAMP, timestamp)
+            self._add({place: content for place, content in files.items() if self._lacks(place, content)}, timestamp)
             return True
 
     def read(self, name: str) -> bytes | None:
@@ -51,18 +50,19 @@ class TufFolder:
             raise VerificationError(f"{self.folder / place} is there with other content: it must never change")
         return held is None
 
-    def _add(self, files: Mapping[str, bytes]) -> None:
-        """Write files that are not there yet: all durable before any has its name, all names before this returns."""
-        drafts = {self.folder / place: self.folder / f"{place}.new" for place in files}
+    def _add(self, files: Mapping[str, bytes], timestamp: bytes) -> None:
+        """Write files that are not there yet: all durable before any has its name, all names before the timestamp's."""
+        last = self.folder / TIMESTAMP
+        paths = [self.folder / place for place in files]
         try:
-            for place, content in files.items():
-                (self.folder / f"{place}.new").write_bytes(content)
-            for draft in drafts.values():
-                _sync(draft)
-            for path, draft in drafts.items():
-                draft.replace(path)
-            for folder in {path.parent for path in drafts}:
-                _sync(folder)
+            for path, content in zip([*paths, last], [*files.values(), timestamp], strict=True):
+                _draft(path).write_bytes(content)
+            sync_all([_draft(path) for path in (*paths, last)])
+            for path in paths:
+                _draft(path).replace(path)
+            sync_all({path.parent for path in paths})
+            _draft(last).replace(last)
+            sync_all([self.folder])
         except OSError as e:
             raise UnavailableError(f"cannot write into {self.folder}: {e.filename}: {e.strerror}") from e
 
@@ -81,12 +81,8 @@ class TufFolder:
             os.close(lock)
 
 
-def _sync(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+def _draft(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
 
 
 def _version(timestamp: bytes) -> int:

@@ -52,7 +52,7 @@ from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats import canonical, dsse, plain, tuf
 from lockgate.formats.digest import Digest
 from lockgate.loader.feed import Feed, read_whole
-from lockgate.loader.whole_file import write_whole
+from lockgate.loader.whole_file import sync_all, write_whole
 
 T = TypeVar("T")
 MAX_ROOTS = 256
@@ -299,9 +299,5 @@ def _keep_durably(memory: Path, before: Mapping[Path, tuple[int, int]]) -> None:
     written = [path for path, stamp in _stamps(memory).items() if before.get(path) != stamp]
     for path in written:
         path.chmod(0o644)  # all of it is public, and runs of another user read it beside their agent
-    for path in (*written, *([memory, memory / "root_history"] if written else [])):
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+    if written:
+        sync_all([*written, memory, memory / "root_history"])

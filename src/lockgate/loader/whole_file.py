@@ -1,10 +1,28 @@
 """How is a file replaced, so that nobody ever sees half of it?"""
 
 import os
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from lockgate.errors import UnavailableError
+
+_WAITING = 8  # threads that wait for the disk: what comes together becomes durable together
+
+
+def sync_all(paths: Collection[Path]) -> None:
+    """Make files and folders durable; raise `OSError`. They are waited for at once: a journal is written for all."""
+    with ThreadPoolExecutor(_WAITING) as threads:
+        list(threads.map(_sync, paths))
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
@@ -16,11 +34,7 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync(path.parent)
     except OSError as e:
         raise UnavailableError(f"cannot write {path}: {e.strerror}") from e
     finally:
