@@ -97,7 +97,7 @@ def _obeyed(
     """Say for each switch when the last request was sent that got the old release, and when the new one first came."""
     stale, first = [], []
     for (decided, release), (later, _) in zip(switches, [*switches[1:], (switches[-1][0] + PAUSE, "")], strict=True):
-        during = [each for each in answers if decided <= each[0] < later]
+        during = [each for each in answers if decided <= each[0] and each[1] < later]  # what ends later may obey that
         old = [sent for sent, _, by in during if by != release]
         stale.append(MILLI * (max(old, default=decided) - decided))
         first.append(MILLI * (min(ended for _, ended, by in answers if by == release and ended > decided) - decided))
