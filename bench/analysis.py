@@ -83,7 +83,7 @@ def _latency(dice):
         yield _row(what, f"{median:.0f} / {late:.0f} s", f"at most {must[0]} / {must[1]} s" if must else "", ok=ok)
     median, late = delays([latency_rule(dice, 2, bounds=COARSE) for _ in range(FEWER)])
     yield _row("the same, times 2, in 14 coarse buckets", f"{median:.0f} / {late:.0f} s")
-    found = [latency_rule(dice, 1, shock=range(100, 112)) for _ in range(NULLS // 5)]
+    found = [latency_rule(dice, 1, shock=range(100, 112)) for _ in range(NULLS // 10)]
     what = f"false rollbacks of {len(found)} rollouts by latency, with a shock that makes both three times slower"
     yield _row(what, f"{share(found):.2%}", "at most 1 %", ok=share(found) <= 0.01)
 

@@ -52,7 +52,7 @@ def grid(margin: Number, tolerance: Number) -> Grid:
 def add(row: Row, table: Table, weighed: Grid) -> Row:
     """Add one interval. If one arm served nothing, or nothing or everything was bad, it says nothing."""
     bad = table.candidate.bad + table.stable.bad
-    if not table.compares or bad in (0, table.candidate.n + table.stable.n):
+    if bad in (0, table.candidate.n + table.stable.n):
         return row
     return tuple(map(Exact, map(float.__add__, row, log_likelihoods(table, weighed.ratios))))
 

@@ -71,8 +71,6 @@ def _compare(metric: Latency, tally: LatencyTally, before: Histogram, spreads: I
     """Count, at each quantile, what took longer than stable did before."""
     odds, marks = weighed(metric), list(tally.marks)
     for spread in spreads:
-        if spread.stable.bounds != before.bounds:
-            before.plus(spread.stable)
         for place, bucket in enumerate(buckets(metric, before)):
             table, mark = spread.slower(bucket), marks[place]
             row = add(mark.row, table, odds)
