@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core.difference import Effect, differences, gaining
-from lockgate.core.difference.ruled import APPROVALS, EVALUATION, LEASE, POLICY, RULES
+from lockgate.core.difference.ruled import APPROVALS, EVALUATION, LEASE, POLICY, ROLLOUT, RULES
 from lockgate.core.difference.sentence import each_field
 from lockgate.core.difference.trusted import ACTOR, MAY, ROOT, SIGNER, TRUST
-from lockgate.core.policy import Approvals, Evaluation, Lease, Policy, Rules
+from lockgate.core.policy import Approvals, Demands, Evaluation, Lease, Policy, Rules
 from lockgate.core.release import Kind
 from lockgate.core.rights import Role
 from lockgate.core.trust import Actor, Purpose, Retiring, Root, Trust, TrustedSigner
@@ -24,7 +24,7 @@ from tests.world import NOW, PROD, key, policy, rules, trust
 WEAKENS, STRENGTHENS, NEUTRAL = Effect
 TABLES = {
     Policy: POLICY, Rules: RULES, Evaluation: EVALUATION, Approvals: APPROVALS, Lease: LEASE,
-    Trust: TRUST, Root: ROOT, Actor: ACTOR, TrustedSigner: SIGNER,
+    Demands: ROLLOUT, Trust: TRUST, Root: ROOT, Actor: ACTOR, TrustedSigner: SIGNER,
 }  # fmt: skip
 WHOLE = {Retiring}  # said by the words of the list that it stands in
 
@@ -43,6 +43,9 @@ approvals = st.builds(Approvals, spans, st.sampled_from(Role))
 evaluations = st.builds(
     Evaluation, words, st.dictionaries(words, st.sampled_from(["0.9", "0.90", "0.8", "odd"]), max_size=2), spans
 )
+demands = st.builds(
+    Demands, st.booleans(), spans, spans, lists(st.sampled_from(["errors", "latency"])), st.sampled_from([60, 3600])
+)
 ruled = st.builds(
     Rules,
     components=lists(st.sampled_from(Kind)),
@@ -52,6 +55,7 @@ ruled = st.builds(
     lease=st.builds(Lease, spans, st.sampled_from(["stop", "grace"]), st.none() | st.sampled_from([0, 1])),
     rollback_seconds=spans,
     hand_over=st.sampled_from(["sealed", "private"]),
+    rollout=st.none() | demands,
 )
 policies = st.builds(
     Policy, names, spans, instants, st.dictionaries(st.sampled_from(["prod/a", "prod/b"]), ruled), approvals

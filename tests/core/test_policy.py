@@ -15,6 +15,7 @@ from lockgate.formats import canonical, dsse, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from tests.core.dossiers import TICK, ruling
+from tests.core.strategies import DEMANDS
 from tests.world import NOW, PROD, agreed, key, policy, rules, trust
 
 ROOT = trust().root
@@ -22,6 +23,10 @@ ROOT = trust().root
 
 def suite(**changes):
     return {"evaluations": (replace(rules().evaluations[0], **changes),)}
+
+
+def rollout(**changes):
+    return {"rollout": replace(DEMANDS, **changes)}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +42,13 @@ def suite(**changes):
         ({"lease": Lease(30, "grace", -1)}, "a span of time is not positive"),
         ({"rollback_seconds": 0}, "a span of time is not positive"),
         ({"provider_pins": (Pin.REGION, Pin.REGION)}, "provider_pins names something twice"),
+        (rollout(first_weight=0), "a rollout begins with 1 to 100 %, not 0 %"),
+        (rollout(first_weight=101), "a rollout begins with 1 to 100 %, not 101 %"),
+        (rollout(metrics=("errors", "errors")), "rollout.metrics names something twice"),
+        (rollout(window_seconds=0, least_seconds=0), "a rollout lasts 1 s to 30 days, not 0 s"),
+        (rollout(window_seconds=30 * 86_400 + 1), "a rollout lasts 1 s to 30 days, not 2592001 s"),
+        (rollout(least_seconds=-1), "rollout.least_seconds is 0 or more, and less than window_seconds"),
+        (rollout(least_seconds=86_400), "rollout.least_seconds is 0 or more, and less than window_seconds"),
         (suite(metrics={}), "suite file-types demands no metric"),
         (suite(max_age_days=0), "suite file-types demands no metric, or not 1 to 3650 days"),
         (suite(max_age_days=3651), "suite file-types demands no metric, or not 1 to 3650 days"),
@@ -62,6 +74,9 @@ def test_rules_that_could_not_mean_what_their_author_wanted_are_refused(changes,
         {"provider_pins": ()},
         {"provider_pins": tuple(Pin)},
         {"evaluations": ()},
+        rollout(),
+        rollout(first_weight=1, least_seconds=0, metrics=(), window_seconds=1),
+        rollout(first_weight=100, window_seconds=30 * 86_400),
         suite(max_age_days=1),
         suite(max_age_days=3650),
     ],

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from lockgate.core.provider import Pin
 from lockgate.core.release import Kind
@@ -21,6 +21,9 @@ from lockgate.formats.names import Endpoint, Name
 POLICY = "application/vnd.lockgate.policy+json"
 LEASE_SECONDS = range(2, 3601)
 AGE_DAYS = range(1, 3651)
+ROLLOUT_SECONDS = range(1, 30 * 86_400 + 1)
+
+Symptom: TypeAlias = Literal["errors", "latency", "guardrail", "tool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,20 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Demands:
+    """How gradual a rollout must be: what its first weight is at most, how long its pauses at least, what is judged.
+
+    `required` says that nothing replaces a stable release in any other way. A rollout lasts `window_seconds` at most.
+    """
+
+    required: bool
+    first_weight: int
+    least_seconds: int
+    metrics: tuple[Symptom, ...]
+    window_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What one endpoint demands."""
 
@@ -66,6 +83,7 @@ class Rules:
     rollback_seconds: int
     hand_over: Literal["sealed", "private"]
     provider_pins: tuple[Pin, ...] | None = None
+    rollout: Demands | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +156,8 @@ def check_rules(endpoint: str, rules: Rules) -> None:
     if len(set(pins)) < len(pins):
         raise VerificationError(f"{endpoint}: provider_pins names something twice")
     _check_evaluations(endpoint, rules.evaluations)
+    if rules.rollout is not None:
+        _check_demands(endpoint, rules.rollout)
 
 
 def _check_evaluations(endpoint: str, evaluations: Iterable[Evaluation]) -> None:
@@ -146,6 +166,17 @@ def _check_evaluations(endpoint: str, evaluations: Iterable[Evaluation]) -> None
             raise VerificationError(f"{endpoint}: suite {evaluation.suite} demands no metric, or not 1 to 3650 days")
         for text in evaluation.metrics.values():
             decimal(text)
+
+
+def _check_demands(endpoint: str, demands: Demands) -> None:
+    if not 1 <= demands.first_weight <= 100:
+        raise VerificationError(f"{endpoint}: a rollout begins with 1 to 100 %, not {demands.first_weight} %")
+    if len(set(demands.metrics)) < len(demands.metrics):
+        raise VerificationError(f"{endpoint}: rollout.metrics names something twice")
+    if demands.window_seconds not in ROLLOUT_SECONDS:
+        raise VerificationError(f"{endpoint}: a rollout lasts 1 s to 30 days, not {demands.window_seconds} s")
+    if not 0 <= demands.least_seconds < demands.window_seconds:
+        raise VerificationError(f"{endpoint}: rollout.least_seconds is 0 or more, and less than window_seconds")
 
 
 def decimal(text: str) -> Decimal:

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 
 from lockgate.core.difference.ruled import policy_differences
 from lockgate.core.difference.sentence import Difference, Effect
+from lockgate.core.difference.staged import strategy_words
 from lockgate.core.difference.trusted import trust_differences
 from lockgate.core.policy import Policy
 from lockgate.core.trust import Trust
 from lockgate.formats.names import Name
 
-__all__ = ["Difference", "Effect", "differences", "gaining"]
+__all__ = ["Difference", "Effect", "differences", "gaining", "strategy_words"]
 
 
 def differences(old: Trust | Policy, new: Trust | Policy) -> tuple[Difference, ...]:

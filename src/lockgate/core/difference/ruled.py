@@ -21,7 +21,7 @@ from lockgate.core.difference.sentence import (
     version,
     weaker,
 )
-from lockgate.core.policy import Approvals, Evaluation, Lease, Rules, decimal
+from lockgate.core.policy import Approvals, Demands, Evaluation, Lease, Rules, Symptom, decimal
 from lockgate.core.provider import Pin
 from lockgate.core.release import Kind
 from lockgate.core.rights import Role
@@ -46,7 +46,16 @@ def _demands(rules: Rules) -> str:
     proof = "provenance" if rules.provenance else "no provenance"
     people = f"{rules.approvals.count} approvals by the role {rules.approvals.role}"
     pins = f"; provider models pinned by {', '.join(rules.provider_pins)}" if rules.provider_pins else ""
-    return f"{kinds}; {proof}; {tests}{pins}; {people}; a lease of {rules.lease.seconds} s ({rules.lease.on_silence})"
+    staged = f"; a rollout that is {_gradual(rules.rollout)}" if rules.rollout else ""
+    lease = f"a lease of {rules.lease.seconds} s ({rules.lease.on_silence})"
+    return f"{kinds}; {proof}; {tests}{pins}; {people}; {lease}{staged}"
+
+
+def _gradual(demands: Demands) -> str:
+    metrics = f"judged by {', '.join(demands.metrics)}" if demands.metrics else "judged by no metric in particular"
+    begins = f"begins with {demands.first_weight} % at most, pauses for {demands.least_seconds} s at least"
+    word = "required" if demands.required else "not required"
+    return f"{word}, {begins}, is {metrics} and over in {demands.window_seconds} s"
 
 
 def _wanted(evaluation: Evaluation) -> str:
@@ -146,6 +155,29 @@ def _pins(old: tuple[Pin, ...] | None, new: tuple[Pin, ...] | None, where: str) 
         yield neutral(f"writes the pins of provider models at {where} in another way")
 
 
+def _rollout(old: Demands | None, new: Demands | None, where: str) -> Iterator[Difference]:
+    if old is None and new is not None:
+        yield stronger(f"demands of rollouts at {where}: {_gradual(new)}")
+    elif new is None and old is not None:
+        yield weaker(f"demands nothing of rollouts at {where} any more; it was {_gradual(old)}")
+    elif old is not None and new is not None:
+        yield from each_field(ROLLOUT, old, new, where)
+
+
+def _required(old: bool, _new: bool, where: str) -> Iterator[Difference]:  # noqa: FBT001 - the value of a field
+    say = weaker if old else stronger
+    yield say(f"{'no longer demands' if old else 'demands'} that releases come by a rollout at {where}")
+
+
+def _symptoms(old: tuple[Symptom, ...], new: tuple[Symptom, ...], where: str) -> Iterator[Difference]:
+    yield from members(
+        old, new,
+        lambda name: weaker(f"no longer demands that rollouts are judged by {name} at {where}"),
+        lambda name: stronger(f"demands that rollouts are judged by {name} at {where}"),
+    )  # fmt: skip
+    yield from reordered(old, new, f"metrics of rollouts at {where}")
+
+
 POLICY: Mapping[str, Words] = {
     "environment": environment,
     "version": version,
@@ -162,6 +194,14 @@ RULES: Mapping[str, Words] = {
     "rollback_seconds": _span("the window for a rollback"),
     "hand_over": _hand_over,
     "provider_pins": _pins,
+    "rollout": _rollout,
+}
+ROLLOUT: Mapping[str, Words] = {
+    "required": _required,
+    "first_weight": number("the first weight of a rollout at {where},", Effect.WEAKENS, " %"),
+    "least_seconds": number("how long a rollout pauses at {where},", Effect.STRENGTHENS, " s"),
+    "metrics": _symptoms,
+    "window_seconds": number("how long a rollout may take at {where},", Effect.WEAKENS, " s"),
 }
 EVALUATION: Mapping[str, Words] = {
     "suite": lambda old, new, where: [weaker(f"asks for suite {free(new)} instead of {free(old)} in {where}")],
