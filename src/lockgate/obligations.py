@@ -75,13 +75,19 @@ _ALL = (
         "provider_change_reevaluation", "", "", "3.2.3", "A hosted model is pinned; a change is noticed.",
         missing="pins are declared, signed and demanded by policy; what the provider really serves is not observed yet",
     ),
-    Obligation("gradual_rollout", "3.3.1", "3.3.2", "3.3.1", "A candidate gets traffic in steps and leaves by itself."),
+    Obligation(
+        "gradual_rollout", "3.3.1", "3.3.2", "3.3.1", "A candidate gets traffic in steps and leaves by itself.", _GAP,
+        "steps, evidence and endings are decided and logged; no controller and no gateway of ours drives them yet",
+    ),
     Obligation(
         "complete_rollback", "3.3.2", "3.3.3", "3.3.2",
         "One act restores the whole former state, or nothing, within a window that is measured.", _GAP,
         "the window is in the policy but not yet measured against what hosts report",
     ),
-    Obligation("preserved_rollback_artifacts", "3.3.5", "", "", "Former releases stay, write-once and whole."),
+    Obligation(
+        "preserved_rollback_artifacts", "3.3.5", "", "", "Former releases stay, write-once and whole.", _GAP,
+        "the release to go back to is proved whole before a rollout and before a rollback; between them nobody looks",
+    ),
     Obligation("isolated_parallel_versions", "", "", "3.3.3", "Versions side by side share no runtime state."),
     Obligation(
         "emergency_shutdown", "3.3.4", "3.3.4", "9.6.1 9.6.3",

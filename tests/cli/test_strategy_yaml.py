@@ -117,8 +117,14 @@ def test_bare_blue_green_goes_to_everything_at_once():
         (metric(sequential="gone", threshold={"failureCondition": "> 1", "minRequests": "x"}), "minRequests is 'x'"),
         (metric(sequential="gone", threshold={"failureCondition": "> 1"}), "it says neither an event"),
         (metric(sequential="gone", alert={"kind": "x"}), "metric errors: an alert comes by itself, and has no source"),
-        (metric(sequential="gone", envoy="gone", alert={"kind": "?"}), "metric errors: kind names '?', which is no"),
-        (metric(sequential="gone", envoy="gone", alert={"kind": "x", "severity": "bad"}), "severity is 'bad', not one"),
+        (
+            metric(sequential="gone", envoy="gone", alert={"kind": "?"}),
+            "kind is '?', not one of guardrail",
+        ),
+        (
+            metric(sequential="gone", envoy="gone", alert={"kind": "tool", "severity": "bad"}),
+            "severity is 'bad'",
+        ),
         (written(maxDuration="never"), "maxDuration is 'never', not a span like"),
         (written(maxDuration="31d"), "maxDuration is 2678400 s, not 1 s to 30 days"),
         (written(maxDuration="5m"), "the pauses take 360 s, and all of it may take 300 s"),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from lockgate.core.danger import Danger, Severity
 from lockgate.core.policy import Demands
 from lockgate.core.strategy import (
     Analysis,
@@ -21,7 +22,7 @@ ERRORS = Metric(Name("errors"), Sequential("errors", "0.004", "1.5", Envoy()), 5
 SLOW = Metric(Name("slow"), Threshold(Envoy(), ">", "800", 20, 2, 4, 10, "latency", "0.99"), 5, dry_run=False)
 MCP = Metric(Name("mcp"), Threshold(Prometheus("rate(x)"), ">", "0.05", 20, 0, 4, 10), 60, dry_run=False)
 TRIED = Metric(Name("tried"), Sequential("guardrail", "0.004", "1", Envoy()), 5, dry_run=True)
-ALERT = Metric(Name("jailbreak"), OnAlert(Name("jailbreak"), "high"), 5, dry_run=False)
+ALERT = Metric(Name("jailbreak"), OnAlert(Danger.JAILBREAK, Severity.HIGH), 5, dry_run=False)
 STEPS = (SetWeight(5), Pause(300), Analysis((Name("errors"),)), SetWeight(50), Pause(), SetWeight(100), Pause(60))
 CANARY = Strategy("canary", STEPS, (ERRORS, SLOW, MCP, TRIED, ALERT), 86_400, 600, 3600, "rollback", "x-user")
 BLUE_GREEN = replace(

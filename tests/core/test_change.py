@@ -11,6 +11,7 @@ from lockgate.core.change import (
     Approved,
     Authorized,
     Closed,
+    Content,
     Opened,
     Rejected,
     Withdrawn,
@@ -21,7 +22,7 @@ from lockgate.core.change import (
     evolve,
 )
 from lockgate.errors import DeniedError
-from lockgate.formats import plain
+from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
 from tests.core.dossiers import content_of, release
@@ -141,3 +142,24 @@ def test_any_sequence_of_commands_keeps_the_picture(commands):
         except DeniedError:
             assert phase != "opened" or by in approvers or command == "withdraw another's"
         assert change.phase == phase and {one.by for one in change.approvals} == approvers
+
+
+def test_a_content_without_a_strategy_has_the_digest_that_it_had_before_there_were_any():
+    content = content_of(release())
+    written = canonical.parse_object(plain.encode(content))
+    del written["strategy"]
+
+    assert content.digest == Digest.of(canonical.encode(written)) == Digest.of(content.document)
+    assert plain.decode(Content, content.document) == content == plain.decode(Content, plain.encode(content))
+
+
+def test_a_content_with_a_strategy_names_it():
+    content, other = (content_of(release(), strategy=digest) for digest in (DIGEST, OTHER))
+
+    assert len({content.digest, other.digest, content_of(release()).digest}) == 3
+    assert plain.decode(Content, content.document) == content and str(DIGEST).encode() in content.document
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "rolled-back", "failed"])
+def test_a_closed_change_says_how_it_ended(outcome):
+    assert after(Authorized(7, DIGEST, DIGEST, DIGEST), Closed(7, outcome)).outcome == outcome

@@ -1,5 +1,7 @@
 """What may become of an endpoint? Only what the picture shows, whatever the order of the commands."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,15 +10,20 @@ from lockgate.core.endpoint import (
     KEPT,
     Activated,
     RolledBack,
-    Slot,
+    Share,
     Suspended,
     check_activation,
+    check_candidate,
     check_rollback,
+    check_rollout,
     check_serving,
+    check_share,
     evolve,
     nothing_at,
 )
-from lockgate.errors import DeniedError
+from lockgate.core.rollout import Aborted, Promoted, Rollout, Stepped
+from lockgate.core.slot import Slot
+from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name, Tag
 from tests.world import NOW, PROD
@@ -24,6 +31,7 @@ from tests.world import NOW, PROD
 DAVE, ORDER, DECISION = Name("dave"), Digest.of(b"order"), Digest.of(b"decision")
 RELEASES = [Digest.of(bytes([number])) for number in range(20)]
 A, B, C = RELEASES[:3]
+TAG, STRATEGY = Tag.parse("magika@1.0.0"), Digest.of(b"strategy")
 
 
 def activate(release, before=None, change=1):
@@ -61,7 +69,7 @@ def test_nothing_serves_at_an_endpoint_to_which_nothing_happened():
 def test_what_was_activated_last_should_serve_and_what_it_replaced_can_be_restored():
     state = after(activate(A), activate(B, A, 5))
 
-    assert check_serving(state) == Slot(Tag.parse("magika@1.0.0"), B, 5, DECISION, 11, NOW)
+    assert check_serving(state) == Slot(Tag.parse("magika@1.0.0"), B, 5, DECISION, 11, NOW, epoch=11)
     assert check_rollback(state).release == A and state.former == check_rollback(state)
     assert state.epoch == 11 and state.rolled_back_by is None
 
@@ -169,3 +177,101 @@ def test_any_sequence_of_commands_keeps_the_picture(commands, data):
             denied("nothing", check_serving, state)
         else:
             assert check_serving(state).release == stack[-1]
+
+
+def roll_out(release=B, before=A, change=5):
+    return Activated(PROD, TAG, release, before, change, DECISION, STRATEGY)
+
+
+def begun(*events):
+    return after(activate(A), roll_out(), *events)
+
+
+def stepped(step, weight):
+    return Stepped(PROD, 5, step, weight, ORDER)
+
+
+PROMOTED = Promoted(PROD, TAG, B, A, 5, ORDER)
+ABORTED = Aborted(PROD, TAG, B, 5, "person", suspends=False, why=ORDER)
+
+
+def test_what_is_activated_with_a_strategy_is_a_candidate_beside_what_is_stable():
+    state = begun()
+
+    assert check_serving(state).release == A and state.epoch == 11
+    assert check_rollout(state) == Rollout(Slot(TAG, B, 5, DECISION, 11, NOW, epoch=11), STRATEGY, NOW)
+    assert check_share(state, A) == Share(state.stable, 100) and check_share(state, B).weight == 0
+
+
+def test_both_have_their_share_of_the_traffic_and_an_epoch_of_their_own():
+    state = begun(stepped(0, 5), stepped(1, 30))
+
+    assert (check_share(state, A).weight, check_share(state, B).weight) == (70, 30)
+    assert (check_share(state, A).slot.epoch, check_share(state, B).slot.epoch) == (10, 11)
+    denied("prod/magika serves magika@1.0.0, not", check_share, state, C)
+
+
+def test_a_promotion_makes_the_candidate_stable_and_changes_nothing_for_who_serves_it():
+    state = begun(stepped(0, 100), PROMOTED)
+
+    assert check_share(state, B) == Share(Slot(TAG, B, 5, DECISION, 11, NOW, epoch=11, promoted=13), 100)
+    assert state.rollout is None and state.epoch == 13 and check_rollback(state).release == A
+    denied("serves magika@1.0.0, not", check_share, state, A)
+
+
+def test_an_abort_leaves_what_was_stable_as_it_was():
+    state = begun(stepped(0, 50), ABORTED)
+
+    assert check_share(state, A) == Share(after(activate(A)).stable, 100)
+    assert state.rollout is None and state.epoch == 13 and not state.suspended
+    denied("serves magika@1.0.0, not", check_share, state, B)
+    denied("no rollout is in flight at prod/magika", check_rollout, state)
+
+
+@pytest.mark.parametrize("end", [SUSPEND, replace(ABORTED, suspends=True)], ids=["suspended", "aborted and suspended"])
+def test_a_shutdown_leaves_neither_of_them(end):
+    state = begun(stepped(0, 50), end)
+
+    assert state.suspended and state.rollout is None and state.epoch == 13
+    for release in (A, B):
+        denied("is suspended since entry 13", check_share, state, release)
+
+
+def test_while_a_rollout_is_in_flight_nothing_else_comes_and_nothing_goes_back():
+    state = after(activate(C), activate(A, C), roll_out())
+
+    reason = "change 5 rolls magika@1.0.0 out at prod/magika: promote it or abort it first"
+    denied(reason, check_activation, state, state.epoch, resumes=False)
+    denied(reason, check_activation, state, state.epoch, resumes=True)
+    denied(reason, check_rollback, state)
+    assert len(denied("has changed", check_activation, state, 3, resumes=False)) == 2
+
+
+def test_a_candidate_needs_another_release_that_serves():
+    assert check_candidate(after(activate(A)), B).release == A
+    reason = "nothing serves at prod/magika that a candidate could be compared with"
+    denied(reason, check_candidate, nothing_at(PROD), B)
+    denied(reason, check_candidate, after(activate(A), SUSPEND), B)
+    denied("prod/magika serves magika@1.0.0 already", check_candidate, after(activate(A)), A)
+
+
+@pytest.mark.parametrize("state", [nothing_at(PROD), after(activate(A), SUSPEND), begun()])
+def test_a_log_in_which_a_rollout_began_where_none_could_is_refused(state):
+    with pytest.raises(VerificationError, match="the log holds a rollout at prod/magika that could not begin there"):
+        evolve(state, roll_out(), 20, NOW)
+
+
+@pytest.mark.parametrize("event", [PROMOTED, ABORTED, stepped(0, 5)])
+def test_a_log_in_which_a_rollout_went_on_that_was_not_in_flight_is_refused(event):
+    with pytest.raises(VerificationError, match="which is not in flight"):
+        evolve(after(activate(A)), event, 20, NOW)
+
+
+def test_after_a_rollback_the_slot_has_the_epoch_of_the_rollback_and_keeps_it_beside_a_candidate():
+    returned = (activate(A), activate(B, A), roll_back(A, B))
+    state = after(*returned, roll_out(C, A))
+
+    assert check_share(state, A).slot.epoch == 12 and state.stable.index == 10 and state.epoch == 13
+    aborted = evolve(state, replace(ABORTED, release=C), 14, NOW)
+    assert check_share(aborted, A).slot.epoch == 12 and aborted.rolled_back_by == ORDER
+    denied("was rolled back already", check_rollback, aborted)

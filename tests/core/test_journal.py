@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core import change, endpoint, release, revocation
-from lockgate.core.detection import Alerted, Danger, Severity
+from lockgate.core import change, endpoint, release, revocation, rollout
+from lockgate.core.danger import Danger, Severity
+from lockgate.core.detection import Alerted
 from lockgate.core.journal import (
     EVENT_TYPES,
     Denied,
@@ -60,6 +61,14 @@ EVENTS: list[Event] = [
     revocation.Offboarded(PROD_NAME, ALICE, "left", ALICE, A),
     release.KeysOpened(TAG, A, ALICE, B),
     Alerted(PROD, Danger.JAILBREAK, Severity.HIGH, A, B, ALICE, A),
+    rollout.Stepped(PROD, 7, 0, 5, A),
+    rollout.Stepped(PROD, 7, 0, 5, A, ALICE),
+    rollout.Paused(PROD, 7, "inconclusive", A),
+    rollout.Resumed(PROD, 7, A, ALICE),
+    rollout.Promoted(PROD, TAG, A, B, 7, A),
+    rollout.Aborted(PROD, TAG, A, 7, "metric:errors", suspends=False, why=B),
+    change.Closed(7, "rolled-back"),
+    change.Closed(7, "failed"),
     Denied("change.approve", "change/7", A),
 ]
 
@@ -118,7 +127,14 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[18], rulebook_subject(PROD_NAME)),
         (EVENTS[19], release_subject(TAG)),
         (EVENTS[20], Subject("alerts", "prod/magika")),
-        (EVENTS[21], Subject("denied", "change/7")),
+        (EVENTS[21], endpoint_subject(PROD)),
+        (EVENTS[22], endpoint_subject(PROD)),
+        (EVENTS[23], endpoint_subject(PROD)),
+        (EVENTS[24], endpoint_subject(PROD)),
+        (EVENTS[25], endpoint_subject(PROD)),
+        (EVENTS[26], endpoint_subject(PROD)),
+        (EVENTS[28], change_subject(7)),
+        (EVENTS[29], Subject("denied", "change/7")),
     ],
 )
 def test_every_event_is_about_one_object(event, subject):

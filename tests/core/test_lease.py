@@ -18,6 +18,7 @@ from lockgate.core.lease import (
     sign_grant,
     sign_request,
 )
+from lockgate.core.rollout import Stepped
 from lockgate.errors import VerificationError
 from lockgate.formats import canonical, dsse, plain
 from lockgate.formats.digest import Digest
@@ -35,7 +36,7 @@ SERVING = evolve(None, ACTIVATED, 9, NOW)
 SUSPENDED = evolve(SERVING, Suspended(PROD, Name("olivia"), B), 10, NOW)
 NEVER = evolve(None, Suspended(PROD, Name("olivia"), B), 10, NOW)
 RULES = {PROD: rules(), OTHER: rules()}
-GRANTED = Granted(PROD, A, 30, 9)
+GRANTED = Granted(PROD, A, 30, 9, weight=100)
 GIVEN = Grant(HOST, NONCE, (GRANTED,), ())
 
 
@@ -178,3 +179,26 @@ def test_a_request_of_before_there_were_keys_still_counts(left_out):
     signed = dsse.sign(canonical.encode(old), REQUEST, [key("host-1")]).encode()
 
     assert open_request(signed, found) == (REQUESTED, asker())
+
+
+def test_the_stable_release_and_the_candidate_share_the_traffic_each_at_its_own_entry():
+    tag = Tag.parse("magika@1.1.0")
+    begun = evolve(SERVING, Activated(PROD, tag, B, A, 2, A, strategy=A), 12, NOW)
+    state = evolve(begun, Stepped(PROD, 2, 0, 20, A), 13, NOW)
+
+    given = answer(replace(REQUESTED, wants=(Want(PROD, A), Want(PROD, B))), {PROD: state}, RULES, NOTHING_REVOKED)
+    assert given.granted == (Granted(PROD, A, 30, 9, weight=80), Granted(PROD, B, 30, 12, weight=20))
+
+
+@pytest.mark.parametrize("weight", [-1, 101])
+def test_no_release_gets_less_than_nothing_or_more_than_everything(weight):
+    grant = replace(GIVEN, granted=(replace(GRANTED, weight=weight),))
+    with pytest.raises(VerificationError, match=f"the lease gives {weight} % of the traffic"):
+        open_grant(sign_grant(grant, key("prod-lease")), REQUESTED, trust(), NOW)
+
+
+@pytest.mark.parametrize("weight", [None, 0, 100])
+def test_a_lease_that_says_no_weight_or_one_at_the_edge_is_a_lease(weight):
+    grant = replace(GIVEN, granted=(replace(GRANTED, weight=weight),))
+
+    assert open_grant(sign_grant(grant, key("prod-lease")), REQUESTED, trust(), NOW) == grant

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core import change, endpoint, release
-from lockgate.core.detection import Alerted, Danger, Severity
+from lockgate.core import change, endpoint, release, rollout
+from lockgate.core.danger import Danger, Severity
+from lockgate.core.detection import Alerted
 from lockgate.core.journal import EVENT_TYPES
 from lockgate.core.notice import QUIET, frozen, notice_of, quoted, tried
 from lockgate.core.policy import PolicyAdopted
@@ -21,6 +22,8 @@ TOLD = (
     TrustAdopted,
     PolicyAdopted,
     endpoint.Suspended,
+    rollout.Paused,
+    rollout.Aborted,
     release.KeysOpened,
     ReleaseRevoked,
     KeyRevoked,
@@ -59,6 +62,26 @@ def test_every_event_is_told_or_left_out_on_purpose():
             "alice put version 2 of the policy into force, by change 40",
         ),
         (endpoint.Suspended(PROD, ALICE, A), "shutdown", f"alice shut {PROD} down"),
+        (
+            rollout.Paused(PROD, 7, "inconclusive", A),
+            "rollout paused",
+            "alice paused change 7 at prod/magika as it is inconclusive: a person decides",
+        ),
+        (
+            rollout.Paused(PROD, 7, "step", A),
+            "rollout paused",
+            "alice paused change 7 at prod/magika as its strategy says: a person decides",
+        ),
+        (
+            rollout.Aborted(PROD, TAG, A, 7, "metric:errors", suspends=False, why=B),
+            "rolled back",
+            "alice aborted magika@1.0.0 at prod/magika and gave all traffic back, because of 'metric:errors'",
+        ),
+        (
+            rollout.Aborted(PROD, TAG, A, 7, "@all", suspends=True, why=B),
+            "rolled back",
+            "alice aborted magika@1.0.0 at prod/magika and shut it down, because of 'all'",
+        ),
         (
             Offboarded(PROD_NAME, Name("mallory"), "she left", ALICE, A),
             "off-boarded",

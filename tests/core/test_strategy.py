@@ -218,8 +218,8 @@ def test_a_strategy_is_said_in_words():
         ),
         (
             "metric tried: fails when guardrail of the candidate are shown to be worse than those of the stable "
-            "release by more than 1 times the odds (alpha 0.004), every 5 s, as the gateway counts; a dry run, which decides "
-            "nothing"
+            "release by more than 1 times the odds (alpha 0.004), every 5 s, as the gateway counts; a dry run, which "
+            "decides nothing"
         ),
         "metric jailbreak: fails at once by an alert of kind jailbreak, high or worse",
         "if a metric fails, all traffic goes back to the stable release",

@@ -72,6 +72,14 @@ def test_what_follows_from_the_log_is_rebuilt_as_it_was(stocked, owner):
     check(stocked)
 
 
+def test_a_migration_derives_what_follows_from_the_log_as_the_new_program_reads_it(stocked, owner):
+    before = run(owner, STATES)
+    run(owner, "UPDATE object SET state = '{}'")
+
+    assert migrate(owner, (*migrations(), LATER)) == 1
+    assert run(owner, STATES) == before
+
+
 @pytest.mark.parametrize(
     "damage",
     [

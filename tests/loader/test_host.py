@@ -5,19 +5,23 @@ from dataclasses import replace
 import pytest
 
 from lockgate.app.issue_passport import passport_for
+from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.errors import VerificationError
 from lockgate.loader.host import open_host
 from lockgate.tlog.tiles import TilePath
+from tests.rolling import begin, order, try_candidate
 from tests.world import NOW, PROD, World, host_home
 
 
 class Tiles:
-    """The hash tiles of a world, as its server publishes them."""
+    """The hash tiles and the head of a world, as its server publishes them."""
 
     def __init__(self, world):
         self.world = world
 
     def fetch(self, path):
+        if path == "/log/checkpoint":
+            return publish_checkpoint(self.world.installation).encode()
         tile = TilePath.parse(path.removeprefix("/log/"))
         return self.world.memory.tile(tile.level, tile.n, tile.width)
 
@@ -107,3 +111,48 @@ def test_documents_older_than_those_judged_by_before_are_refused(home, world: Wo
 
     with pytest.raises(VerificationError, match="older than one that this host judged by before"):
         open_host(home, NOW)
+
+
+def test_a_candidate_and_the_stable_release_are_remembered_beside_each_other(home, world: World):
+    world.serve("1.0.0")
+    seen(home, world, world.admit())
+    begin(world)
+    for _ in range(2):
+        seen(home, world, try_candidate(world))
+        seen(home, world, world.admit())
+    order(world, "abort")
+
+    seen(home, world, world.admit())
+    open_host(home, NOW).look(Tiles(world), NOW)
+    begin(world, "1.2.0")
+    seen(home, world, try_candidate(world))
+    order(world, "promote")
+    seen(home, world, world.admit())
+
+
+def test_a_candidate_from_before_another_one_is_not_brought_back(home, world: World):
+    begin(world)
+    aborted = passport_for(world.installation, PROD, candidate=True)
+    order(world, "abort")
+    begin(world, "1.2.0")
+    newest = try_candidate(world)
+    seen(home, world, newest)
+
+    stolen = replace(try_candidate(world, aborted), checkpoint=newest.checkpoint)
+    with pytest.raises(VerificationError, match=f"this host has seen entry {newest.epoch}"):
+        seen(home, world, stolen)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["promoted", "promoted and rolled back"])
+def test_what_was_stable_once_is_not_brought_back_as_a_candidate(home, world: World, again):
+    begin(world)
+    former = passport_for(world.installation, PROD, candidate=True)
+    order(world, "promote")
+    if again:
+        world.roll_back()
+    newest = world.admit()
+    seen(home, world, newest)
+
+    stolen = replace(try_candidate(world, former), checkpoint=newest.checkpoint)
+    with pytest.raises(VerificationError, match="this host has seen entry"):
+        seen(home, world, stolen)

@@ -119,7 +119,7 @@ class Conversation:
     def _serve(self, question: Serve) -> None:
         """Judge, and lease; a run that is refused is told why, and nothing is held for it."""
         edition = self.node.edition
-        admission = self.node.judge(question.endpoint)
+        admission = self.node.judge(question.endpoint, candidate=question.candidate is True)
         permit, passport = admission.permit, admission.passport
         tag, grace = permit.release.manifest.tag, permit.rules.lease.grace
         claim = claim_of(admission)

@@ -77,11 +77,11 @@ class Node:
         self.fine("rules")
         return True
 
-    def judge(self, endpoint: Endpoint) -> Admission:
-        """Fetch and judge what should serve at an endpoint, while orders may shut it."""
+    def judge(self, endpoint: Endpoint, *, candidate: bool = False) -> Admission:
+        """Fetch and judge what should serve at an endpoint, or its candidate, while orders may shut it."""
         if self.host.update.fresh_until <= datetime.now(UTC):
             self.learn()
-        return judge_endpoint(self.host, endpoint, self.connection, self.orders)
+        return judge_endpoint(self.host, endpoint, self.connection, self.orders, candidate=candidate)
 
     def session(self) -> str:
         """Open a session with the server; return its token."""

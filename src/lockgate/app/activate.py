@@ -1,4 +1,8 @@
-"""How is an approved change carried out? The gate decides on the log as it is, and the decision is part of the act."""
+"""How is an approved change carried out? The gate decides on the log as it is, and the decision is part of the act.
+
+With a strategy this only begins a rollout; first the stable release is proved to be whole, because all traffic may have
+to go back to it at any moment.
+"""
 
 from datetime import datetime
 
@@ -7,18 +11,22 @@ from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
 from lockgate.app.propose import judged_proposal
 from lockgate.app.register import registered
+from lockgate.app.roll_back import prove_whole
 from lockgate.core.change import Authorized, Change, Closed, Content, check_endpoint, check_open, check_policy
 from lockgate.core.decision import decision_of, sign_decision
-from lockgate.core.endpoint import Activated, check_activation
+from lockgate.core.endpoint import Activated, check_activation, check_candidate
 from lockgate.core.gate import Dossier, Permit, judge
 from lockgate.core.intent import SignedIntent, check_intent
-from lockgate.core.journal import change_subject
+from lockgate.core.journal import Event, change_subject
 from lockgate.core.proposal import Mandate
 from lockgate.formats import plain
 
 
 def activate(installation: Installation, number: int, signed: SignedIntent, now: datetime) -> Receipt:
-    """Carry out change `number`, if the gate lets it through: one transaction, or nothing."""
+    """Carry out change `number`, if the gate lets it through: one transaction, or nothing.
+
+    Enforces: gradual_rollout, preserved_rollback_artifacts
+    """
     if done := installation.done(signed, "change.activate"):
         return done
     with installation.ledger.transaction() as tx:
@@ -26,12 +34,16 @@ def activate(installation: Installation, number: int, signed: SignedIntent, now:
         change = loaded_change(tx, number)
         check_intent(said, "change.activate", change_subject(number), before=None, after=change.content)
         content, permit = _judged(installation, change, now, tx)
+        if content.strategy is not None:
+            prove_whole(installation, check_candidate(loaded_endpoint(tx, content.endpoint), content.release), tx)
         decision = tx.keep(sign_decision(decision_of(permit, number), installation.keys.vsa))
-        events = (
+        events: list[Event] = [
             Authorized(number, decision, permit.policy, permit.trust),
-            Activated(content.endpoint, content.tag, content.release, content.before, number, decision),
-            Closed(number, "succeeded"),
-        )
+            Activated(
+                content.endpoint, content.tag, content.release, content.before, number, decision, content.strategy
+            ),
+            *([Closed(number, "succeeded")] if content.strategy is None else []),
+        ]
         return tx.append(events, actor=str(said.actor.name), key=signed.intent.digest, at=now)
 
 
@@ -72,4 +84,5 @@ def dossier_of(content: Content, change: Change | None, tx: Transaction) -> Doss
         plain.decode(SignedIntent, tx.document(change.opening)) if change else None,
         tuple(plain.decode(SignedIntent, tx.document(approval.approval)) for approval in approvals),
         {name: tx.document(digest) for name, digest in (record.providers or {}).items()},
+        tx.document(content.strategy) if content.strategy is not None else None,
     )

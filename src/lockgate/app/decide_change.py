@@ -1,5 +1,6 @@
 """How is a change asked for and decided? Opened by an author, approved or rejected by others, or withdrawn."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from lockgate.app.installation import Installation
@@ -17,10 +18,11 @@ from lockgate.core.change import (
     check_open,
     check_withdrawal,
 )
-from lockgate.core.endpoint import State, nothing_at
-from lockgate.core.gate import admit, authors_of
+from lockgate.core.endpoint import State, check_candidate, in_flight, nothing_at
+from lockgate.core.gate import admit, authors_of, wrong_rollout
 from lockgate.core.intent import Said, SignedIntent, check_intent
 from lockgate.core.journal import change_subject, endpoint_subject
+from lockgate.core.policy import Rules
 from lockgate.core.proposal import barred_from
 from lockgate.core.release import Record
 from lockgate.errors import DeniedError
@@ -28,15 +30,19 @@ from lockgate.formats import plain
 from lockgate.formats.names import Endpoint
 
 
-def open_change(installation: Installation, content: Content, signed: SignedIntent, now: datetime) -> Receipt:
-    """Open a change. Its number is the leaf index of the entry."""
+def open_change(
+    installation: Installation, content: Content, signed: SignedIntent, now: datetime, strategy: bytes | None = None
+) -> Receipt:
+    """Open a change, with its strategy if it has one. Its number is the leaf index of the entry."""
     if done := installation.done(signed, "change.open"):
         return done
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "change.open", now, tx)
         check_intent(said, "change.open", content.endpoint, before=content.before, after=content.digest)
-        _check_content(installation, content, tx)
-        event = Opened(content.endpoint, tx.keep(plain.encode(content)), tx.keep(plain.encode(signed)), said.actor.name)
+        _check_content(installation, content, strategy, tx)
+        if strategy is not None:
+            tx.keep(strategy)
+        event = Opened(content.endpoint, tx.keep(content.document), tx.keep(plain.encode(signed)), said.actor.name)
         return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
 
 
@@ -97,9 +103,9 @@ def _heard(
     return said, change
 
 
-def _check_content(installation: Installation, content: Content, tx: Transaction) -> None:
+def _check_content(installation: Installation, content: Content, strategy: bytes | None, tx: Transaction) -> None:
     policy = installation.policy(tx)
-    policy.document.rules_for(content.endpoint)
+    rules = policy.document.rules_for(content.endpoint)
     record: Record = registered(tx, content.tag)
     installation.revocations([record.release], tx).check_release(record.release)
     state = loaded_endpoint(tx, content.endpoint)
@@ -112,8 +118,23 @@ def _check_content(installation: Installation, content: Content, tx: Transaction
         (content.resumes and not state.suspended, f"{content.endpoint} is not suspended, so nothing is to be resumed"),
     )
     reasons = [reason for differs, reason in differences if differs]
+    reasons += _wrong_rollout(content, strategy, rules, state)
     if reasons:
         raise DeniedError(*reasons)
+
+
+def _wrong_rollout(content: Content, document: bytes | None, rules: Rules, state: State) -> Sequence[str]:
+    """Say what is against how the release is to get its traffic."""
+    if state.rollout is not None:
+        return [in_flight(state.endpoint, state.rollout)]
+    if (content.strategy is None) != (document is None):
+        return ["the strategy and the digest of it go together"]
+    try:
+        if content.strategy is not None:
+            check_candidate(state, content.release)
+        return wrong_rollout(content, document, rules.rollout)
+    except DeniedError as e:
+        return e.reasons
 
 
 def _check_no_author(installation: Installation, change: Change, said: Said, tx: Transaction) -> None:

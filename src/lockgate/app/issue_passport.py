@@ -6,11 +6,12 @@ from lockgate.app.installation import Installation
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.core.change import Change, Content
 from lockgate.core.decision import decided_on
-from lockgate.core.endpoint import Slot, State, Suspended, check_serving
+from lockgate.core.endpoint import State, Suspended, check_rollout, check_serving
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import change_subject, endpoint_subject, read_fact, release_subject
 from lockgate.core.passport import Case, Logged, Passport
 from lockgate.core.release import Record, open_manifest
+from lockgate.core.slot import Slot
 from lockgate.core.transfer import sign_export
 from lockgate.core.trust import MANIFESTS, Purpose
 from lockgate.errors import DeniedError
@@ -21,12 +22,13 @@ from lockgate.tlog.proof import LogProof
 from lockgate.tlog.tiles import inclusion_proof
 
 
-def passport_for(installation: Installation, endpoint: Endpoint) -> Passport:
-    """Issue the passport of what should serve at `endpoint`; raise `DeniedError` if nothing may."""
+def passport_for(installation: Installation, endpoint: Endpoint, *, candidate: bool = False) -> Passport:
+    """Issue the passport of what should serve at `endpoint`, or of its candidate; raise `DeniedError` if none may."""
     state = installation.catalog.find(endpoint_subject(endpoint))
     if not isinstance(state, State):
         raise DeniedError(f"nothing was ever activated at {endpoint}")
-    slot = check_serving(state)
+    stable = check_serving(state)
+    slot = check_rollout(state).candidate if candidate else stable
     installation.revocations([slot.release]).check_release(slot.release)
     note = publish_checkpoint(installation)
     return _passport(installation, _record(installation, slot.tag), note, (state, slot))
@@ -76,16 +78,19 @@ def _case(installation: Installation, state: State, slot: Slot, note: str) -> Ca
     text = partial(_text, installation)
     change = installation.catalog.find(change_subject(slot.change))
     assert isinstance(change, Change)
-    order = state.rolled_back_by
+    content = plain.decode(Content, text(change.content).encode())
+    order = state.rolled_back_by if slot == state.stable else None
     return Case(
         slot.change,
-        plain.decode(Content, text(change.content).encode()),
+        content,
         plain.decode(SignedIntent, text(change.opening).encode()),
         tuple(plain.decode(SignedIntent, text(approval.approval).encode()) for approval in change.approvals),
         text(slot.decision),
         _logged(installation, slot.index, note),
         plain.decode(SignedIntent, text(order).encode()) if order else None,
-        _logged(installation, state.epoch, note) if order else None,
+        _logged(installation, slot.epoch, note) if order else None,
+        strategy=text(content.strategy) if content.strategy else None,
+        promoted=_logged(installation, slot.promoted, note) if slot.promoted is not None else None,
     )
 
 

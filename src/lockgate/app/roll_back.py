@@ -5,11 +5,12 @@ from datetime import datetime
 from lockgate.app.decide_change import loaded_endpoint
 from lockgate.app.installation import Installation
 from lockgate.app.open_blob import release_keys
-from lockgate.app.ports import Receipt
+from lockgate.app.ports import Receipt, Transaction
 from lockgate.app.register import blobs_of, check_bytes, registered
 from lockgate.core.endpoint import RolledBack, check_rollback
 from lockgate.core.gate import admit
 from lockgate.core.intent import SignedIntent, check_intent
+from lockgate.core.slot import Slot
 from lockgate.formats import plain
 from lockgate.formats.names import Endpoint
 
@@ -29,11 +30,19 @@ def roll_back(installation: Installation, endpoint: Endpoint, signed: SignedInte
         target = check_rollback(state)
         assert state.stable is not None
         check_intent(said, "endpoint.roll-back", endpoint, before=state.stable.release, after=target.release)
-        record = registered(tx, target.tag)
-        bundles = {name: tx.document(digest) for name, digest in record.bundles.items()}
-        trust, revoked = installation.trust(tx).document, installation.revocations([target.release], tx)
-        admitted = admit(tx.document(record.manifest), bundles, trust, revoked, record.registered_at)
-        check_bytes(installation.blobs, admitted, release_keys(installation, target.release, blobs_of(admitted)))
+        prove_whole(installation, target, tx)
         order = tx.keep(plain.encode(signed))
         event = RolledBack(endpoint, target.tag, target.release, state.stable.release, said.actor.name, order)
         return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def prove_whole(installation: Installation, slot: Slot, tx: Transaction) -> None:
+    """Raise unless a release could serve again: not revoked, its signatures good, and every byte the one signed.
+
+    Enforces: preserved_rollback_artifacts
+    """
+    record = registered(tx, slot.tag)
+    bundles = {name: tx.document(digest) for name, digest in record.bundles.items()}
+    trust, revoked = installation.trust(tx).document, installation.revocations([slot.release], tx)
+    admitted = admit(tx.document(record.manifest), bundles, trust, revoked, record.registered_at)
+    check_bytes(installation.blobs, admitted, release_keys(installation, slot.release, blobs_of(admitted)))

@@ -4,7 +4,8 @@ From the moment this returns, no lease is granted for the endpoint, so nothing s
 lifetime. Whoever lost the race against another act is heard again until the endpoint is suspended. If the receipt says
 `anchored`, a database from before cannot take it back either: the signer remembers a longer log.
 
-An order that went straight to the hosts comes here too, from whoever gets through first: the intent proves who gave it.
+A rollout that is in flight there ends with it. An order that went straight to the hosts comes here too, from whoever
+gets through first: the intent proves who gave it.
 """
 
 from datetime import datetime
@@ -13,6 +14,7 @@ from lockgate.app.decide_change import loaded_endpoint
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt
 from lockgate.app.publish_checkpoint import anchored
+from lockgate.app.roll_out import closed
 from lockgate.core.endpoint import Suspended, check_here
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.core.order import Order, check_reason, reason_digest
@@ -54,8 +56,8 @@ def _suspend(installation: Installation, endpoint: Endpoint, order: Order, now: 
         said = installation.hear(signed, "endpoint.suspend", now, tx)
         check_intent(said, "endpoint.suspend", endpoint, before=None, after=reason_digest(order.reason))
         check_here(endpoint, installation.environment)
-        loaded_endpoint(tx, endpoint)
+        ended = closed(loaded_endpoint(tx, endpoint).rollout, "failed")
         if order.reason is not None:
             tx.keep(order.reason.encode())
         event = Suspended(endpoint, said.actor.name, tx.keep(plain.encode(signed)))
-        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+        return tx.append([event, *ended], actor=str(said.actor.name), key=signed.intent.digest, at=now)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lockgate.cli.speaking import ENDPOINT, EXISTING, TAG, as_json, now, one_line, read, show, speaking, spread
-from lockgate.core.detection import ACT, Alerts, Danger, Severity, read_alert
+from lockgate.core.danger import Danger, Severity
+from lockgate.core.detection import ACT, Alerts, read_alert
 from lockgate.formats import canonical, plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest

@@ -126,17 +126,21 @@ def passport() -> None:
 
 @passport.command("export")
 @click.argument("what", metavar="ENDPOINT|RELEASE")
+@click.option("--candidate", is_flag=True, help="Of an endpoint: the passport of the candidate on its way there.")
 @click.option("--output", type=FILE, required=True)
 @speaking
 @as_json
-def export_passport(what: str, output: Path, connection: "Connection", json_: bool) -> None:
+def export_passport(what: str, candidate: bool, output: Path, connection: "Connection", json_: bool) -> None:
     """Write the passport of what serves at an endpoint, or of a release, into one file."""
+    wanted = {"as": "candidate"} if candidate else {}
+    if candidate and "@" in what:
+        raise click.UsageError("a candidate is one of an endpoint")
     if "@" in what:
         tag = Tag.parse(what)
         path = f"/api/v1/releases/{tag.name}/{tag.version}/passport"
     else:
         path = f"/api/v1/endpoints/{Endpoint.parse(what)}/passport"
-    write_whole(output, connection.fetch(path))
+    write_whole(output, connection.fetch(path, **wanted))
     show(json_, {"passport": str(output)}, f"passport of {what} in {output}")
 
 

@@ -23,8 +23,8 @@ import click
 import yaml
 
 from lockgate.cli.speaking import EXISTING, as_json, read, show
+from lockgate.core.danger import Danger, Severity
 from lockgate.core.strategy import (
-    SEVERITIES,
     Analysis,
     Envoy,
     Metric,
@@ -228,8 +228,9 @@ class _Reading:
     def alert(self, written: object, where: str) -> OnAlert:
         """Read which alerts count."""
         test = self.table(written, where, ("kind", "severity"))
-        severity = self.choice(test.get("severity", "high"), SEVERITIES, f"{where}: severity")
-        return OnAlert(self.name(test.get("kind"), f"{where}: kind"), severity)
+        kind = self.choice(test.get("kind"), tuple(Danger), f"{where}: kind")
+        severity = self.choice(test.get("severity", "high"), tuple(Severity), f"{where}: severity")
+        return OnAlert(Danger(kind), Severity(severity))
 
     def table(self, written: object, where: str, known: tuple[str, ...]) -> Mapping[str, Any]:
         """Read an object; null stands for an empty one."""

@@ -21,21 +21,23 @@ from lockgate.formats.names import Endpoint
     "--follow", is_flag=True, help="Stay: start again when another release, or a resumed endpoint, may serve."
 )
 @click.option("--from", "source", type=FOLDER, help="Take the files from COMPONENT/NAME below this directory.")
-def run(home: Path, endpoint: Endpoint, port: int, follow: bool, source: Path | None) -> int:
+@click.option("--candidate", is_flag=True, help="Serve the candidate of a rollout, beside the stable release.")
+def run(home: Path, endpoint: Endpoint, port: int, follow: bool, source: Path | None, candidate: bool) -> int:
     """Serve an endpoint: fetch its passport, judge it, take a lease, verify while copying, start the command, obey.
 
     HOME holds host.toml, root.json and keys/node.pem: this host's own key, and the root that it pins. Trust, policy and
     what is revoked come from the server, or from `updates` in host.toml; they must be signed by that root and fresh.
+    A candidate that is promoted goes on as the stable release; one that is aborted is stopped.
     The exit code is the model server's; 3, 4 or 6 before the start; 10 when the permission to serve ended.
     """
     if follow:
         from lockgate.cli.staying import stay
 
-        return stay(home, endpoint, port, source)
-    return _run_once(home, endpoint, port, source)
+        return stay(home, endpoint, port, source, candidate=candidate)
+    return _run_once(home, endpoint, port, source, candidate=candidate)
 
 
-def _run_once(home: Path, endpoint: Endpoint, port: int, source: Path | None) -> int:
+def _run_once(home: Path, endpoint: Endpoint, port: int, source: Path | None, *, candidate: bool) -> int:
     from lockgate.loader.namespace import enter_private_mounts
 
     try:
@@ -48,10 +50,18 @@ def _run_once(home: Path, endpoint: Endpoint, port: int, source: Path | None) ->
 
     lessor = find_lessor(home, now(), _tell)
     with progress("loading") as advance:
-        opened = open_leased(endpoint, lessor, mounts=mounts, directory=source, progress=lambda done, _: advance(done))
+        opened = open_leased(
+            endpoint,
+            lessor,
+            mounts=mounts,
+            directory=source,
+            progress=lambda done, _: advance(done),
+            candidate=candidate,
+        )
     permit = opened.admission.permit
     people = ", ".join(str(name) for name in opened.admission.decision.authorized_by)
-    _tell(f"admitted {permit.release.manifest.tag} {permit.release.digest} for {endpoint}, approved by {people}")
+    role = f"as a candidate at {endpoint}" if candidate else f"for {endpoint}"
+    _tell(f"admitted {permit.release.manifest.tag} {permit.release.digest} {role}, approved by {people}")
     for sentence in opened.admission.decision.unpinned or ():
         _tell(sentence)
     _tell(f"handed over as {opened.files.how}: {len(opened.files.paths)} files that nobody can change")

@@ -17,10 +17,11 @@ _AGAIN = (3, 6, 10)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0
 
 
-def stay(home: Path, endpoint: Endpoint, port: int, source: Path | None) -> int:
+def stay(home: Path, endpoint: Endpoint, port: int, source: Path | None, *, candidate: bool = False) -> int:
     """Run what may serve at `endpoint`, one release after another, until a signal ends it."""
     command = [sys.executable, "-m", "lockgate", "run", "--home", str(home), "--endpoint", str(endpoint)]
     command += ["--port", str(port), *(["--from", str(source)] if source else [])]
+    command += ["--candidate"] if candidate else []
     stage = _Stage()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stage.hear)

@@ -1,12 +1,13 @@
 """What is a change, and how does it live?
 
-    opened ──▶ authorized ──▶ closed (succeeded)        authorized: the gate passed, in the act that carries it out
+    opened ──▶ authorized ──▶ closed                    authorized: the gate passed, in the act that carries it out
        ├──▶ rejected          ▲
        └──▶ withdrawn         │
     proposed, of the rules ───┘                         carried out by adopting the document (`core.proposal`)
 
 Approvals sign the digest of the content, so nobody can approve one thing and see another carried out. An approval
-expires; a change whose approvals expired waits for new ones.
+expires; a change whose approvals expired waits for new ones. A change with a strategy stays authorized as long as its
+rollout is in flight; it closes as succeeded, rolled-back or failed (shut down meanwhile).
 """
 
 from dataclasses import dataclass, replace
@@ -14,12 +15,13 @@ from datetime import datetime
 from typing import ClassVar, Literal, TypeAlias, assert_never
 
 from lockgate.errors import DeniedError
-from lockgate.formats import plain
+from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
 
 Phase: TypeAlias = Literal["opened", "authorized", "closed", "rejected", "withdrawn"]
 Ruling: TypeAlias = Literal["trust", "policy"]
+Outcome: TypeAlias = Literal["succeeded", "rolled-back", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Content:
     """What a change would do: take `endpoint` from the release `before` to `release`. Approvals sign its digest.
 
     `epoch` is the log entry that last changed the endpoint, so that the change is about that state and no other, also
-    when a later state looks the same (-1: nothing happened there yet).
+    when a later state looks the same (-1: nothing happened there yet). With a `strategy` the release begins as a
+    candidate (`core.strategy`).
     """
 
     type: ClassVar[str] = "change/v1"
@@ -40,11 +43,19 @@ class Content:
     resumes: bool
     policy: Digest
     reason: str
+    strategy: Digest | None = None
+
+    @property
+    def document(self) -> bytes:
+        """The canonical content. Without a strategy it is what it was before there were any."""
+        written = plain.to_plain(self)
+        assert isinstance(written, dict)
+        return canonical.encode({name: value for name, value in written.items() if (name, value) != ("strategy", None)})
 
     @property
     def digest(self) -> Digest:
         """The SHA-256 of the canonical content."""
-        return Digest.of(plain.encode(self))
+        return Digest.of(self.document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +144,11 @@ class Authorized:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The change was carried out."""
+    """The change was carried out, or what it began was ended."""
 
     type: ClassVar[str] = "change.closed/v1"
     change: int
-    outcome: Literal["succeeded"]
+    outcome: Outcome
 
 
 Event: TypeAlias = Opened | Proposed | Approved | Rejected | Withdrawn | Authorized | Closed
@@ -167,6 +178,7 @@ class Change:
     phase: Phase
     decision: Digest | None = None
     rules: Ruling | None = None
+    outcome: Outcome | None = None
 
 
 def check_open(change: Change) -> None:
@@ -220,6 +232,6 @@ def evolve(change: Change | None, event: Event, index: int, at: datetime) -> Cha
         case Authorized():
             return replace(change, phase="authorized", decision=event.decision)
         case Closed():
-            return replace(change, phase="closed")
+            return replace(change, phase="closed", outcome=event.outcome)
         case _:
             assert_never(event)

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import ClassVar
 
 from lockgate.core import endpoint
+from lockgate.core.danger import Danger, Severity
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical, plain
 from lockgate.formats.canonical import Json
@@ -27,29 +27,6 @@ KEPT = 64  # kinds of alerts that are remembered of an endpoint
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")  # CloudEvents 1.0.2 §3.1
 _OUR_OWN = frozenset({"id", "source", "subject", "data", "specversion", "type", "datacontenttype"})
-
-
-class Danger(StrEnum):
-    """What a detector has seen."""
-
-    GUARDRAIL = "guardrail"
-    JAILBREAK = "jailbreak"
-    SECURITY = "security"
-    TOOL = "tool"
-
-
-class Severity(StrEnum):
-    """How bad it is, in rising order."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-    @property
-    def rank(self) -> int:
-        """How bad it is, as a number."""
-        return tuple(Severity).index(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +125,8 @@ def check_about(alert: Alert, state: endpoint.State | None) -> None:
     if state is None:
         raise DeniedError(f"nothing was ever activated at {alert.endpoint}")
     release = alert.finding.release
-    if release is not None and all(slot.release != release for slot in state.slots):
+    known = {slot.release for slot in state.slots} | ({state.rollout.candidate.release} if state.rollout else set())
+    if release is not None and release not in known:
         raise DeniedError(f"{release} does not serve at {alert.endpoint}")
 
 

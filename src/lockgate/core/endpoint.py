@@ -2,16 +2,22 @@
 
     nothing ──activate──▶ stable A ──activate──▶ stable B ──roll back──▶ stable A
         any state ──suspend──▶ suspended ──a new approved change──▶ stable
+    stable A ──activate with a strategy──▶ stable A, candidate B ──promote──▶ stable B
+                                                                 ──abort──▶ stable A
 
 A rollback takes the whole former release or nothing. A suspended endpoint serves nothing, and only a new approved
-change resumes it: no rollback, no restart, no lease.
+change resumes it: no rollback, no restart, no lease. While a candidate is on its way (`core.rollout`)
+nothing else may come.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, TypeAlias, assert_never
 
-from lockgate.errors import DeniedError
+from lockgate.core import rollout as on_the_way
+from lockgate.core.rollout import Aborted, Paused, Promoted, Resumed, Rollout, Stepped
+from lockgate.core.slot import Slot
+from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
 
@@ -20,7 +26,7 @@ KEPT = 16  # former releases that can be rolled back to
 
 @dataclass(frozen=True, slots=True)
 class Activated:
-    """A change was carried out: the endpoint serves this release."""
+    """A change was let through: the endpoint serves this release, or has it as a candidate if there is a strategy."""
 
     type: ClassVar[str] = "endpoint.activated/v1"
     endpoint: Endpoint
@@ -29,6 +35,7 @@ class Activated:
     before: Digest | None
     change: int
     decision: Digest
+    strategy: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +61,15 @@ class Suspended:
     order: Digest
 
 
-Event: TypeAlias = Activated | RolledBack | Suspended
+Event: TypeAlias = Activated | RolledBack | Suspended | Stepped | Paused | Resumed | Promoted | Aborted
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """A release as it was activated: by which change and decision, at which entry of the log, when."""
+class Share:
+    """A release that may serve now, and the percentage of new traffic that it gets."""
 
-    tag: Tag
-    release: Digest
-    change: int
-    decision: Digest
-    index: int
-    at: datetime
+    slot: Slot
+    weight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class State:
     suspended: bool
     epoch: int
     rolled_back_by: Digest | None = None
+    rollout: Rollout | None = None
 
     @property
     def stable(self) -> Slot | None:
@@ -111,8 +115,31 @@ def check_activation(state: State, epoch: int, *, resumes: bool) -> None:
         )
     if state.suspended and not resumes:
         reasons.append(f"{state.endpoint} is suspended since entry {state.epoch}: a change that resumes it is needed")
+    if state.rollout is not None:
+        reasons.append(in_flight(state.endpoint, state.rollout))
     if reasons:
         raise DeniedError(*reasons)
+
+
+def check_candidate(state: State, release: Digest) -> Slot:
+    """Return the stable release that a candidate would be compared with; raise `DeniedError` if it cannot be."""
+    if state.suspended or state.stable is None:
+        raise DeniedError(f"nothing serves at {state.endpoint} that a candidate could be compared with")
+    if state.stable.release == release:
+        raise DeniedError(f"{state.endpoint} serves {state.stable.tag} already: there is no other release to compare")
+    return state.stable
+
+
+def check_rollout(state: State) -> Rollout:
+    """Return the rollout in flight; raise `DeniedError` if there is none."""
+    if state.rollout is None:
+        raise DeniedError(f"no rollout is in flight at {state.endpoint}")
+    return state.rollout
+
+
+def in_flight(endpoint: Endpoint, rollout: Rollout) -> str:
+    """Say that a rollout stands in the way."""
+    return f"change {rollout.change} rolls {rollout.candidate.tag} out at {endpoint}: promote it or abort it first"
 
 
 def check_rollback(state: State) -> Slot:
@@ -122,6 +149,8 @@ def check_rollback(state: State) -> Slot:
     """
     if state.suspended:
         raise DeniedError(f"{state.endpoint} is suspended: only a new approved change resumes it")
+    if state.rollout is not None:
+        raise DeniedError(in_flight(state.endpoint, state.rollout))
     if state.rolled_back_by is not None:
         raise DeniedError(f"{state.endpoint} was rolled back already: going to any other release is a change")
     if state.former is None:
@@ -141,17 +170,54 @@ def check_serving(state: State) -> Slot:
     return state.stable
 
 
+def check_share(state: State, release: Digest) -> Share:
+    """Return what `release` may do here now; raise `DeniedError` if it is neither the stable one nor the candidate.
+
+    Enforces: emergency_shutdown
+    """
+    stable = check_serving(state)
+    weight = state.rollout.weight if state.rollout else 0
+    if stable.release == release:
+        return Share(stable, 100 - weight)
+    if state.rollout is not None and state.rollout.candidate.release == release:
+        return Share(state.rollout.candidate, weight)
+    raise DeniedError(f"{state.endpoint} serves {stable.tag}, not {release}")
+
+
 def evolve(state: State | None, event: Event, index: int, at: datetime) -> State:
     """Say what the log knows of an endpoint after `event`."""
     state = state or nothing_at(event.endpoint)
     match event:
         case Activated():
-            slot = Slot(event.tag, event.release, event.change, event.decision, index, at)
-            return State(state.endpoint, (*state.slots, slot)[-KEPT:], suspended=False, epoch=index)
+            return _activated(state, event, index, at)
         case RolledBack():
             slots = state.slots[:-1]
-            return replace(state, slots=slots, epoch=index, rolled_back_by=event.order)
+            if slots:
+                slots = (*slots[:-1], replace(slots[-1], epoch=index))
+            return replace(state, slots=slots, epoch=index, rolled_back_by=event.order, rollout=None)
         case Suspended():
-            return replace(state, suspended=True, epoch=index)
+            return replace(state, suspended=True, epoch=index, rollout=None)
+        case Stepped() | Paused() | Resumed():
+            return replace(state, rollout=on_the_way.evolve(state.rollout, event, at))
+        case Promoted() | Aborted():
+            return _ended(state, event, index, at)
         case _:
             assert_never(event)
+
+
+def _activated(state: State, event: Activated, index: int, at: datetime) -> State:
+    slot = Slot(event.tag, event.release, event.change, event.decision, index, at, epoch=index)
+    if event.strategy is None:
+        return State(state.endpoint, (*state.slots, slot)[-KEPT:], suspended=False, epoch=index)
+    if state.suspended or not state.slots or state.rollout is not None:
+        raise VerificationError(f"the log holds a rollout at {state.endpoint} that could not begin there")
+    return replace(state, epoch=index, rollout=Rollout(slot, event.strategy, since=at))
+
+
+def _ended(state: State, event: Promoted | Aborted, index: int, at: datetime) -> State:
+    on_the_way.evolve(state.rollout, event, at)
+    assert state.rollout is not None, "what was not in flight does not end"
+    if isinstance(event, Aborted):
+        return replace(state, suspended=event.suspends, epoch=index, rollout=None)
+    slot = replace(state.rollout.candidate, promoted=index)
+    return State(state.endpoint, (*state.slots, slot)[-KEPT:], suspended=False, epoch=index)

@@ -13,10 +13,11 @@ from lockgate.core.change import Content
 from lockgate.core.component import Component
 from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, latest_runs, open_evidence
 from lockgate.core.intent import Said, SignedIntent, attribute_intent, check_intent, open_intent
-from lockgate.core.policy import Evaluation, Policy, Rules, decimal
+from lockgate.core.policy import Demands, Evaluation, Policy, Rules, decimal
 from lockgate.core.provider import ProviderModel, missing_pins, open_providers
 from lockgate.core.release import Release, open_components, open_manifest
 from lockgate.core.revocation import Revocations
+from lockgate.core.strategy import open_strategy, unmet
 from lockgate.core.trust import MANIFESTS, Agreed, Purpose, Trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
@@ -45,6 +46,7 @@ class Dossier:
     opening: SignedIntent | None
     approvals: tuple[SignedIntent, ...]
     providers: Mapping[str, bytes] = field(default_factory=dict)
+    strategy: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,26 @@ def check_current(trust: Trust, policy: Policy, at: datetime) -> None:
         raise DeniedError(*stale)
 
 
+def wrong_rollout(content: Content, document: bytes | None, demands: Demands | None) -> Sequence[str]:
+    """Say what is wrong with how a change gives its release the traffic, and with its strategy.
+
+    Enforces: gradual_rollout
+    """
+    alone = content.before is None or content.resumes
+    if content.strategy is None:
+        required = demands is not None and demands.required and not alone
+        return ["the policy demands a rollout, and the change has no strategy"] if required else []
+    if alone or content.before == content.release:
+        return ["the change has a strategy, and no other release to compare a candidate with"]
+    try:
+        strategy = open_strategy(document or b"", content.strategy)
+    except VerificationError as e:
+        return [str(e)]
+    except DeniedError as e:
+        return e.reasons
+    return list(unmet(strategy, demands)) if demands is not None else []
+
+
 @dataclass(frozen=True, slots=True)
 class _Findings:
     """What a case holds: `unusable` says why other statements and approvals do not count."""
@@ -204,6 +226,7 @@ class _Case:
             *self.about(),
             *self.components(),
             *missing_pins(self.providers, self.rules.provider_pins or ()),
+            *wrong_rollout(self.dossier.content, self.dossier.strategy, self.rules.rollout),
             *_provenance(self.rules, evidence),
             *_evaluations(self.rules, evidence, self.at),
             *_approvals(self.rules, approvers),

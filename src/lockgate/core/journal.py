@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, TypeAlias, get_args
 
-from lockgate.core import change, detection, endpoint, release, revocation
+from lockgate.core import change, detection, endpoint, release, revocation, rollout
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.trust import TrustAdopted
 from lockgate.errors import VerificationError
@@ -66,6 +66,11 @@ Event: TypeAlias = (
     | endpoint.RolledBack
     | endpoint.Suspended
     | detection.Alerted
+    | rollout.Stepped
+    | rollout.Paused
+    | rollout.Resumed
+    | rollout.Promoted
+    | rollout.Aborted
     | TrustAdopted
     | PolicyAdopted
     | revocation.ReleaseRevoked
@@ -103,7 +108,10 @@ def subject_of(event: Event, index: int) -> Subject:
             return release_subject(event.tag)
         case change.Opened() | change.Proposed():
             return change_subject(index)
-        case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():
+        case (
+            endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended()
+            | rollout.Stepped() | rollout.Paused() | rollout.Resumed() | rollout.Promoted() | rollout.Aborted()
+        ):  # fmt: skip
             return endpoint_subject(event.endpoint)
         case detection.Alerted():
             return alerts_subject(event.endpoint)
@@ -174,7 +182,10 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
         case release.Registered() | release.Attested() | release.KeysOpened():
             assert state is None or isinstance(state, release.Record)
             return release.evolve(state, event, index, at)
-        case endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended():
+        case (
+            endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended()
+            | rollout.Stepped() | rollout.Paused() | rollout.Resumed() | rollout.Promoted() | rollout.Aborted()
+        ):  # fmt: skip
             assert state is None or isinstance(state, endpoint.State)
             return endpoint.evolve(state, event, index, at)
         case detection.Alerted():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from lockgate.core.endpoint import State, check_serving
+from lockgate.core.endpoint import State, check_share
 from lockgate.core.intent import MIN_NONCE
 from lockgate.core.policy import LEASE_SECONDS, Rules
 from lockgate.core.revocation import Revocations
@@ -59,9 +59,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Permission to serve for `seconds` from the moment the request was sent. `epoch` orders answers per endpoint.
+    """Permission to serve for `seconds` from the moment the request was sent, as what entry `epoch` let serve here.
 
-    `keys` is the box with the data keys of the release's files, if the holder asked for them.
+    `keys` is the box with the data keys of the release's files, if the holder asked for them. `weight` is how
+    much of new traffic the release gets, in percent: 100 for the stable one, less while a candidate is on its way.
     """
 
     endpoint: Endpoint
@@ -69,6 +70,7 @@ class Granted:
     seconds: int
     epoch: int
     keys: str | None = None
+    weight: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def check_control(control: str | None) -> None:
 def answer(
     request: Request, states: Mapping[Endpoint, State], rules: Mapping[Endpoint, Rules], revoked: Revocations
 ) -> Grant:
-    """Grant what should serve, refuse the rest. An endpoint without state or rules gets nothing.
+    """Grant what should serve, stable or candidate; refuse the rest. An endpoint without state or rules gets nothing.
 
     Enforces: retirement_revocation
     """
@@ -164,13 +166,13 @@ def open_grant(document: bytes, request: Request, trust: Trust, at: datetime) ->
             raise VerificationError("the lease brings keys that were not asked for")
         if one.seconds not in LEASE_SECONDS:
             raise VerificationError(f"a lease lasts 2 to 3600 seconds, not {one.seconds}")
+        if one.weight is not None and not 0 <= one.weight <= 100:
+            raise VerificationError(f"the lease gives {one.weight} % of the traffic")
     return grant
 
 
 def _grant(want: Want, state: State | None, rules: Rules | None) -> Granted:
     if state is None or rules is None:
         raise DeniedError(f"{want.endpoint} is unknown here")
-    stable = check_serving(state)
-    if stable.release != want.release:
-        raise DeniedError(f"{want.endpoint} serves {stable.tag}, not {want.release}")
-    return Granted(want.endpoint, want.release, rules.lease.seconds, state.epoch)
+    share = check_share(state, want.release)
+    return Granted(want.endpoint, want.release, rules.lease.seconds, share.slot.epoch, weight=share.weight)

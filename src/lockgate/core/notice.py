@@ -7,8 +7,9 @@ words: marks, mentions, links. What is not known here is told as such: silence m
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lockgate.core import change, endpoint, release
-from lockgate.core.detection import Alerted, Severity
+from lockgate.core import change, endpoint, release, rollout
+from lockgate.core.danger import Severity
+from lockgate.core.detection import Alerted
 from lockgate.core.journal import Denied, Event, read_fact
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
@@ -23,7 +24,8 @@ _HARMLESS = frozenset(" .,;:!?'()+-=%")
 # What nobody is woken for. Everything else is told, events of later versions too.
 QUIET = (
     release.Registered, release.Attested, change.Opened, change.Approved, change.Rejected, change.Withdrawn,
-    change.Authorized, change.Closed, endpoint.Activated, endpoint.RolledBack, Denied,
+    change.Authorized, change.Closed, endpoint.Activated, endpoint.RolledBack, rollout.Stepped, rollout.Resumed,
+    rollout.Promoted, Denied,
 )  # fmt: skip
 
 Reason = Callable[[Digest], str]
@@ -64,13 +66,10 @@ def _told(event: Event, subject: str, reason_of: Reason) -> tuple[str, str]:
             return f"{rules} changed", f"put version {event.version} of the {rules} into force{by}"
         case endpoint.Suspended():
             return "shutdown", f"shut {event.endpoint} down"
-        case ReleaseRevoked():
-            return "release revoked", f"revoked the release {event.tag}, because {quoted(event.reason)}"
-        case KeyRevoked():
-            key = f"{event.key.hex[:16]} of {event.environment}"
-            return "key revoked", f"revoked the key {key}, because {quoted(event.reason)}"
-        case Offboarded():
-            return "off-boarded", f"off-boarded {event.person}, because {quoted(event.reason)}"
+        case rollout.Paused() | rollout.Aborted():
+            return _of_rollout(event)
+        case ReleaseRevoked() | KeyRevoked() | Offboarded():
+            return _of_revocation(event)
         case release.KeysOpened():
             return "keys opened", f"got the keys of {event.tag}, to read its files and take them elsewhere"
         case _:
@@ -85,6 +84,25 @@ def _alerted(event: Alerted) -> tuple[str, str]:
 def _is_minor(event: Event) -> bool:
     """Tell whether an alert is one for which nobody is woken."""
     return isinstance(event, Alerted) and event.severity in (Severity.LOW, Severity.MEDIUM)
+
+
+def _of_revocation(event: ReleaseRevoked | KeyRevoked | Offboarded) -> tuple[str, str]:
+    because = f"because {quoted(event.reason)}"
+    match event:
+        case ReleaseRevoked():
+            return "release revoked", f"revoked the release {event.tag}, {because}"
+        case KeyRevoked():
+            return "key revoked", f"revoked the key {event.key.hex[:16]} of {event.environment}, {because}"
+        case Offboarded():
+            return "off-boarded", f"off-boarded {event.person}, {because}"
+
+
+def _of_rollout(event: rollout.Paused | rollout.Aborted) -> tuple[str, str]:
+    if isinstance(event, rollout.Paused):
+        why = {"step": "as its strategy says", "person": "by hand"}.get(event.cause, f"as it is {event.cause}")
+        return "rollout paused", f"paused change {event.change} at {event.endpoint} {why}: a person decides"
+    what = "and shut it down" if event.suspends else "and gave all traffic back"
+    return "rolled back", f"aborted {event.tag} at {event.endpoint} {what}, because of {quoted(event.trigger)}"
 
 
 def frozen(environment: str, reason: str | None) -> Notice:

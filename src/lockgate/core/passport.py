@@ -5,13 +5,15 @@ it: it verifies the log proofs against the checkpoint key, judges the dossier wi
 and only then compares what the server decided (spec/passport.md).
 
 The reader's documents must be current now; the dossier is judged as of the instant at which it was activated. One log
-head proves every entry, and the entries lie in the order of the story: registered, opened, activated, rolled back.
+head proves every entry, and the entries lie in the order of the story: registered, opened, activated, promoted, rolled
+back. What was activated with a strategy is a candidate, and stays one until its promotion or a return to it is proved;
+that it was aborted meanwhile no passport shows, and the lease is refused (spec/passport.md).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeAlias, TypeVar
 
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core import release as of_release
@@ -24,6 +26,8 @@ from lockgate.core.journal import Event, read_fact, subject_of
 from lockgate.core.policy import Policy
 from lockgate.core.revocation import Revocations
 from lockgate.core.rights import check_right
+from lockgate.core.rollout import Promoted
+from lockgate.core.strategy import Strategy, open_strategy
 from lockgate.core.trust import Agreed, Trust
 from lockgate.errors import VerificationError
 from lockgate.formats import canonical, plain
@@ -56,6 +60,8 @@ class Case:
     activated: Logged
     order: SignedIntent | None = None
     rolled_back: Logged | None = None
+    strategy: str | None = None
+    promoted: Logged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +83,9 @@ class Passport:
 class Admission:
     """A passport that was judged: what may be loaded, what the server decided, and the log head that proved it.
 
-    `epoch` is the entry that made the release the stable one: a lease for it cites the same (`lease.Granted.epoch`).
-    `follows` is the entry at which the endpoint stood before, as the approvers signed it; None after a rollback.
-    `content` is what its approvers signed; `passport` is what was judged, and `at` when that was.
+    `epoch` is the entry that lets the release serve: a lease for it cites the same (`lease.Granted.epoch`). `follows` is
+    the entry at which the endpoint stood before, as the approvers signed it; None after a rollback. `content` is what
+    they signed; `passport` is what was judged, and `at` when that was. A `candidate` is to be tried, by its `strategy`.
     """
 
     permit: Permit
@@ -90,6 +96,8 @@ class Admission:
     content: Content
     passport: Passport
     at: datetime
+    candidate: bool = False
+    strategy: Strategy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,9 @@ class Proved(Generic[E]):
     index: int
     at: datetime
     checkpoint: Checkpoint
+
+
+Stable: TypeAlias = Proved[at_endpoint.Activated] | Proved[Promoted]
 
 
 def parse_passport(data: bytes) -> Passport:
@@ -117,8 +128,57 @@ def admit_passport(
 ) -> Admission:
     """Judge a passport for `endpoint`; raise `VerificationError` or `DeniedError` unless everything holds.
 
+    One of a candidate is refused: who may try one asks for it (`admit_candidate`).
+
     Enforces: verified_loading, retirement_revocation
     """
+    admission = _admit(passport, endpoint, trust, policy, revoked, now)
+    if admission.candidate:
+        raise VerificationError(f"the passport is of a candidate at {endpoint}: the log is not proved to promote it")
+    return admission
+
+
+def admit_candidate(
+    passport: Passport,
+    endpoint: Endpoint,
+    trust: Agreed[Trust],
+    policy: Agreed[Policy],
+    revoked: Revocations,
+    now: datetime,
+) -> Admission:
+    """Judge the passport of a candidate in the same way; raise for any other.
+
+    Enforces: verified_loading, retirement_revocation
+    """
+    admission = _admit(passport, endpoint, trust, policy, revoked, now)
+    if not admission.candidate:
+        raise VerificationError(f"the passport is of the stable release at {endpoint}, not of a candidate")
+    return admission
+
+
+def admit_again(
+    passport: Passport,
+    endpoint: Endpoint,
+    trust: Agreed[Trust],
+    policy: Agreed[Policy],
+    revoked: Revocations,
+    now: datetime,
+) -> Admission:
+    """Judge a passport whose case was judged before, as what it was then: only whoever holds its claim may ask.
+
+    Enforces: verified_loading, retirement_revocation
+    """
+    return _admit(passport, endpoint, trust, policy, revoked, now)
+
+
+def _admit(
+    passport: Passport,
+    endpoint: Endpoint,
+    trust: Agreed[Trust],
+    policy: Agreed[Policy],
+    revoked: Revocations,
+    now: datetime,
+) -> Admission:
     believed = revoked.applied(trust.document)
     case = passport.case
     if case is None:
@@ -131,10 +191,24 @@ def admit_passport(
     decision = open_decision(case.decision.encode(), permit, case.number, believed)
     _check_considered(passport, decision)
     epoch = _check_story(case, registered, activated)
+    promoted = _check_promotion(case, permit, believed, now, activated)
     if case.rolled_back is not None:
-        epoch = _check_rollback(case, permit, believed, now, activated)
-    follows = None if case.rolled_back else case.content.epoch
-    return Admission(permit, decision, activated.checkpoint, epoch, follows, case.content, passport, now)
+        epoch = _check_rollback(case, permit, believed, now, promoted or activated)
+    candidate = case.content.strategy is not None and promoted is None
+    if candidate and case.rolled_back is not None:
+        raise VerificationError("the passport tells of a rollback to what was never promoted")
+    return Admission(
+        permit=permit,
+        decision=decision,
+        checkpoint=activated.checkpoint,
+        epoch=epoch,
+        follows=None if case.rolled_back else case.content.epoch,
+        content=case.content,
+        passport=passport,
+        at=now,
+        candidate=candidate,
+        strategy=_strategy(case),
+    )
 
 
 def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossier:
@@ -150,6 +224,7 @@ def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossi
         case.opening,
         case.approvals,
         {name: document.encode() for name, document in (passport.providers or {}).items()},
+        case.strategy.encode() if case.strategy is not None else None,
     )
 
 
@@ -179,11 +254,11 @@ def _check_entries(
     release = permit.release
     found = (
         registered.release, registered.tag, registered.registration, activated.release, activated.tag,
-        activated.before, activated.endpoint, activated.change, activated.decision,
+        activated.before, activated.endpoint, activated.change, activated.decision, activated.strategy,
     )  # fmt: skip
     wanted = (
         release.digest, release.manifest.tag, registration.digest, release.digest, release.manifest.tag,
-        case.content.before, permit.endpoint, case.number, Digest.of(case.decision.encode()),
+        case.content.before, permit.endpoint, case.number, Digest.of(case.decision.encode()), case.content.strategy,
     )  # fmt: skip
     if found != wanted:
         raise VerificationError("the log entries of the passport are about another release, endpoint or decision")
@@ -206,9 +281,36 @@ def _check_story(
     return activated.index
 
 
-def _check_rollback(
+def _strategy(case: Case) -> Strategy | None:
+    wanted = case.content.strategy
+    return open_strategy((case.strategy or "").encode(), wanted) if wanted is not None else None
+
+
+def _check_promotion(
     case: Case, permit: Permit, trust: Trust, now: datetime, activated: Proved[at_endpoint.Activated]
-) -> int:
+) -> Proved[Promoted] | None:
+    """Prove that the log holds that exactly this candidate became the stable release, if the passport says so."""
+    if case.promoted is None:
+        return None
+    proved = open_logged(Promoted, case.promoted, trust, now)
+    event, manifest = proved.event, permit.release.manifest
+    found = (event.endpoint, event.tag, event.release, event.change, event.before)
+    if found != (permit.endpoint, manifest.tag, permit.release.digest, case.number, case.content.before):
+        raise VerificationError("the promotion in the log is of another release, endpoint or change")
+    if activated.event.strategy is None:
+        raise VerificationError("the log holds a promotion of what was no candidate")
+    _check_later(proved, activated, "promotion")
+    return proved
+
+
+def _check_later(later: Proved[E], earlier: Stable, what: str) -> None:
+    if later.checkpoint != earlier.checkpoint:
+        raise VerificationError("the log entries of the passport are proved by different log heads")
+    if later.index <= earlier.index or later.at < earlier.at:
+        raise VerificationError(f"the {what} in the log is older than the activation or promotion that it follows")
+
+
+def _check_rollback(case: Case, permit: Permit, trust: Trust, now: datetime, stable: Stable) -> int:
     """Verify that somebody with the right to do so ordered the return to this release; return where that is logged."""
     if case.rolled_back is None or case.order is None:
         raise VerificationError("the passport tells of a rollback, but holds no order for it")
@@ -220,8 +322,5 @@ def _check_rollback(
     found = (event.endpoint, event.tag, event.release, event.order)
     if found != (permit.endpoint, permit.release.manifest.tag, permit.release.digest, case.order.digest):
         raise VerificationError("the rollback in the log is not the one that was ordered")
-    if proved.checkpoint != activated.checkpoint:
-        raise VerificationError("the log entries of the passport are proved by different log heads")
-    if proved.index <= activated.index or proved.at < activated.at:
-        raise VerificationError("the rollback in the log is older than the activation that it returns to")
+    _check_later(proved, stable, "rollback")
     return proved.index

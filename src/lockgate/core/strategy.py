@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar, Literal, TypeAlias
 
+from lockgate.core.danger import Danger, Severity
 from lockgate.core.policy import Demands, Symptom, decimal
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
@@ -25,9 +26,7 @@ SPAN = range(1, 30 * 86_400 + 1)  # of anything that takes time, in seconds
 ALPHA = Decimal("0.01")  # healthy candidates that may be sent away, all metrics together
 INTERVAL = range(1, 3601)
 
-Severity: TypeAlias = Literal["low", "medium", "high", "critical"]
 Failure: TypeAlias = Literal["rollback", "pause", "shutdown"]
-SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ class OnAlert:
     """An alert of this kind, at least so severe: one is enough, and no statistics are asked."""
 
     type: ClassVar[str] = "alert"
-    kind: Name
+    kind: Danger
     severity: Severity
 
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from lockgate.core.box import sealing_key
-from lockgate.core.passport import Admission, admit_passport
+from lockgate.core.passport import Admission, admit_candidate, admit_passport
 from lockgate.errors import DeniedError, LockgateError, UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
@@ -90,15 +90,16 @@ class AgentLine:
             raise UnavailableError(f"the agent is that of {standing.node}, not of {host.node}")
         return line
 
-    def admit(self, endpoint: Endpoint, *, keys: bool) -> Admission:
+    def admit(self, endpoint: Endpoint, *, keys: bool, candidate: bool = False) -> Admission:
         """Have the agent judge what should serve at `endpoint`, and judge it too (port `Lessor`)."""
         self._key = X25519PrivateKey.generate() if keys else None
         seal_to = sealing_key(self._key) if self._key else None
-        passport = self.ask(Serve(endpoint, seal_to), Judged, _JUDGE_SECONDS).passport
+        passport = self.ask(Serve(endpoint, seal_to, candidate or None), Judged, _JUDGE_SECONDS).passport
         now = datetime.now(UTC)
         update = open_host(self._host.home, now, keyless=True, asking=False).update  # the agent may have learnt since
         update.check_fresh(now)
-        return admit_passport(passport, endpoint, update.trust, update.policy, update.revoked, now)
+        admit = admit_candidate if candidate else admit_passport
+        return admit(passport, endpoint, update.trust, update.policy, update.revoked, now)
 
     def lease(self, admission: Admission) -> tuple[Held, dict[Digest, bytes]]:
         """Return the lease that the agent holds for this run, and the keys that came with it (port `Lessor`)."""

@@ -48,11 +48,15 @@ _ERRORS: dict[Wrong, type[LockgateError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """A run wants to serve this endpoint; with `seal_to`, its own X25519 key, to read the release's files too."""
+    """A run wants to serve this endpoint; with `seal_to`, its own X25519 key, to read the release's files too.
+
+    With `candidate`, it wants the candidate on its way there.
+    """
 
     type: ClassVar[str] = "serve/v1"
     endpoint: Endpoint
     seal_to: str | None = None
+    candidate: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

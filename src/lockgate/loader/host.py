@@ -15,7 +15,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class Seen:
     trust: int
     policy: int
     epochs: Mapping[str, int]
+    candidates: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +111,25 @@ class Host:
 
         The log must have grown from the head that was seen, the endpoint must not stand at an earlier entry, and a
         later one must follow it: so a stolen server cannot bring back a release that was replaced, not even one that
-        was once approved.
+        was once approved. A candidate comes after every stable release and every candidate that was seen there; that it
+        was aborted nobody can see.
         """
         seen = _seen(self.home)
         endpoint, checkpoint = str(admission.permit.endpoint), admission.checkpoint
-        trust, policy, epochs = self.trust.document.version, self.policy.document.version, dict[str, int]()
+        trust, policy = self.trust.document.version, self.policy.document.version
+        epochs, candidates = dict[str, int](), dict[str, int]()
         if seen is not None:
             _check_grown(seen, checkpoint, connection)
-            trust, policy, epochs = max(trust, seen.trust), max(policy, seen.policy), dict(seen.epochs)
-        _check_next(admission, epochs.get(endpoint, -1))
-        epochs[endpoint] = admission.epoch
-        _write(self.home / "seen.json", Seen(checkpoint.size, Digest(checkpoint.root.hex()), trust, policy, epochs))
+            trust, policy = max(trust, seen.trust), max(policy, seen.policy)
+            epochs, candidates = dict(seen.epochs), dict(seen.candidates or {})
+        known = epochs.get(endpoint, -1)
+        if admission.candidate:
+            known = max(known, candidates.get(endpoint, -1))
+            _check_new(admission, epochs.get(endpoint, -1))
+        _check_next(admission, known)
+        (candidates if admission.candidate else epochs)[endpoint] = admission.epoch
+        root = Digest(checkpoint.root.hex())
+        _write(self.home / "seen.json", Seen(checkpoint.size, root, trust, policy, epochs, candidates))
 
     def seen_size(self) -> int:
         """Say how large the log was that this host has seen."""
@@ -139,11 +148,10 @@ class Host:
                 return seen.size
             if seen is not None:
                 _check_grown(seen, checkpoint, connection)
-            documents = self.trust.document.version, self.policy.document.version
-            trust, policy, epochs = (seen.trust, seen.policy, seen.epochs) if seen else (*documents, {})
             if checkpoint.size > 0:
                 root = Digest(checkpoint.root.hex())
-                _write(self.home / "seen.json", Seen(checkpoint.size, root, trust, policy, epochs))
+                known = seen or Seen(0, root, self.trust.document.version, self.policy.document.version, {})
+                _write(self.home / "seen.json", replace(known, size=checkpoint.size, root=root))
             return checkpoint.size
 
 
@@ -237,6 +245,13 @@ def _check_grown(seen: Seen, checkpoint: Checkpoint, connection: Connection) -> 
 
     proof = consistency_proof(seen.size, checkpoint.size, tile)
     verify_consistency(seen.size, checkpoint.size, proof, Hash(seen.root.raw), checkpoint.root)
+
+
+def _check_new(candidate: Admission, stable: int) -> None:
+    """Raise `VerificationError` for a candidate that is, or is older than, the stable release of entry `stable`."""
+    if candidate.epoch <= stable:
+        where = candidate.permit.endpoint
+        raise VerificationError(f"{where} has a candidate of entry {candidate.epoch}; this host has seen entry {stable}")
 
 
 def _check_next(admission: Admission, held: int) -> None:

@@ -53,8 +53,8 @@ class Lessor(Protocol):
     def connection(self) -> Connection:
         """How the server is spoken to."""
 
-    def admit(self, endpoint: Endpoint, *, keys: bool) -> Admission:
-        """Judge what should serve at `endpoint`; raise if nothing may. `keys`: its files are to be decrypted."""
+    def admit(self, endpoint: Endpoint, *, keys: bool, candidate: bool = False) -> Admission:
+        """Judge what should serve at `endpoint`, or its candidate; raise if none may. `keys`: to decrypt its files."""
 
     def lease(self, admission: Admission) -> tuple[Held, dict[Digest, bytes]]:
         """Return a lease for what was judged, and the keys of its files if they are wanted; raise if there is none."""
@@ -87,10 +87,10 @@ class OwnLessor:
     woken: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
 
-    def admit(self, endpoint: Endpoint, *, keys: bool) -> Admission:
+    def admit(self, endpoint: Endpoint, *, keys: bool, candidate: bool = False) -> Admission:
         """Judge what should serve at `endpoint` (port `Lessor`)."""
         self.keys = keys
-        return judge_endpoint(self.host, endpoint, self.connection)
+        return judge_endpoint(self.host, endpoint, self.connection, candidate=candidate)
 
     def lease(self, admission: Admission) -> tuple[Held, dict[Digest, bytes]]:
         """Ask the server for a lease (port `Lessor`)."""
@@ -196,12 +196,13 @@ def open_leased(
     mounts: PrivateMounts | None,
     directory: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    candidate: bool = False,
 ) -> Opened:
-    """Do what `open_release` does, with the leases of `lessor`.
+    """Do what `open_release` does, with the leases of `lessor`; for the candidate, if it is to be tried.
 
     Enforces: verified_loading
     """
-    admission = lessor.admit(endpoint, keys=directory is None)
+    admission = lessor.admit(endpoint, keys=directory is None, candidate=candidate)
     lease, keys = lessor.lease(admission)
     try:
         source = directory_source(admission, directory) if directory else ServerSource(lessor.connection, keys)

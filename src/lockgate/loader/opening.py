@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from lockgate.core.box import sealing_key
 from lockgate.core.intent import sign_intent
-from lockgate.core.passport import Admission, admit_passport, parse_passport
+from lockgate.core.passport import Admission, admit_candidate, admit_passport, parse_passport
 from lockgate.core.release import Kind
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
@@ -54,7 +54,7 @@ def connect(host: Host) -> Connection:
 
 
 def judge_endpoint(
-    host: Host, endpoint: Endpoint, connection: Connection, orders: OrderBook | None = None
+    host: Host, endpoint: Endpoint, connection: Connection, orders: OrderBook | None = None, *, candidate: bool = False
 ) -> Admission:
     """Fetch the passport of what should serve at `endpoint`, and judge it with this host's own trust and policy.
 
@@ -67,8 +67,10 @@ def judge_endpoint(
     orders = orders or OrderBook(host, datetime.now(UTC))
     host.update.check_fresh(datetime.now(UTC))
     with host.looking():
-        passport = parse_passport(connection.fetch(f"/api/v1/endpoints/{endpoint}/passport"))
-        admission = admit_passport(passport, endpoint, host.update.trust, host.policy, host.revoked, datetime.now(UTC))
+        wanted = {"as": "candidate"} if candidate else {}
+        passport = parse_passport(connection.fetch(f"/api/v1/endpoints/{endpoint}/passport", **wanted))
+        admit = admit_candidate if candidate else admit_passport
+        admission = admit(passport, endpoint, host.update.trust, host.policy, host.revoked, datetime.now(UTC))
         host.remember(admission, connection)
     orders.settle(admission)
     return admission

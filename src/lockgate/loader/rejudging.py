@@ -11,7 +11,7 @@ another log key may have signed since.
 
 from datetime import datetime
 
-from lockgate.core.passport import Admission, Passport, admit_passport
+from lockgate.core.passport import Admission, Passport, admit_again
 from lockgate.errors import DeniedError, LockgateError, VerificationError
 from lockgate.loader.connection import Connection
 from lockgate.loader.host import Host
@@ -29,15 +29,23 @@ def judge_again(
     """
     rules = host.update.trust, host.policy, host.revoked
     try:
-        return _same(claim, admit_passport(passport, claim.endpoint, *rules, judged_at))
+        return _same(claim, admit_again(passport, claim.endpoint, *rules, judged_at))
     except (DeniedError, VerificationError) as e:
         held = _reasons(e)
-    try:
-        return _same(claim, judge_endpoint(host, claim.endpoint, connection, orders))
-    except (DeniedError, VerificationError) as e:
-        raise DeniedError(*dict.fromkeys([*held, *_reasons(e)])) from e
-    except LockgateError as e:
-        raise DeniedError(*held) from e
+    for candidate in _roles(passport):
+        try:
+            return _same(claim, judge_endpoint(host, claim.endpoint, connection, orders, candidate=candidate))
+        except (DeniedError, VerificationError) as e:
+            held = tuple(dict.fromkeys([*held, *_reasons(e)]))
+        except LockgateError as e:
+            raise DeniedError(*held) from e
+    raise DeniedError(*held)
+
+
+def _roles(passport: Passport) -> tuple[bool, ...]:
+    """Say as what it may be served now: what began as a candidate may be one still, or stable by now."""
+    began = passport.case is not None and passport.case.content.strategy is not None
+    return (True, False) if began else (False,)
 
 
 def _same(claim: Claim, admission: Admission) -> Admission:

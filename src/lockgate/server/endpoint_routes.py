@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
 
-from fastapi import Depends, Path
+from fastapi import Depends, Path, Query
 from starlette.responses import Response
 
 from lockgate.app.issue_passport import passport_for, proof_of_order
@@ -51,10 +51,12 @@ def get_endpoint(visit: Here, at: Where) -> Response:
     return Response(_written(visit.find(at_endpoint.State, endpoint_subject(at))), media_type="application/json")
 
 
-def get_endpoint_passport(visit: Here, at: Where) -> Response:
-    """Issue the passport of what should serve at an endpoint."""
+def get_endpoint_passport(
+    visit: Here, at: Where, as_: Annotated[str, Query(alias="as", pattern="^(stable|candidate)$")] = "stable"
+) -> Response:
+    """Issue the passport of what should serve at an endpoint, or of the candidate on its way there."""
     visit.find(at_endpoint.State, endpoint_subject(at))
-    return answer(passport_for(visit.installation, at))
+    return answer(passport_for(visit.installation, at, candidate=as_ == "candidate"))
 
 
 def post_rollback(visit: Here, body: Body, at: Where) -> Response:

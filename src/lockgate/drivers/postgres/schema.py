@@ -46,7 +46,10 @@ def migrations() -> tuple[Migration, ...]:
 
 
 def migrate(owner_conninfo: str, known: tuple[Migration, ...] | None = None) -> int:
-    """Bring the database to the schema of this program, all or nothing; return how many migrations that took."""
+    """Bring the database to the schema of this program, all or nothing; return how many migrations that took.
+
+    What follows from the log is derived from it again, so that this program finds it in the form that it reads.
+    """
     known = migrations() if known is None else known
     try:
         with psycopg.connect(owner_conninfo) as connection:
@@ -57,6 +60,8 @@ def migrate(owner_conninfo: str, known: tuple[Migration, ...] | None = None) -> 
                 connection.execute(each.sql)
                 row = (each.number, each.name, each.digest)
                 connection.execute("INSERT INTO migration (number, name, digest) VALUES (%s, %s, %s)", row)
+            if 0 < done < len(known):
+                _rebuild(connection)
             return len(known) - done
     except psycopg.Error as e:
         raise UnavailableError(f"the database could not be migrated: {e}") from e
@@ -87,21 +92,25 @@ def rebuild_projections(owner_conninfo: str) -> int:
     """
     try:
         with psycopg.connect(owner_conninfo) as connection:
-            connection.execute("SET TIME ZONE 'UTC'")
-            size, peaks = connection.execute("SELECT size, peaks FROM head FOR UPDATE").fetchall()[0]
-            tree, objects = _fold(_entries(connection))
-            if (tree.size, b"".join(tree.peaks)) != (size, peaks):
-                raise VerificationError(f"the entries of the log are not the {size} that its head tells")
-            connection.execute("TRUNCATE object")
-            with (
-                connection.cursor() as cursor,
-                cursor.copy("COPY object (kind, key, first, version, state) FROM STDIN") as copy,
-            ):
-                for subject, (state, first, version) in objects.items():
-                    copy.write_row((subject.kind, subject.key, first, version, plain.encode(state)))
-            return len(objects)
+            return _rebuild(connection)
     except psycopg.Error as e:
         raise UnavailableError(f"the projections could not be rebuilt: {e}") from e
+
+
+def _rebuild(connection: psycopg.Connection[TupleRow]) -> int:
+    connection.execute("SET TIME ZONE 'UTC'")
+    size, peaks = connection.execute("SELECT size, peaks FROM head FOR UPDATE").fetchall()[0]
+    tree, objects = _fold(_entries(connection))
+    if (tree.size, b"".join(tree.peaks)) != (size, peaks):
+        raise VerificationError(f"the entries of the log are not the {size} that its head tells")
+    connection.execute("TRUNCATE object")
+    with (
+        connection.cursor() as cursor,
+        cursor.copy("COPY object (kind, key, first, version, state) FROM STDIN") as copy,
+    ):
+        for subject, (state, first, version) in objects.items():
+            copy.write_row((subject.kind, subject.key, first, version, plain.encode(state)))
+    return len(objects)
 
 
 def _entries(connection: psycopg.Connection[TupleRow]) -> Iterator[bytes]:

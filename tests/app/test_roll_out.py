@@ -1,0 +1,479 @@
+"""Does a rollout go on by evidence, end by any hand that may, and leave the log and the hosts with one story?"""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from lockgate.app import roll_out
+from lockgate.app.activate import assess
+from lockgate.app.decide_change import open_change
+from lockgate.app.grant_leases import grant_leases
+from lockgate.app.issue_passport import passport_for
+from lockgate.app.roll_back import roll_back
+from lockgate.core.journal import read_fact
+from lockgate.core.lease import Request, Want, open_grant, sign_request
+from lockgate.core.rollout import Aborted, Signals
+from lockgate.core.strategy import SetWeight
+from lockgate.errors import ConflictError, DeniedError, UnavailableError, VerificationError
+from lockgate.formats import plain
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Name
+from tests.core.strategies import CANARY, DEMANDS, canary
+from tests.rolling import (
+    EVIDENCE,
+    FAILED,
+    NOTHING,
+    PASSED,
+    begin,
+    content,
+    demand,
+    go_on,
+    open_rollout,
+    order,
+    rollout,
+    said,
+    step,
+    try_candidate,
+)
+from tests.world import PROD, World, key
+
+
+def asked(world: World, *tags: str):
+    """Ask for leases as a host; return what was granted, by version."""
+    wants = tuple(Want(PROD, world.record(tag).release) for tag in tags)
+    request = Request(Name("host-1"), "0123456789abcdef", wants, "sealed")
+    document = grant_leases(world.installation, sign_request(request, key("host-1")), world.now)
+    grant = open_grant(document, request, world.trust, world.now)
+    return {tag: one for tag in tags for one in grant.granted if one.release == world.record(tag).release}
+
+
+def weights(world: World):
+    return {tag: one.weight for tag, one in asked(world, "magika@1.0.0", "magika@1.1.0").items()}
+
+
+def outcome(world: World, number: int):
+    return world.change(number).phase, world.change(number).outcome
+
+
+def through(world: World):
+    """Let controllers take a candidate all the way, with the person whom the strategy asks for."""
+    found = []
+    for after in (0, 0, 300, 0, 0):
+        go_on(world, after=after)
+        found.append(rollout(world).weight)
+    order(world, "resume")
+    for after in (0, 0, 60):
+        go_on(world, after=after)
+        found.append(rollout(world).weight if world.endpoint().rollout else 100)
+    return found
+
+
+def test_a_healthy_candidate_climbs_step_by_step_and_becomes_stable(world: World) -> None:
+    number = begin(world)
+    assert outcome(world, number) == ("authorized", None) and weights(world) == {"magika@1.0.0": 100, "magika@1.1.0": 0}
+
+    assert through(world) == [5, 5, 5, 50, 50, 100, 100, 100]
+    assert outcome(world, number) == ("closed", "succeeded")
+    assert str(world.endpoint().stable.tag) == "magika@1.1.0" and weights(world) == {"magika@1.1.0": 100}
+
+
+def test_who_serves_the_candidate_keeps_its_lease_when_it_is_promoted(world: World) -> None:
+    begin(world)
+    before = asked(world, "magika@1.1.0")["magika@1.1.0"]
+    stable = asked(world, "magika@1.0.0")["magika@1.0.0"]
+    go_on(world)
+    assert asked(world, "magika@1.0.0")["magika@1.0.0"] == replace(stable, weight=95)
+
+    order(world, "promote")
+    assert asked(world, "magika@1.1.0")["magika@1.1.0"] == replace(before, weight=100)
+
+
+def test_a_bad_candidate_loses_everything_and_the_log_says_why(world: World) -> None:
+    number = begin(world)
+    go_on(world)
+
+    receipt = go_on(world, FAILED)
+    _, event = read_fact(next(world.memory.entries(receipt.first, receipt.stop)))
+    assert isinstance(event, Aborted) and (event.trigger, event.by) == ("metric:errors", None)
+    assert world.memory.document(event.why) == EVIDENCE
+    assert outcome(world, number) == ("closed", "rolled-back") and weights(world) == {"magika@1.0.0": 100}
+
+
+def test_a_bad_candidate_shuts_the_endpoint_where_its_strategy_says_so(world: World) -> None:
+    number = begin(world, strategy=canary(on_failure="shutdown"))
+    go_on(world)
+
+    receipt = go_on(world, FAILED)
+    assert receipt is not None and receipt.anchored and world.endpoint().suspended and weights(world) == {}
+    assert outcome(world, number) == ("closed", "failed")
+
+
+def test_a_candidate_that_sends_nothing_is_never_promoted(world: World) -> None:
+    begin(world)
+    while world.endpoint().rollout is not None:
+        go_on(world, NOTHING, after=300, fresh=False)
+        assert world.endpoint().rollout is None or rollout(world).weight <= 5
+
+    assert world.endpoint().rollout is None and str(world.endpoint().stable.tag) == "magika@1.0.0"
+
+
+class Overtaken:
+    """A ledger behind whose back somebody else is faster, once: between what is read and what is appended."""
+
+    def __init__(self, memory, meanwhile):
+        self.memory, self.meanwhile = memory, [meanwhile]
+
+    @contextmanager
+    def transaction(self):
+        with self.memory.transaction() as tx:
+            append = tx.append
+
+            def overtaken(*arguments, **named):
+                while self.meanwhile:
+                    self.meanwhile.pop()()
+                return append(*arguments, **named)
+
+            tx.append = overtaken
+            yield tx
+
+    def __getattr__(self, name):
+        return getattr(self.memory, name)
+
+
+def test_of_two_controllers_one_takes_the_step_and_the_other_learns_that_it_was_taken(world: World) -> None:
+    begin(world)
+    ours = replace(world.installation, ledger=Overtaken(world.memory, lambda: go_on(world)))
+
+    receipt = roll_out.go_on(ours, PROD, replace(PASSED, data_at=world.now), EVIDENCE, world.now)
+    assert receipt is not None and rollout(world).step == 0 and world.memory.size() == receipt.stop
+
+
+@pytest.mark.parametrize("act", ["pause", "abort", "promote"])
+def test_a_controller_that_was_overtaken_by_a_person_appends_nothing(world: World, act: str) -> None:
+    begin(world)
+    ours = replace(world.installation, ledger=Overtaken(world.memory, lambda: order(world, act)))
+
+    with pytest.raises(ConflictError, match="endpoint/prod/magika changed since it was read"):
+        roll_out.go_on(ours, PROD, replace(PASSED, data_at=world.now), EVIDENCE, world.now)
+    assert world.endpoint().rollout is None or rollout(world).step == -1
+
+
+@pytest.mark.parametrize("act", ["pause", "resume", "promote", "abort"])
+@pytest.mark.parametrize("who", ["alice", "bob", "ann", "ci", "host-1", "olivia"])
+def test_who_has_no_right_changes_nothing(world: World, act: str, who: str) -> None:
+    begin(world)
+    if (act, who) == ("abort", "olivia"):
+        order(world, act, who)
+        assert world.endpoint().rollout is None
+        return
+
+    size = world.memory.size()
+    with pytest.raises(DeniedError, match=f"{who} has no right to rollout.{act}"):
+        order(world, act, who)
+    assert world.memory.size() == size
+
+
+@pytest.mark.parametrize("act", ["pause", "resume", "promote", "abort"])
+def test_without_a_rollout_there_is_nothing_to_do(world: World, act: str) -> None:
+    world.serve("1.0.0")
+
+    with pytest.raises(DeniedError, match="no rollout is in flight at prod/magika"):
+        order(world, act)
+    with pytest.raises(DeniedError, match="no rollout is in flight at prod/magika"):
+        go_on(world)
+
+
+@pytest.mark.parametrize("changes", [{"before": None}, {"after": None}, {"after": Digest.of(b"x")}])
+def test_an_order_for_another_rollout_is_none_for_this(world: World, changes: dict[str, Digest | None]) -> None:
+    begin(world)
+    good = said(world, "rollout.abort").intent
+    wrong = {"before": good.before, "after": good.after} | changes
+
+    with pytest.raises(DeniedError, match=r"the intent says (before|after)"):
+        roll_out.abort(world.installation, PROD, world.say("dave", "rollout.abort", PROD, **wrong), world.now)
+    with pytest.raises(VerificationError, match=r"the intent says 'rollout\.pause', this is rollout\.abort"):
+        roll_out.abort(world.installation, PROD, said(world, "rollout.pause"), world.now)
+
+
+def test_an_order_is_carried_out_once(world: World) -> None:
+    begin(world)
+    signed = said(world, "rollout.pause")
+
+    once = roll_out.pause(world.installation, PROD, signed, world.now)
+    assert roll_out.pause(world.installation, PROD, signed, world.now) == once
+
+
+def test_what_fails_is_taken_away_from_a_paused_rollout_too(world: World) -> None:
+    begin(world)
+    go_on(world)
+    order(world, "pause")
+    assert go_on(world, PASSED, after=3600) is None
+
+    assert go_on(world, FAILED) is not None and world.endpoint().rollout is None
+
+
+def test_a_person_goes_on_one_step_at_a_time_from_the_step_that_they_saw(world: World) -> None:
+    begin(world)
+    step(world, -1)
+    assert rollout(world).weight == 5
+
+    with pytest.raises(ConflictError, match="the rollout is at step 1 by now, not at step 0"):
+        step(world, -1)
+    for seen in range(6):
+        step(world, seen)
+    with pytest.raises(DeniedError, match="all 7 steps are done"):
+        step(world, 6)
+    assert rollout(world).weight == 100
+
+
+def test_an_inconclusive_rollout_waits_for_a_person_who_may_promote_it(world: World) -> None:
+    number = begin(world)
+    for after in (0, 0, 300, 600):
+        go_on(world, Signals({}), after=after)
+    assert rollout(world).paused == "inconclusive"
+    assert go_on(world, after=1) is None
+
+    order(world, "promote")
+    assert outcome(world, number) == ("closed", "succeeded")
+
+
+def test_a_revoked_candidate_is_not_promoted_but_aborted(world: World) -> None:
+    begin(world)
+    go_on(world)
+    world.revoke("magika@1.1.0")
+    assert "magika@1.1.0" not in weights(world)
+
+    with pytest.raises(DeniedError, match="revoked"):
+        order(world, "promote")
+    go_on(world, Signals({}, revoked=True))
+    assert world.endpoint().rollout is None
+
+
+def test_a_shutdown_ends_a_rollout_in_the_same_append(world: World) -> None:
+    number = begin(world)
+    go_on(world)
+
+    receipt = world.shut_down()
+    assert receipt.stop == receipt.first + 2 and outcome(world, number) == ("closed", "failed")
+    assert world.endpoint().rollout is None and weights(world) == {}
+
+
+def test_while_a_rollout_is_in_flight_nothing_else_begins(world: World) -> None:
+    begin(world)
+    other = world.register("1.2.0")
+    reason = r"rolls magika@1\.1\.0 out at prod/magika: promote it or abort it first"
+
+    with pytest.raises(DeniedError, match=reason):
+        open_rollout(world, other)
+    with pytest.raises(DeniedError, match=reason):
+        open_rollout(world, other, None)
+    with pytest.raises(DeniedError, match=reason):
+        back = world.say("dave", "endpoint.roll-back", PROD, before=world.endpoint().stable.release)
+        roll_back(world.installation, PROD, back, world.now)
+
+
+def test_a_change_from_before_a_rollout_is_not_carried_out_after_it(world: World) -> None:
+    world.serve("1.0.0")
+    other = world.register("1.2.0")
+    world.attest(other)
+    earlier = world.open(other)
+    world.approve(earlier)
+    begin(world)
+    with pytest.raises(DeniedError, match="promote it or abort it first"):
+        world.activate(earlier)
+    order(world, "abort")
+
+    with pytest.raises(DeniedError, match="has changed"):
+        world.activate(earlier)
+
+
+def test_a_rollout_begins_only_if_what_it_may_have_to_go_back_to_is_whole(world: World) -> None:
+    world.serve("1.0.0")
+    release = world.register("1.1.0")
+    world.attest(release)
+    number = open_rollout(world, release)
+    world.approve(number)
+    size, lost = world.memory.size(), world.blobs.blobs.pop(Digest.of(b"weights 1.0.0"))
+
+    with pytest.raises(UnavailableError):
+        world.activate(number)
+    assert world.memory.size() == size and weights(world) == {"magika@1.0.0": 100}
+    world.blobs.blobs[Digest.of(b"weights 1.0.0")] = lost
+    world.activate(number)
+
+
+def test_a_rollout_does_not_begin_beside_a_revoked_release(world: World) -> None:
+    world.serve("1.0.0")
+    release = world.register("1.1.0")
+    world.attest(release)
+    number = open_rollout(world, release)
+    world.approve(number)
+    world.revoke("magika@1.0.0")
+
+    with pytest.raises(DeniedError, match="revoked"):
+        world.activate(number)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "reason"),
+    [
+        (canary(steps=(SetWeight(120),)), "step 1 sets the weight 120"),
+        (canary(steps=(SetWeight(50), SetWeight(5))), "it never falls"),
+        (canary(metrics=()), "no metric brings data that counts"),
+    ],
+)
+def test_a_strategy_that_means_nothing_is_not_asked_for(world: World, strategy, reason: str) -> None:
+    world.serve("1.0.0")
+
+    with pytest.raises(DeniedError, match=reason):
+        open_rollout(world, world.register("1.1.0"), strategy)
+
+
+def test_a_strategy_is_asked_for_beside_another_release_only(world: World) -> None:
+    first = world.register("1.0.0")
+    with pytest.raises(DeniedError, match="nothing serves at prod/magika that a candidate could be compared with"):
+        open_rollout(world, first)
+    world.attest(first)
+    number = world.open(first)
+    world.approve(number)
+    world.activate(number)
+
+    with pytest.raises(DeniedError, match=r"prod/magika serves magika@1\.0\.0 already"):
+        open_rollout(world, first)
+    world.shut_down()
+    with pytest.raises(DeniedError, match="nothing serves at prod/magika that a candidate"):
+        open_rollout(world, world.register("1.1.0"))
+
+
+def test_a_strategy_and_its_digest_go_together(world: World) -> None:
+    world.serve("1.0.0")
+    release = world.register("1.1.0")
+    for document, digest in ((None, CANARY.digest), (plain.encode(CANARY), None), (b"{}", CANARY.digest)):
+        wanted = replace(content(world, release), strategy=digest)
+        signed = world.say("alice", "change.open", PROD, before=wanted.before, after=wanted.digest)
+        with pytest.raises(DeniedError, match="the strategy"):
+            open_change(world.installation, wanted, signed, world.now, document)
+
+
+def test_what_a_policy_demands_of_rollouts_is_asked_when_a_change_is_opened_and_carried_out(world: World) -> None:
+    world.serve("1.0.0")
+    release = world.register("1.1.0")
+    world.attest(release)
+    before = open_rollout(world, release, None)
+    demand(world, DEMANDS)
+
+    with pytest.raises(DeniedError, match="the policy demands a rollout, and the change has no strategy"):
+        open_rollout(world, release, None)
+    with pytest.raises(DeniedError, match="the candidate begins with 20 % of the traffic, the policy allows 5 %"):
+        open_rollout(world, release, canary(steps=(SetWeight(20), *CANARY.steps[1:])))
+    with pytest.raises(DeniedError, match="was opened under policy"):
+        assess(world.installation, before, world.now)
+    number = open_rollout(world, release)
+    world.approve(number)
+    world.activate(number)
+    assert rollout(world).weight == 0
+
+
+def test_the_first_activation_and_a_resumption_need_no_strategy(world: World) -> None:
+    demand(world, DEMANDS)
+    release = world.serve("1.0.0")
+    world.shut_down()
+    number = world.open(release, resumes=True)
+    world.approve(number)
+    world.activate(number)
+
+    assert world.admit().candidate is False
+
+
+def test_a_host_tries_a_candidate_by_its_passport_and_takes_it_for_nothing_else(world: World) -> None:
+    begin(world)
+    admission = try_candidate(world)
+    lease = asked(world, "magika@1.1.0")["magika@1.1.0"]
+
+    assert admission.candidate and admission.strategy == CANARY and admission.epoch == lease.epoch
+    with pytest.raises(VerificationError, match="the passport is of a candidate at prod/magika"):
+        world.admit(passport_for(world.installation, PROD, candidate=True))
+    with pytest.raises(VerificationError, match="the passport is of the stable release at prod/magika"):
+        try_candidate(world, passport_for(world.installation, PROD))
+
+
+def test_after_the_promotion_the_passport_is_of_the_stable_release(world: World) -> None:
+    begin(world)
+    epoch = try_candidate(world).epoch
+    order(world, "promote")
+
+    admission = world.admit()
+    assert not admission.candidate and admission.epoch == epoch
+    with pytest.raises(DeniedError, match="no rollout is in flight"):
+        passport_for(world.installation, PROD, candidate=True)
+
+
+def test_after_an_abort_the_passport_of_the_candidate_gets_no_lease(world: World) -> None:
+    begin(world)
+    kept = passport_for(world.installation, PROD, candidate=True)
+    order(world, "abort")
+
+    assert try_candidate(world, kept).candidate and asked(world, "magika@1.1.0") == {}
+    assert str(world.admit().permit.release.manifest.tag) == "magika@1.0.0"
+
+
+def test_after_a_rollback_to_what_was_promoted_the_passport_tells_both(world: World) -> None:
+    begin(world)
+    order(world, "promote")
+    world.serve("1.2.0")
+    world.roll_back()
+
+    passport = passport_for(world.installation, PROD)
+    assert passport.case.promoted and passport.case.rolled_back
+    assert world.admit(passport).epoch == asked(world, "magika@1.1.0")["magika@1.1.0"].epoch
+    with pytest.raises(VerificationError, match="a rollback to what was never promoted"):
+        world.admit(replace(passport, case=replace(passport.case, promoted=None)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"strategy": None}, "the strategy is sha256:e3b0"),
+        ({"strategy": plain.encode(canary(on_failure="pause")).decode()}, f"not {CANARY.digest}"),
+    ],
+)
+def test_a_passport_whose_strategy_nobody_approved_is_refused(world: World, changes, reason: str) -> None:
+    begin(world)
+    passport = passport_for(world.installation, PROD, candidate=True)
+
+    with pytest.raises(DeniedError, match=reason):
+        try_candidate(world, replace(passport, case=replace(passport.case, **changes)))
+
+
+def test_a_passport_without_the_strategy_that_the_log_names_is_refused(world: World) -> None:
+    begin(world)
+    passport = passport_for(world.installation, PROD, candidate=True)
+    other = replace(passport.case.content, strategy=None)
+
+    with pytest.raises(DeniedError, match="the intent says after"):
+        world.admit(replace(passport, case=replace(passport.case, content=other, strategy=None)))
+
+
+def test_only_the_promotion_of_this_very_candidate_makes_it_stable(world: World) -> None:
+    begin(world)
+    candidate = passport_for(world.installation, PROD, candidate=True)
+    order(world, "promote")
+    whole = passport_for(world.installation, PROD)
+    assert world.admit(whole)
+
+    for name in ("activated", "registered"):
+        entry = whole.registered if name == "registered" else whole.case.activated
+        with pytest.raises(VerificationError, match=r"not rollout\.promoted/v1"):
+            world.admit(replace(whole, case=replace(whole.case, promoted=entry)))
+    with pytest.raises(VerificationError, match="proved by different log heads"):
+        world.admit(replace(whole, case=replace(whole.case, activated=candidate.case.activated)))
+
+
+def test_the_log_keeps_its_time_for_every_step(world: World) -> None:
+    begin(world)
+    started = rollout(world).candidate.at
+    go_on(world, after=5)
+
+    assert rollout(world).since == started + timedelta(seconds=5)
