@@ -5,11 +5,13 @@ from datetime import timedelta
 
 from lockgate.app import roll_out
 from lockgate.app.decide_change import open_change
+from lockgate.app.grant_leases import grant_leases
 from lockgate.app.issue_passport import passport_for
 from lockgate.app.ports import Receipt
 from lockgate.app.publish_updates import deny_list
 from lockgate.core.change import Content
 from lockgate.core.intent import SignedIntent
+from lockgate.core.lease import Granted, Request, Want, open_grant, sign_request
 from lockgate.core.passport import Admission, Passport, admit_candidate
 from lockgate.core.policy import Demands
 from lockgate.core.release import Release
@@ -19,7 +21,7 @@ from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from tests.core.strategies import CANARY
-from tests.world import PROD, World
+from tests.world import PROD, World, key
 
 PASSED = Signals({Name(name): "passed" for name in ("errors", "slow", "mcp")})
 FAILED = Signals({Name("errors"): "failed"})
@@ -112,3 +114,17 @@ def demand(world: World, demands: Demands) -> None:
     rules = replace(world.policy.endpoints[str(PROD)], rollout=demands)
     world.policy = replace(world.policy, version=world.policy.version + 1, endpoints={str(PROD): rules})
     world.adopt(world.trust, world.policy)
+
+
+def asked(world: World, *tags: str) -> dict[str, Granted]:
+    """Ask for leases as a host; return what was granted, by version."""
+    wants = tuple(Want(PROD, world.record(tag).release) for tag in tags)
+    request = Request(Name("host-1"), "0123456789abcdef", wants, "sealed")
+    document = grant_leases(world.installation, sign_request(request, key("host-1")), world.now)
+    grant = open_grant(document, request, world.trust, world.now)
+    return {tag: one for tag in tags for one in grant.granted if one.release == world.record(tag).release}
+
+
+def weights(world: World) -> dict[str, int | None]:
+    """Say which share of the traffic each release is granted."""
+    return {tag: one.weight for tag, one in asked(world, "magika@1.0.0", "magika@1.1.0").items()}

@@ -21,7 +21,7 @@ from lockgate.core.endpoint import (
     evolve,
     nothing_at,
 )
-from lockgate.core.rollout import Aborted, Promoted, Rollout, Stepped
+from lockgate.core.rollout import Aborted, Ended, Promoted, Rollout, Stepped
 from lockgate.core.slot import Slot
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
@@ -275,3 +275,26 @@ def test_after_a_rollback_the_slot_has_the_epoch_of_the_rollback_and_keeps_it_be
     aborted = evolve(state, replace(ABORTED, release=C), 14, NOW)
     assert check_share(aborted, A).slot.epoch == 12 and aborted.rolled_back_by == ORDER
     denied("was rolled back already", check_rollback, aborted)
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome", "trigger"),
+    [
+        (PROMOTED, "promoted", None),
+        (ABORTED, "aborted", "person"),
+        (replace(ABORTED, trigger="metric:errors", suspends=True), "aborted", "metric:errors"),
+        (SUSPEND, "suspended", None),
+    ],
+)
+def test_how_the_last_rollout_ended_is_remembered(end, outcome, trigger):
+    ended = begun(stepped(0, 50), end).ended
+
+    assert ended == Ended(5, TAG, B, outcome, trigger, ORDER, NOW)
+    assert after(activate(A), SUSPEND).ended is None
+
+
+def test_a_rollout_that_is_promoted_forgets_a_rollback_and_the_next_one_the_end_of_this():
+    assert begun(PROMOTED).rolled_back_by is None
+    again = evolve(begun(ABORTED), roll_out(C, A, 6), 30, NOW)
+
+    assert again.ended is not None and check_rollout(again).change == 6

@@ -36,7 +36,7 @@ SERVING = evolve(None, ACTIVATED, 9, NOW)
 SUSPENDED = evolve(SERVING, Suspended(PROD, Name("olivia"), B), 10, NOW)
 NEVER = evolve(None, Suspended(PROD, Name("olivia"), B), 10, NOW)
 RULES = {PROD: rules(), OTHER: rules()}
-GRANTED = Granted(PROD, A, 30, 9, weight=100)
+GRANTED = Granted(PROD, A, 30, 9, weight=100, candidate=False)
 GIVEN = Grant(HOST, NONCE, (GRANTED,), ())
 
 
@@ -187,7 +187,10 @@ def test_the_stable_release_and_the_candidate_share_the_traffic_each_at_its_own_
     state = evolve(begun, Stepped(PROD, 2, 0, 20, A), 13, NOW)
 
     given = answer(replace(REQUESTED, wants=(Want(PROD, A), Want(PROD, B))), {PROD: state}, RULES, NOTHING_REVOKED)
-    assert given.granted == (Granted(PROD, A, 30, 9, weight=80), Granted(PROD, B, 30, 12, weight=20))
+    assert given.granted == (
+        replace(GRANTED, weight=80),
+        Granted(PROD, B, 30, 12, weight=20, candidate=True),
+    )
 
 
 @pytest.mark.parametrize("weight", [-1, 101])

@@ -10,6 +10,7 @@ from lockgate.core.journal import EVENT_TYPES, Denied, read_fact
 from lockgate.core.news import WORDS, News, news_of, read_news
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
+from lockgate.core.rollout import Aborted, Paused, Promoted, Resumed, Stepped
 from lockgate.core.trust import TrustAdopted
 from lockgate.errors import VerificationError
 from lockgate.formats.digest import Digest
@@ -17,12 +18,15 @@ from lockgate.formats.names import Endpoint, Name, Tag
 from tests.world import PROD, World
 
 DIGEST = Digest.of(b"x")
+TAG = Tag.parse("magika@1.1.0")
 
 
 RULED = {name.type for name in (TrustAdopted, PolicyAdopted, Offboarded)}
 TOLD = {name.type for name in (Suspended, Activated, RolledBack, ReleaseRevoked, KeyRevoked)} | RULED
+TOLD |= {name.type for name in (Stepped, Promoted, Aborted)}
 SILENT = {name for name in EVENT_TYPES if name.startswith(("change.", "release.keys", "release.registered"))}
 SILENT |= {"release.attested/v1", "rules.proposed/v1", "endpoint.alerted/v1", "denied/v1"}
+SILENT |= {"rollout.paused/v1", "rollout.resumed/v1"}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,12 @@ SILENT |= {"release.attested/v1", "rules.proposed/v1", "endpoint.alerted/v1", "d
         (RolledBack(PROD, Tag.parse("magika@1.0.0"), DIGEST, DIGEST, Name("dave"), DIGEST), ["replaced prod/magika"]),
         (KeyRevoked(Name("prod"), DIGEST, "lost", Name("olivia"), DIGEST), [f"revoked {DIGEST}", f"rules {DIGEST}"]),
         (Offboarded(Name("prod"), Name("bob"), "left", Name("olivia"), DIGEST), ["rules prod"]),
+        (Stepped(PROD, 1, 0, 5, DIGEST), ["replaced prod/magika"]),
+        (Promoted(PROD, TAG, DIGEST, DIGEST, 1, DIGEST), ["replaced prod/magika"]),
+        (Aborted(PROD, TAG, DIGEST, 1, "person", suspends=False, why=DIGEST), ["replaced prod/magika"]),
+        (Aborted(PROD, TAG, DIGEST, 1, "metric:errors", suspends=True, why=DIGEST), ["suspended prod/magika"]),
+        (Paused(PROD, 1, "person", DIGEST), []),
+        (Resumed(PROD, 1, DIGEST), []),
         (Closed(1, "succeeded"), []),
         (Denied("read", "x", DIGEST), []),
     ],

@@ -215,9 +215,9 @@ LATER = NOW + timedelta(minutes=1)
 @pytest.mark.parametrize(
     ("event", "after"),
     [
-        (Stepped(PROD, 7, 3, 50, DIGEST), replace(BEGUN, step=3, weight=50, since=LATER)),
-        (Paused(PROD, 7, "person", DIGEST), replace(BEGUN, paused="person", since=LATER)),
-        (Resumed(PROD, 7, DIGEST), replace(BEGUN, since=LATER)),
+        (Stepped(PROD, 7, 3, 50, DIGEST), replace(BEGUN, step=3, weight=50, since=LATER, why=DIGEST)),
+        (Paused(PROD, 7, "person", DIGEST), replace(BEGUN, paused="person", since=LATER, why=DIGEST)),
+        (Resumed(PROD, 7, DIGEST), replace(BEGUN, since=LATER, why=DIGEST)),
         (Promoted(PROD, TAG, DIGEST, DIGEST, 7, DIGEST), None),
         (Aborted(PROD, TAG, DIGEST, 7, "person", suspends=False, why=DIGEST), None),
     ],

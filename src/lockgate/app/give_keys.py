@@ -12,7 +12,7 @@ from lockgate.app.open_blob import release_keys
 from lockgate.app.ports import Receipt
 from lockgate.app.register import registered
 from lockgate.core.box import Occasion, seal
-from lockgate.core.endpoint import State
+from lockgate.core.endpoint import State, check_share
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.core.journal import endpoint_subject, release_subject
 from lockgate.core.lease import Grant, Granted, Request
@@ -69,10 +69,10 @@ def _with_keys(installation: Installation, request: Request, seal_to: str, grant
 
 def _serving(installation: Installation, granted: Granted) -> Record:
     state = installation.catalog.find(endpoint_subject(granted.endpoint))
-    stable = state.stable if isinstance(state, State) else None
-    record = installation.catalog.find(release_subject(stable.tag)) if stable else None
-    if not isinstance(record, Record) or record.release != granted.release:
+    if not isinstance(state, State):
         raise DeniedError(f"{granted.endpoint} does not serve {granted.release} any more")
+    record = installation.catalog.find(release_subject(check_share(state, granted.release).slot.tag))
+    assert isinstance(record, Record), "what may serve is registered"
     return record
 
 

@@ -34,4 +34,4 @@ def _placed(installation: Installation, endpoint: Endpoint) -> frozenset[Digest]
     state = installation.catalog.find(endpoint_subject(endpoint))
     if not isinstance(state, State):
         raise DeniedError(f"nothing was ever activated at {endpoint}")
-    return frozenset(slot.release for slot in state.slots)
+    return state.releases

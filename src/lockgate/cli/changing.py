@@ -3,18 +3,22 @@
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from lockgate.cli.comparing import as_items, compare, content_of, told
-from lockgate.cli.speaking import ENDPOINT, SPAN, TAG, Column, as_json, show, speaking, table
+from lockgate.cli.comparing import as_items, compare, content_of, rolled_out, told
+from lockgate.cli.rolling import go_back, slots_of
+from lockgate.cli.speaking import ENDPOINT, EXISTING, SPAN, TAG, Column, as_json, show, speaking, table
 from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats import plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Tag
 
 if TYPE_CHECKING:
+    from lockgate.core.strategy import Strategy
     from lockgate.loader.connection import Connection
 
 
@@ -27,12 +31,24 @@ def change() -> None:
 @click.argument("tag", type=TAG)
 @click.option("--endpoint", type=ENDPOINT, required=True)
 @click.option("--reason", required=True, help="Why, in writing.")
+@click.option("--strategy", "file", type=EXISTING, help="How it gets its traffic (YAML); without it, all at once.")
 @speaking
 @as_json
-def open_change(tag: Tag, endpoint: Endpoint, reason: str, connection: "Connection", json_: bool) -> None:
-    """Ask that the release TAG replaces what serves at an endpoint. Prints the number of the change."""
-    found = _open(connection, tag, endpoint, reason, resumes=False)
-    show(json_, found, f"change {found['change']} opened: {tag} for {endpoint}; content {found['content']}")
+def open_change(
+    tag: Tag, endpoint: Endpoint, reason: str, file: Path | None, connection: "Connection", json_: bool
+) -> None:
+    """Ask that the release TAG replaces what serves at an endpoint. Prints the number of the change.
+
+    With --strategy it begins as a candidate beside the stable release (`lockgate strategy check`).
+    """
+    from lockgate.cli.planning import read_strategy
+    from lockgate.core.difference import strategy_words
+
+    strategy = read_strategy(file) if file else None
+    words = list(strategy_words(strategy)) if strategy else []
+    found = _open(connection, tag, endpoint, reason, resumes=False, strategy=strategy)
+    opened = f"change {found['change']} opened: {tag} for {endpoint}; content {found['content']}"
+    show(json_, {**found, "rollout": words}, *words, opened)
 
 
 @click.command()
@@ -74,8 +90,10 @@ def show_change(number: int, connection: "Connection", json_: bool) -> None:
     """Show a change, its exact content and its approvals; of a change of the rules, every difference in words."""
     found = connection.get(f"/api/v1/changes/{number}")
     differences = compare(connection, content_of(found))
+    words = rolled_out(connection, content_of(found))
     shown = {**found, "differences": as_items(differences)} if differences else found
-    show(json_, shown, json.dumps(found, indent=2), *told(differences))
+    shown = {**shown, "rollout": words} if words else shown
+    show(json_, shown, json.dumps(found, indent=2), *told(differences), *words)
 
 
 @change.command("assess")
@@ -105,19 +123,21 @@ def approve_change(
 ) -> None:
     """Approve exactly what a change contains. You sign the digest of its content; the approval expires.
 
-    Of a change of the rules you see every difference in words, computed here from both documents.
+    Of a change of the rules you see every difference in words, computed here from both documents; of a rollout every
+    step and every metric, from the strategy that the content names.
     """
     found = connection.get(f"/api/v1/changes/{number}")
     digest = _content(found, content)
     differences = compare(connection, content_of(found))
+    words = rolled_out(connection, content_of(found))
     if not json_:
-        show(json_, None, *([] if yes else [json.dumps(found.get("content"), indent=2)]), *told(differences))
+        show(json_, None, *([] if yes else [json.dumps(found.get("content"), indent=2)]), *told(differences), *words)
     if not yes and not json_:
         click.confirm(f"approve change {number} with content {digest}?", abort=True)
     intent = connection.intend("change.approve", f"change/{number}", after=digest, lasts=lasts)
     answer = connection.act(f"/api/v1/changes/{number}/approvals", intent)
     said: dict[str, object] = {"change": number, "content": str(digest), "expires": intent.expires}
-    said |= {"entry": answer["first"], "differences": as_items(differences)}
+    said |= {"entry": answer["first"], "differences": as_items(differences), "rollout": words}
     show(json_, said, f"{connection.actor} approved change {number} until {intent.expires} (entry {answer['first']})")
 
 
@@ -168,15 +188,22 @@ def show_endpoint(where: Endpoint, connection: "Connection", json_: bool) -> Non
 @speaking
 @as_json
 def rollback(where: Endpoint, connection: "Connection", json_: bool) -> None:
-    """Give an endpoint its whole former release back, in one act. One authorised hand is enough."""
-    stable, former = _slots(connection.get(f"/api/v1/endpoints/{where}"))
-    intent = connection.intend("endpoint.roll-back", where, before=stable, after=former)
-    answer = connection.act(f"/api/v1/endpoints/{where}/rollback", intent)
-    found = {"endpoint": str(where), "release": str(former), "entry": answer["first"]}
-    show(json_, found, f"{where} serves {former} again (entry {answer['first']})")
+    """Give an endpoint its whole former release back, in one act. One authorised hand is enough.
+
+    While a rollout is in flight this aborts it: the stable release, which serves all the while, has all traffic again.
+    """
+    go_back(connection, where, json_=json_)
 
 
-def _open(connection: "Connection", tag: Tag, endpoint: Endpoint, reason: str, *, resumes: bool) -> Mapping[str, Json]:
+def _open(
+    connection: "Connection",
+    tag: Tag,
+    endpoint: Endpoint,
+    reason: str,
+    *,
+    resumes: bool,
+    strategy: "Strategy | None" = None,
+) -> Mapping[str, Json]:
     from lockgate.core.change import Content
 
     record = connection.get(f"/api/v1/releases/{tag.name}/{tag.version}")
@@ -185,15 +212,16 @@ def _open(connection: "Connection", tag: Tag, endpoint: Endpoint, reason: str, *
     if not isinstance(policy, dict):
         raise DeniedError(f"{installation['environment']} has no policy yet, so nothing may serve there")
     state = connection.find(f"/api/v1/endpoints/{endpoint}") or {"epoch": -1}
-    stable, epoch = _slots(state)[0], state["epoch"]
+    stable, epoch = slots_of(state)[0], state["epoch"]
     if not isinstance(epoch, int):
         raise VerificationError(f"the server says no epoch of {endpoint}")
     content = Content(
         "normal", endpoint, tag, Digest.parse(str(record["release"])), stable, epoch, resumes,
-        Digest.parse(str(policy["digest"])), reason,
+        Digest.parse(str(policy["digest"])), reason, strategy.digest if strategy else None,
     )  # fmt: skip
     intent = connection.intend("change.open", endpoint, before=stable, after=content.digest)
-    answer = connection.act("/api/v1/changes", intent, content=content)
+    document = plain.encode(strategy).decode() if strategy else None
+    answer = connection.act("/api/v1/changes", intent, content=content, strategy=document)
     return {"change": answer["first"], "content": str(content.digest), "endpoint": str(endpoint), "tag": str(tag)}
 
 
@@ -203,12 +231,3 @@ def _content(found: Mapping[str, Json], wanted: str | None) -> Digest:
     if wanted is not None and Digest.parse(wanted) != digest:
         raise DeniedError(f"the change contains {digest}, you approve {wanted}")
     return digest
-
-
-def _slots(found: Mapping[str, Json]) -> tuple[Digest | None, Digest | None]:
-    slots = found.get("slots")
-    releases = (
-        [Digest.parse(str(s["release"])) for s in slots if isinstance(s, dict)] if isinstance(slots, list) else []
-    )
-    stable, former = ([None, None, *releases][:-3:-1]) if releases else (None, None)
-    return stable, former

@@ -40,6 +40,18 @@ def compare(connection: "Connection", content: "Content | RuleChange") -> "tuple
     return differences(read_document(content.kind, old), read_document(content.kind, new))
 
 
+def rolled_out(connection: "Connection", content: "Content | RuleChange") -> list[str]:
+    """Say in words how a release is to get its traffic, from the strategy that the content names."""
+    from lockgate.core.change import Content
+    from lockgate.core.difference import strategy_words
+    from lockgate.core.strategy import open_strategy
+
+    if not isinstance(content, Content) or content.strategy is None:
+        return []
+    strategy = open_strategy(connection.fetch(f"/api/v1/documents/{content.strategy}"), content.strategy)
+    return list(strategy_words(strategy))
+
+
 def told(found: "Iterable[Difference]") -> list[str]:
     """Write differences for people: what weakens the rules first."""
     ordered = sorted(found, key=lambda one: list(MARKS).index(one.effect.value))

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "evidence": ("releasing", "Show the evidence of a release."),
     "change": ("changing", "Open, show, assess, approve, reject, withdraw, activate changes."),
     "strategy": ("planning", "How a candidate gets its traffic: check a strategy, and say it in words."),
+    "rollout": ("rolling", "How far a candidate is; pause, resume, promote, abort."),
     "endpoint": ("changing", "What serves where."),
     "rollback": ("changing", "Give an endpoint its whole former release back."),
     "shutdown": ("ordering", "Suspend an endpoint at once, with the server or without."),

@@ -125,8 +125,7 @@ def check_about(alert: Alert, state: endpoint.State | None) -> None:
     if state is None:
         raise DeniedError(f"nothing was ever activated at {alert.endpoint}")
     release = alert.finding.release
-    known = {slot.release for slot in state.slots} | ({state.rollout.candidate.release} if state.rollout else set())
-    if release is not None and release not in known:
+    if release is not None and release not in state.releases:
         raise DeniedError(f"{release} does not serve at {alert.endpoint}")
 
 

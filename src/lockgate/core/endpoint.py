@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import ClassVar, TypeAlias, assert_never
 
 from lockgate.core import rollout as on_the_way
-from lockgate.core.rollout import Aborted, Paused, Promoted, Resumed, Rollout, Stepped
+from lockgate.core.rollout import Aborted, Ended, Paused, Promoted, Resumed, Rollout, Stepped
 from lockgate.core.slot import Slot
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
@@ -70,6 +70,7 @@ class Share:
 
     slot: Slot
     weight: int
+    candidate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,18 @@ class State:
     epoch: int
     rolled_back_by: Digest | None = None
     rollout: Rollout | None = None
+    ended: Ended | None = None
 
     @property
     def stable(self) -> Slot | None:
         """The release that should serve, suspended or not."""
         return self.slots[-1] if self.slots else None
+
+    @property
+    def releases(self) -> frozenset[Digest]:
+        """Every release that has a place here: the stable one, former ones, and the candidate."""
+        candidates = [self.rollout.candidate] if self.rollout else []
+        return frozenset(slot.release for slot in (*self.slots, *candidates))
 
     @property
     def former(self) -> Slot | None:
@@ -180,7 +188,7 @@ def check_share(state: State, release: Digest) -> Share:
     if stable.release == release:
         return Share(stable, 100 - weight)
     if state.rollout is not None and state.rollout.candidate.release == release:
-        return Share(state.rollout.candidate, weight)
+        return Share(state.rollout.candidate, weight, candidate=True)
     raise DeniedError(f"{state.endpoint} serves {stable.tag}, not {release}")
 
 
@@ -196,7 +204,7 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
                 slots = (*slots[:-1], replace(slots[-1], epoch=index))
             return replace(state, slots=slots, epoch=index, rolled_back_by=event.order, rollout=None)
         case Suspended():
-            return replace(state, suspended=True, epoch=index, rollout=None)
+            return _suspended(state, event, index, at)
         case Stepped() | Paused() | Resumed():
             return replace(state, rollout=on_the_way.evolve(state.rollout, event, at))
         case Promoted() | Aborted():
@@ -217,7 +225,18 @@ def _activated(state: State, event: Activated, index: int, at: datetime) -> Stat
 def _ended(state: State, event: Promoted | Aborted, index: int, at: datetime) -> State:
     on_the_way.evolve(state.rollout, event, at)
     assert state.rollout is not None, "what was not in flight does not end"
+    slot, why = state.rollout.candidate, event.why
     if isinstance(event, Aborted):
-        return replace(state, suspended=event.suspends, epoch=index, rollout=None)
-    slot = replace(state.rollout.candidate, promoted=index)
-    return State(state.endpoint, (*state.slots, slot)[-KEPT:], suspended=False, epoch=index)
+        ended = Ended(slot.change, slot.tag, slot.release, "aborted", event.trigger, why, at)
+        return replace(state, suspended=event.suspends, epoch=index, rollout=None, ended=ended)
+    ended = Ended(slot.change, slot.tag, slot.release, "promoted", None, why, at)
+    slots = (*state.slots, replace(slot, promoted=index))[-KEPT:]
+    return State(state.endpoint, slots, suspended=False, epoch=index, ended=ended)
+
+
+def _suspended(state: State, event: Suspended, index: int, at: datetime) -> State:
+    ended = state.ended
+    if state.rollout is not None:
+        slot = state.rollout.candidate
+        ended = Ended(slot.change, slot.tag, slot.release, "suspended", None, event.order, at)
+    return replace(state, suspended=True, epoch=index, rollout=None, ended=ended)

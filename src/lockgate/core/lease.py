@@ -71,6 +71,7 @@ class Granted:
     epoch: int
     keys: str | None = None
     weight: int | None = None
+    candidate: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,4 +176,6 @@ def _grant(want: Want, state: State | None, rules: Rules | None) -> Granted:
     if state is None or rules is None:
         raise DeniedError(f"{want.endpoint} is unknown here")
     share = check_share(state, want.release)
-    return Granted(want.endpoint, want.release, rules.lease.seconds, share.slot.epoch, weight=share.weight)
+    return Granted(
+        want.endpoint, want.release, rules.lease.seconds, share.slot.epoch, None, share.weight, share.candidate
+    )

@@ -1,7 +1,7 @@
 """What should hosts hear at once? A word that sends them to ask; it proves nothing, and is believed by nobody.
 
     suspended ENDPOINT     it was shut down                              ─┐
-    replaced ENDPOINT      another release should serve there             ├─▶ ask for leases
+    replaced ENDPOINT      another release, or share, is to serve there   ├─▶ ask for leases
     revoked DIGEST         a release, or a key, counts no more           ─┘
     rules SOMETHING        what hosts follow is another than before      ───▶ learn it
     look ENVIRONMENT       something was missed                          ───▶ both
@@ -13,7 +13,7 @@ lease.
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from lockgate.core import endpoint, revocation
+from lockgate.core import endpoint, revocation, rollout
 from lockgate.core.journal import Event
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.trust import TrustAdopted
@@ -43,7 +43,12 @@ def news_of(event: Event, index: int) -> tuple[News, ...]:
     match event:
         case endpoint.Suspended():
             return (News("suspended", str(event.endpoint), index),)
-        case endpoint.Activated() | endpoint.RolledBack():
+        case rollout.Aborted(suspends=True):
+            return (News("suspended", str(event.endpoint), index),)
+        case (
+            endpoint.Activated() | endpoint.RolledBack()
+            | rollout.Stepped() | rollout.Promoted() | rollout.Aborted()
+        ):  # fmt: skip
             return (News("replaced", str(event.endpoint), index),)
         case revocation.ReleaseRevoked():
             return _twice(str(event.release), index)

@@ -83,9 +83,9 @@ class Passport:
 class Admission:
     """A passport that was judged: what may be loaded, what the server decided, and the log head that proved it.
 
-    `epoch` is the entry that lets the release serve: a lease for it cites the same (`lease.Granted.epoch`). `follows` is
-    the entry at which the endpoint stood before, as the approvers signed it; None after a rollback. `content` is what
-    they signed; `passport` is what was judged, and `at` when that was. A `candidate` is to be tried, by its `strategy`.
+    `epoch` is the entry that lets the release serve: a lease for it cites the same (`lease.Granted.epoch`). `follows`
+    is the entry at which the endpoint stood before, as the approvers signed it; None after a rollback. `content` is
+    what they signed, `passport` what was judged, `at` when that was. A `candidate` is to be tried, by its `strategy`.
     """
 
     permit: Permit

@@ -98,7 +98,10 @@ Event: TypeAlias = Stepped | Paused | Resumed | Promoted | Aborted
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A candidate on its way: at which step (-1: before the first), with how much traffic, `since` when it is there."""
+    """A candidate on its way: at which step (-1: before the first), with how much traffic, `since` when it is there.
+
+    `why` is the evidence of what happened to it last, or the intent of who did it.
+    """
 
     candidate: Slot
     strategy: Digest
@@ -106,11 +109,25 @@ class Rollout:
     step: int = -1
     weight: int = 0
     paused: Cause | None = None
+    why: Digest | None = None
 
     @property
     def change(self) -> int:
         """The change that is being carried out."""
         return self.candidate.change
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How the last rollout at an endpoint ended: why, if it was aborted, and on whose word or evidence."""
+
+    change: int
+    tag: Tag
+    release: Digest
+    outcome: Literal["promoted", "aborted", "suspended"]
+    trigger: str | None
+    why: Digest
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +228,11 @@ def evolve(rollout: Rollout | None, event: Event, at: datetime) -> Rollout | Non
         case Stepped():
             if event.step <= rollout.step or event.weight < rollout.weight:
                 raise VerificationError("the log holds a rollout that went back")
-            return replace(rollout, step=event.step, weight=event.weight, since=at, paused=None)
+            return replace(rollout, step=event.step, weight=event.weight, since=at, paused=None, why=event.why)
         case Paused():
-            return replace(rollout, paused=event.cause, since=at)
+            return replace(rollout, paused=event.cause, since=at, why=event.why)
         case Resumed():
-            return replace(rollout, paused=None, since=at)
+            return replace(rollout, paused=None, since=at, why=event.why)
         case Promoted() | Aborted():
             return None
 

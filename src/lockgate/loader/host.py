@@ -250,8 +250,8 @@ def _check_grown(seen: Seen, checkpoint: Checkpoint, connection: Connection) -> 
 def _check_new(candidate: Admission, stable: int) -> None:
     """Raise `VerificationError` for a candidate that is, or is older than, the stable release of entry `stable`."""
     if candidate.epoch <= stable:
-        where = candidate.permit.endpoint
-        raise VerificationError(f"{where} has a candidate of entry {candidate.epoch}; this host has seen entry {stable}")
+        what = f"the candidate at {candidate.permit.endpoint} is of entry {candidate.epoch}"
+        raise VerificationError(f"{what}; this host has seen entry {stable}")
 
 
 def _check_next(admission: Admission, held: int) -> None:

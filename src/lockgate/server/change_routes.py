@@ -18,7 +18,7 @@ from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, change_subject
 from lockgate.core.provider import left_open
 from lockgate.errors import DeniedError, VerificationError
-from lockgate.formats import plain
+from lockgate.formats import canonical
 from lockgate.formats.canonical import MAX_INTEGER
 from lockgate.server.json_schema import NAME
 from lockgate.server.release_routes import After, Limit
@@ -30,10 +30,11 @@ _SCANNED = 1000  # changes that one request looks at, to find those of an endpoi
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A change, and who asks for it."""
+    """A change, who asks for it, and the strategy that its content names, as canonical JSON."""
 
     content: Content
     intent: SignedIntent
+    strategy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class Assessment:
 def post_change(visit: Here, body: Body) -> Response:
     """Open a change; its number is the `first` of the answer."""
     order = visit.order(Asked, body)
-    receipt = open_change(visit.installation, order.content, order.intent, visit.now)
+    strategy = order.strategy.encode() if order.strategy is not None else None
+    receipt = open_change(visit.installation, order.content, order.intent, visit.now, strategy)
     return visit.receipt(receipt, change_subject(receipt.first))
 
 
@@ -84,8 +86,7 @@ def get_change(visit: Here, number: Number) -> Response:
     """Say what the log says of a change, and what it would do."""
     change = visit.find(Change, change_subject(number))
     document = visit.installation.catalog.document(change.content)
-    kind: type[Content | RuleChange] = Content if change.rules is None else RuleChange
-    return answer(Described(change, plain.decode(kind, document)))
+    return answer({"state": change, "content": canonical.parse(document)})  # as it is hashed, member for member
 
 
 def get_assessment(visit: Here, number: Number) -> Response:

@@ -27,6 +27,7 @@ from lockgate.server import front_routes as front
 from lockgate.server import log_routes as log
 from lockgate.server import news_routes as news
 from lockgate.server import release_routes as releases
+from lockgate.server import rollout_routes as rollouts
 from lockgate.server import rule_routes as rules
 from lockgate.server import signal_routes as signals
 from lockgate.server import update_routes as updates
@@ -178,6 +179,53 @@ DOORS = (
     Door("GET", f"{API}/endpoints/{{environment}}/{{name}}/alerts", "read", signals.get_alerts, gives=Alerts),
     Door("POST", f"{API}/alerts", "alert.raise", signals.post_alert, signals.Alarm, Receipt),
     Door("POST", f"{API}/reports", "report.send", signals.post_report, Mapping[str, object], signals.Taken),
+    Door(
+        "GET",
+        f"{API}/endpoints/{{environment}}/{{name}}/rollout",
+        "read",
+        rollouts.get_rollout,
+        gives=rollouts.Progress,
+    ),
+    Door(
+        "POST",
+        f"{API}/endpoints/{{environment}}/{{name}}/rollout/pause",
+        "rollout.pause",
+        rollouts.post_pause,
+        Said,
+        Receipt,
+    ),
+    Door(
+        "POST",
+        f"{API}/endpoints/{{environment}}/{{name}}/rollout/resume",
+        "rollout.resume",
+        rollouts.post_resume,
+        Said,
+        Receipt,
+    ),
+    Door(
+        "POST",
+        f"{API}/endpoints/{{environment}}/{{name}}/rollout/step",
+        "rollout.step",
+        rollouts.post_step,
+        rollouts.StepOn,
+        Receipt,
+    ),
+    Door(
+        "POST",
+        f"{API}/endpoints/{{environment}}/{{name}}/rollout/promotion",
+        "rollout.promote",
+        rollouts.post_promotion,
+        Said,
+        Receipt,
+    ),
+    Door(
+        "POST",
+        f"{API}/endpoints/{{environment}}/{{name}}/rollout/abort",
+        "rollout.abort",
+        rollouts.post_abort,
+        Said,
+        Receipt,
+    ),
     Door("POST", f"{API}/orders", "order.relay", endpoints.post_order, Order, Receipt),
     Door("GET", f"{API}/orders/{{digest}}", "read", endpoints.get_order, gives=Logged),
     Door("POST", LEASES, None, LeaseDoor, Mapping[str, object]),

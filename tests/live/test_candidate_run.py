@@ -1,0 +1,80 @@
+"""Do the stable release and the candidate serve side by side on one host, and does each of them end for itself?"""
+
+import json
+
+import pytest
+
+from lockgate.core.release import Serve
+from tests.live import drill
+from tests.live.drill import SECONDS, boot_now, wait_for_text, wait_until
+from tests.rolling import open_rollout, order
+from tests.world import PROD
+
+pytestmark = pytest.mark.slow
+cluster, theatre, stage = drill.cluster, drill.theatre, drill.stage
+
+
+def begin(stage, version):
+    """Let a candidate begin that beats in a file of its own; return that."""
+    world, beats = stage.world, stage.folder / f"beats-{version}"
+    command = ("{python}", "-c", drill.BEATS, str(beats), "{file:weights/model.onnx}", "{port}")
+    release = world.register(version, serve=Serve(command, {}))
+    world.attest(release)
+    number = open_rollout(world, release)
+    world.approve(number)
+    world.activate(number)
+    return beats
+
+
+def last_beat(beats):
+    lines = beats.read_text().splitlines() if beats.exists() else []
+    return float(lines[-2]) if len(lines) > 1 else 0.0
+
+
+def both(stage, beats, version):
+    """Serve both, and see that both do."""
+    stable = stage.run("--port", "8501")
+    candidate = stage.program("run", "--home", stage.home, "--endpoint", PROD, "--port", "8502", "--candidate")
+    wait_for_text(candidate, f"admitted magika@{version}")
+    assert f"as a candidate at {PROD}" in candidate.said.read_text()
+    wait_until(lambda: last_beat(beats) > boot_now() - 0.5, 60, candidate)
+    return stable, candidate
+
+
+def goes_on(stage, last):
+    """See that something serves longer than the lease that it had."""
+    since = boot_now()
+    wait_until(lambda: last() > since + SECONDS * 1.5, SECONDS * 10)
+
+
+@pytest.mark.parametrize("agent", [True, False], ids=["with an agent", "alone"])
+def test_an_aborted_candidate_is_stopped_and_the_stable_release_goes_on(stage, agent):
+    version = "1.1.0" if agent else "1.2.0"
+    beats = begin(stage, version)
+    if agent:
+        stage.agent()
+    stable, candidate = both(stage, beats, version)
+    if agent:
+        running = json.loads(stage.status())["running"]
+        assert {one["tag"] for one in running} == {"magika@1.0.0", f"magika@{version}"}
+
+    order(stage.world, "abort")
+    assert candidate.wait(60) == 10 and "serves magika@1.0.0, not " in candidate.said.read_text()
+    goes_on(stage, stage.last_beat)
+    assert stable.poll() is None
+
+
+def test_a_candidate_that_is_promoted_goes_on_and_what_was_stable_is_stopped(stage):
+    beats = begin(stage, "1.3.0")
+    stage.agent()
+    stable, candidate = both(stage, beats, "1.3.0")
+
+    stage.world.revoke("ci")  # which makes hosts judge again what runs
+    goes_on(stage, lambda: last_beat(beats))
+    assert stable.poll() is None and candidate.poll() is None
+    order(stage.world, "promote")
+    assert stable.wait(60) == 10
+    goes_on(stage, lambda: last_beat(beats))
+    assert candidate.poll() is None
+    refused = stage.program("run", "--home", stage.home, "--endpoint", PROD, "--candidate")
+    assert refused.wait(60) == 3 and f"no rollout is in flight at {PROD}" in refused.said.read_text()
