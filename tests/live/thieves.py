@@ -88,7 +88,7 @@ def roll_back(world, signed):
     slot = next(slot for slot in world.endpoint().slots if slot.release == after)
     world.memory.documents[signed.digest] = plain.encode(signed)
     index = write(world, RolledBack(PROD, slot.tag, after, before, Name("dave"), signed.digest))
-    show(world, slots=(slot,), epoch=index, rolled_back_by=signed.digest)
+    show(world, slots=(replace(slot, epoch=index),), epoch=index, rolled_back_by=signed.digest)
 
 
 def show(world, **changes):
