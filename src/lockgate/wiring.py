@@ -30,7 +30,7 @@ from pathlib import Path
 
 from lockgate.app import adopt
 from lockgate.app.installation import Installation, Keys
-from lockgate.app.ports import Channel, Vault
+from lockgate.app.ports import Channel, Measurements, Vault
 from lockgate.core.journal import rulebook_subject
 from lockgate.core.metadata import LIFE, LIVES
 from lockgate.drivers.anchor_file import begin_memory, remembered
@@ -65,6 +65,7 @@ _NAMES = (
     "signer",
     "notify",
     "notify_file",
+    "prometheus",
 )
 _PATHS = ("tls_certificate", "tls_key", "tls_clients", "signer")  # relative to the home
 
@@ -89,6 +90,7 @@ class Settings:
     tls_clients: Path | None = None
     signer: Path | None = None
     notify: tuple[str, ...] = field(default=(), repr=False)
+    prometheus: str | None = field(default=None, repr=False)
 
     @property
     def tls(self) -> Tls | None:
@@ -169,6 +171,7 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         session_key,
         **{name: home / _text(chosen, name) for name in _PATHS if name in chosen},
         notify=_addresses(home, chosen),
+        prometheus=_text(chosen, "prometheus") if "prometheus" in chosen else None,
     )
 
 
@@ -182,6 +185,15 @@ def channels(chosen: Settings) -> tuple[Channel, ...]:
 
     addresses = dict.fromkeys(chosen.notify)
     return tuple(AppriseChannel(url, number, chosen.session_key) for number, url in enumerate(addresses, 1))
+
+
+def measurements(chosen: Settings) -> Measurements | None:
+    """Make the way to the one Prometheus that strategies may ask, if there is one."""
+    if chosen.prometheus is None:
+        return None
+    from lockgate.drivers.prometheus import Prometheus
+
+    return Prometheus(chosen.prometheus)
 
 
 def open_installation(chosen: Settings) -> Installation:

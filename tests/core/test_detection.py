@@ -7,12 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core import endpoint
+from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import (
     KEPT,
     MAX_ALERT,
     Alerted,
-    Danger,
-    Severity,
     check_about,
     evolve,
     key_of,

@@ -121,6 +121,22 @@ def test_a_node_cannot_bring_the_report_of_another(live):
     assert kept(live) == []
 
 
+def test_who_is_no_node_reports_nothing(live):
+    document = sign_report(replace(reported(live), node=Name("dave")), key("dave"))
+
+    with pytest.raises(DeniedError, match=r"dave has no right to report\.send"):
+        take_report(live.installation, document, Name("dave"), live.world.now)
+    assert kept(live) == []
+
+
+def test_an_endpoint_of_another_environment_is_none_of_ours(live):
+    foreign = reported(live, counted=(Counted(Endpoint.parse("dev/magika"), NONE, counts(1)),))
+
+    assert "dev/magika is not of this installation" in bring(live, foreign).text
+    told = warn(live, cloud_event(subject="dev/magika"), object_="dev/magika")
+    assert "dev/magika is not of this installation" in told.text
+
+
 def test_counters_that_go_back_are_refused_until_the_node_says_that_they_began_anew(live):
     bring(live, reported(live))
 

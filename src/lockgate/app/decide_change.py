@@ -22,9 +22,11 @@ from lockgate.core.endpoint import State, check_candidate, in_flight, nothing_at
 from lockgate.core.gate import admit, authors_of, wrong_rollout
 from lockgate.core.intent import Said, SignedIntent, check_intent
 from lockgate.core.journal import change_subject, endpoint_subject
+from lockgate.core.plan import plan_of
 from lockgate.core.policy import Rules
 from lockgate.core.proposal import barred_from
 from lockgate.core.release import Record
+from lockgate.core.strategy import open_strategy
 from lockgate.errors import DeniedError
 from lockgate.formats import plain
 from lockgate.formats.names import Endpoint
@@ -132,7 +134,11 @@ def _wrong_rollout(content: Content, document: bytes | None, rules: Rules, state
     try:
         if content.strategy is not None:
             check_candidate(state, content.release)
-        return wrong_rollout(content, document, rules.rollout)
+        if reasons := wrong_rollout(content, document, rules.rollout):
+            return reasons
+        if content.strategy is not None and document is not None:
+            plan_of(open_strategy(document, content.strategy))  # what cannot be watched is not begun
+        return []
     except DeniedError as e:
         return e.reasons
 

@@ -24,6 +24,7 @@ import yaml
 
 from lockgate.cli.speaking import EXISTING, as_json, read, show
 from lockgate.core.danger import Danger, Severity
+from lockgate.core.plan import plan_of
 from lockgate.core.strategy import (
     Analysis,
     Envoy,
@@ -96,6 +97,7 @@ def parse_strategy(written: object) -> Strategy:
         reasons += wrong_spans(found)
     if reasons:
         raise DeniedError(*dict.fromkeys(reasons))
+    plan_of(found)
     return found
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lockgate.cli.speaking import ENDPOINT, as_json, show, speaking
+from lockgate.cli.watching import watch_rollout
 from lockgate.errors import DeniedError
 from lockgate.formats import plain
 from lockgate.formats.canonical import Json
@@ -90,6 +91,9 @@ def _command(name: str, verb: Verb, help_: str) -> None:
 _command("pause", PAUSE, "Keep a rollout where it is until somebody resumes it. What fails is aborted all the same.")
 _command("resume", RESUME, "Let a paused rollout go on from where it is.")
 _command("abort", ABORT, "Take everything from the candidate: the stable release has all traffic. One hand is enough.")
+
+
+rollout.add_command(watch_rollout)
 
 
 def do(verb: Verb, where: Endpoint, connection: "Connection", *, json_: bool) -> None:

@@ -19,9 +19,10 @@ from starlette.types import ASGIApp
 
 import lockgate
 from lockgate.app.installation import Installation
-from lockgate.app.ports import Channel
+from lockgate.app.ports import Channel, Measurements
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.app.publish_updates import publish_updates
+from lockgate.controllers.rollouts import Rollouts
 from lockgate.core.metadata import period_of
 from lockgate.errors import LockgateError, UnavailableError
 from lockgate.loader.tls import listening, server_context
@@ -38,7 +39,7 @@ from lockgate.server.session import Sessions
 from lockgate.server.sightings import Sightings
 from lockgate.server.telling import tellers_of
 from lockgate.server.visit import Desk
-from lockgate.wiring import Settings, channels, running, settings
+from lockgate.wiring import Settings, channels, measurements, running, settings
 
 _log = logging.getLogger(__name__)
 _PULSE = 0.5  # seconds between looks at the log: it is signed within a second of a commit
@@ -57,9 +58,10 @@ def build(
     *,
     clock: Callable[[], datetime] = utc_now,
     channels: Sequence[Channel] = (),
+    measurements: Measurements | None = None,
 ) -> ASGIApp:
     """Make the ASGI application of an installation, which tells `channels` what matters."""
-    return house(furnish(installation, chosen, clock=clock, channels=channels), chosen)
+    return house(furnish(installation, chosen, clock=clock, channels=channels, measurements=measurements), chosen)
 
 
 def furnish(
@@ -68,6 +70,7 @@ def furnish(
     *,
     clock: Callable[[], datetime] = utc_now,
     channels: Sequence[Channel] = (),
+    measurements: Measurements | None = None,
 ) -> Desk:
     """Make what every route works with."""
     tellers = tellers_of(installation, channels, chosen.home)
@@ -75,7 +78,9 @@ def furnish(
     sightings = Sightings()
     leases = LeaseDesk(installation, clock, sightings.see)
     herald = Herald(installation.history, installation.environment)
-    return Desk(installation, sessions, Meters(), clock, leases, sightings, herald, chosen.updates_life, tellers)
+    rollouts = Rollouts(installation, clock, measurements)
+    life = chosen.updates_life
+    return Desk(installation, sessions, Meters(), clock, leases, sightings, herald, rollouts, life, tellers)
 
 
 def house(desk: Desk, chosen: Settings) -> ASGIApp:
@@ -120,10 +125,10 @@ def serve(home: Path) -> None:
     chosen = settings(home)
     host, port = listening(chosen.listen, secured=chosen.tls is not None)
     context = server_context(chosen.tls) if chosen.tls else None
-    heard = channels(chosen)
+    heard, asked = channels(chosen), measurements(chosen)
     signal.signal(signal.SIGTERM, _leave)  # uvicorn gives the signal back when it is done
     with suppress(KeyboardInterrupt), bound(host, port) as door, running(chosen) as installation:
-        desk = furnish(installation, chosen, channels=heard)
+        desk = furnish(installation, chosen, channels=heard, measurements=asked)
         Server(config(house(desk, chosen), context), desk).run(sockets=[door])
 
 
@@ -161,7 +166,7 @@ def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _beside(desk: Desk) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Make what runs beside the requests: heads are signed, updates stay fresh, channels are told, hosts hear."""
+    """Make what runs beside the requests: heads are signed, hosts learn and hear, people are told, rollouts go on."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -169,6 +174,7 @@ def _beside(desk: Desk) -> Callable[[FastAPI], AbstractAsyncContextManager[None]
         threads = [
             threading.Thread(target=keep_watch, args=(desk.installation, ended), name="watch", daemon=True),
             threading.Thread(target=desk.herald.follow, args=(ended,), name="herald", daemon=True),
+            threading.Thread(target=desk.rollouts.follow, args=(ended,), name="rollouts", daemon=True),
             threading.Thread(target=keep_fresh, args=(desk, ended), name="updates", daemon=True),
             *(threading.Thread(target=teller.follow, args=(ended,), daemon=True) for teller in desk.tellers),
         ]

@@ -9,9 +9,11 @@ from starlette.responses import Response
 from lockgate.app import roll_out
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt
+from lockgate.app.watch_rollout import grounds_at
 from lockgate.core.endpoint import State
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import endpoint_subject
+from lockgate.core.observation import Grounds
 from lockgate.core.rollout import Ended, Rollout
 from lockgate.core.slot import Slot
 from lockgate.core.strategy import Strategy, open_strategy
@@ -22,7 +24,7 @@ from lockgate.server.visit import Body, Here, Said, Visit, answer
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What serves, the rollout in flight with its strategy if there is one, and how the last one ended."""
+    """What serves, the rollout in flight, its strategy and what is known of it now, and how the last one ended."""
 
     endpoint: Endpoint
     stable: Slot | None
@@ -30,6 +32,7 @@ class Progress:
     rollout: Rollout | None
     strategy: Strategy | None
     ended: Ended | None
+    grounds: Grounds | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ def get_rollout(visit: Here, at: Where) -> Response:
     rollout, strategy = state.rollout, None
     if rollout is not None:
         strategy = open_strategy(visit.installation.catalog.document(rollout.strategy), rollout.strategy)
-    return answer(Progress(at, state.stable, state.suspended, rollout, strategy, state.ended))
+    grounds = grounds_at(visit.installation, at, visit.now)
+    return answer(Progress(at, state.stable, state.suspended, rollout, strategy, state.ended, grounds))
 
 
 def post_pause(visit: Here, body: Body, at: Where) -> Response:

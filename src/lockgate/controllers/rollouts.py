@@ -1,0 +1,124 @@
+"""How do rollouts go on by themselves? One controller at a time looks at each, every second, and does what follows.
+
+    claim ─▶ read: log, reports, alerts, other systems ─▶ difference, analyse ─▶ write down ─▶ decide ─▶ append, once
+      │ another one has it                                                        │ lost it, or anything failed
+      └─▶ nothing                                                                 └─▶ nothing: look again in a second
+
+What is true is read each time anew, so that a controller may be killed at any moment and another one goes on. A fence
+keeps one that was asleep from writing down what it knew then; the version of the endpoint, and a key for each change
+and step, keep it from doing anything that was done. Whatever fails, nothing is promoted by it.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from lockgate.app.installation import Installation
+from lockgate.app.ports import Measurements, Receipt
+from lockgate.app.roll_out import go_on
+from lockgate.app.watch_rollout import look_at, subject_of
+from lockgate.controllers.asking import ask
+from lockgate.core.endpoint import State
+from lockgate.core.observation import looked, signals_of
+from lockgate.errors import ConflictError, LockgateError
+from lockgate.formats import plain
+from lockgate.formats.names import Endpoint
+
+LEASE = 3.0  # seconds for which a rollout is claimed: so long nobody else looks after it when we are gone
+PULSE = 1.0
+
+_PAGE = 100
+
+_log = logging.getLogger(__name__)
+
+
+class Rollouts:
+    """Looks after every rollout of an installation, as far as no other controller does."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        clock: Callable[[], datetime],
+        measurements: Measurements | None = None,
+        *,
+        holder: str | None = None,
+    ) -> None:
+        self.holder = holder or secrets.token_hex(16)
+        self._installation, self._clock, self._measurements = installation, clock, measurements
+        self._woken = threading.Event()
+        self._complaints: dict[str, str] = {}
+
+    def wake(self) -> None:
+        """Look now: something happened."""
+        self._woken.set()
+
+    def follow(self, ended: threading.Event) -> None:
+        """Look again and again, until `ended`."""
+        while not ended.is_set():
+            self.look()
+            self._woken.wait(PULSE)
+            self._woken.clear()
+
+    def look(self) -> None:
+        """Look once at every rollout in flight. What goes wrong with one is said, and holds up no other."""
+        flying: list[Endpoint] = []
+        self._trying("rollouts", lambda: flying.extend(in_flight(self._installation)))
+        for endpoint in flying:
+            self._trying(str(endpoint), lambda at=endpoint: self._tend(at))  # type: ignore[misc]  # bound now
+        self._complaints = {of: said for of, said in self._complaints.items() if of in {"rollouts", *map(str, flying)}}
+
+    def _tend(self, endpoint: Endpoint) -> None:
+        receipt = tend(self._installation, endpoint, self.holder, self._measurements, self._clock())
+        if receipt is not None:
+            _log.info("the rollout at %s went on: entry %d", endpoint, receipt.first)
+
+    def _trying(self, of: str, act: Callable[[], object]) -> None:
+        try:
+            act()
+            self._complaints.pop(of, None)
+        except ConflictError:
+            pass  # somebody else was faster: what is true now is read in a second
+        except LockgateError as e:
+            if self._complaints.get(of) != str(e):
+                _log.warning("%s: no rollout goes on: %s", of, e)
+            self._complaints[of] = str(e)
+        except Exception:  # noqa: BLE001 - a bug of ours in one rollout must not end the analysis of all others
+            _log.exception("%s: no rollout goes on", of)
+
+
+def in_flight(installation: Installation) -> Iterator[Endpoint]:
+    """List the endpoints at which something is rolled out."""
+    after = ""
+    while page := installation.catalog.listing("endpoint", after=after, limit=_PAGE):
+        states = [state for state in page if isinstance(state, State)]
+        yield from (state.endpoint for state in states if state.rollout is not None)
+        after = str(states[-1].endpoint)
+
+
+def tend(
+    installation: Installation, endpoint: Endpoint, holder: str, measurements: Measurements | None, now: datetime
+) -> Receipt | None:
+    """Look once at the rollout at `endpoint`, if it is ours to look after, and do what follows.
+
+    Enforces: gradual_rollout
+    """
+    claimed_at = time.monotonic()
+    fence = installation.controllers.claim(subject_of(endpoint), holder, LEASE)
+    if fence is None:
+        return None
+    found = look_at(installation, endpoint, now)
+    if found is None:
+        return None
+    memo = installation.controllers.recall(subject_of(endpoint))
+    known = found.known(memo)
+    answers = ask(measurements, found.due(known), found.candidate, found.stable)
+    watch = looked(known, found.strategy, found.rollout, found.look(answers))
+    if watch is not known or known.begun_at == now:
+        installation.controllers.remember(subject_of(endpoint), fence, plain.encode(watch))
+    grounds = found.grounds(watch)
+    if time.monotonic() - claimed_at > LEASE:
+        raise ConflictError(f"{endpoint} took longer to look at than it was claimed for")
+    return go_on(installation, endpoint, signals_of(grounds), plain.encode(grounds), now)
