@@ -56,6 +56,7 @@ def _prepare(home):
     create(home, Name("prod"), worlds.trust().origin)
     for name in ("vsa", "lease", "export", "checkpoint"):
         (home / "keys" / f"{name}.pem").write_bytes(worlds.key(f"prod-{name}").pem)
+    (home / "keys" / "tuf-online.pem").write_bytes(worlds.key("prod-updates").pem)
     postgres = EmbeddedPostgres(home)
     migrate(postgres.start())
     log = Postgres(postgres.conninfo(APP), worlds.trust().origin)

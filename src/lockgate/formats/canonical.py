@@ -83,7 +83,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse
 def _check(value: Json, depth: int = 0) -> None:
     if value is None or isinstance(value, str | int):
         _check_scalar(value)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, (dict, Mapping)):  # in this order: the first is quick to see
         _check_depth(depth)
         for name, member in value.items():
             _check_name(name)

@@ -6,7 +6,7 @@ Signing is deterministic (RFC 6979 for ECDSA), so this floor needs no randomness
 """
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol, Self, TypeAlias
 
@@ -115,9 +115,13 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class PrivateKey:
-    """A private key held in memory. Never shown, never compared, never logged."""
+    """A private key held in memory, and the key that verifies what it signs. Never shown, compared or logged."""
 
     _key: _Private
+    public: PublicKey = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "public", PublicKey.from_loaded(self._key.public_key()))
 
     @classmethod
     def from_pem(cls, pem: bytes, password: bytes | None = None) -> Self:
@@ -146,11 +150,6 @@ class PrivateKey:
         return self._key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-
-    @property
-    def public(self) -> PublicKey:
-        """The key that verifies what this signs."""
-        return PublicKey.from_loaded(self._key.public_key())
 
     def sign(self, message: bytes) -> bytes:
         """Sign `message`."""
