@@ -30,10 +30,10 @@ from tests.rolling import (
     try_candidate,
     weights,
 )
-from tests.world import PROD, World, key
+from tests.world import PROD, key
 
 
-def test_a_rollout_begins_only_if_what_it_may_have_to_go_back_to_is_whole(world: World) -> None:
+def test_a_rollout_begins_only_if_what_it_may_have_to_go_back_to_is_whole(world):
     world.serve("1.0.0")
     release = world.register("1.1.0")
     world.attest(release)
@@ -48,7 +48,7 @@ def test_a_rollout_begins_only_if_what_it_may_have_to_go_back_to_is_whole(world:
     world.activate(number)
 
 
-def test_a_rollout_does_not_begin_beside_a_revoked_release(world: World) -> None:
+def test_a_rollout_does_not_begin_beside_a_revoked_release(world):
     world.serve("1.0.0")
     release = world.register("1.1.0")
     world.attest(release)
@@ -68,14 +68,14 @@ def test_a_rollout_does_not_begin_beside_a_revoked_release(world: World) -> None
         (canary(metrics=()), "no metric brings data that counts"),
     ],
 )
-def test_a_strategy_that_means_nothing_is_not_asked_for(world: World, strategy, reason: str) -> None:
+def test_a_strategy_that_means_nothing_is_not_asked_for(world, strategy, reason):
     world.serve("1.0.0")
 
     with pytest.raises(DeniedError, match=reason):
         open_rollout(world, world.register("1.1.0"), strategy)
 
 
-def test_a_strategy_is_asked_for_beside_another_release_only(world: World) -> None:
+def test_a_strategy_is_asked_for_beside_another_release_only(world):
     first = world.register("1.0.0")
     with pytest.raises(DeniedError, match="nothing serves at prod/magika that a candidate could be compared with"):
         open_rollout(world, first)
@@ -91,7 +91,7 @@ def test_a_strategy_is_asked_for_beside_another_release_only(world: World) -> No
         open_rollout(world, world.register("1.1.0"))
 
 
-def test_a_strategy_and_its_digest_go_together(world: World) -> None:
+def test_a_strategy_and_its_digest_go_together(world):
     world.serve("1.0.0")
     release = world.register("1.1.0")
     for document, digest in ((None, CANARY.digest), (plain.encode(CANARY), None), (b"{}", CANARY.digest)):
@@ -101,7 +101,7 @@ def test_a_strategy_and_its_digest_go_together(world: World) -> None:
             open_change(world.installation, wanted, signed, world.now, document)
 
 
-def test_what_a_policy_demands_of_rollouts_is_asked_when_a_change_is_opened_and_carried_out(world: World) -> None:
+def test_what_a_policy_demands_of_rollouts_is_asked_when_a_change_is_opened_and_carried_out(world):
     world.serve("1.0.0")
     release = world.register("1.1.0")
     world.attest(release)
@@ -120,7 +120,7 @@ def test_what_a_policy_demands_of_rollouts_is_asked_when_a_change_is_opened_and_
     assert rollout(world).weight == 0
 
 
-def test_the_first_activation_and_a_resumption_need_no_strategy(world: World) -> None:
+def test_the_first_activation_and_a_resumption_need_no_strategy(world):
     demand(world, DEMANDS)
     release = world.serve("1.0.0")
     world.shut_down()
@@ -131,7 +131,7 @@ def test_the_first_activation_and_a_resumption_need_no_strategy(world: World) ->
     assert world.admit().candidate is False
 
 
-def test_a_host_tries_a_candidate_by_its_passport_and_takes_it_for_nothing_else(world: World) -> None:
+def test_a_host_tries_a_candidate_by_its_passport_and_takes_it_for_nothing_else(world):
     begin(world)
     admission = try_candidate(world)
     lease = asked(world, "magika@1.1.0")["magika@1.1.0"]
@@ -143,7 +143,7 @@ def test_a_host_tries_a_candidate_by_its_passport_and_takes_it_for_nothing_else(
         try_candidate(world, passport_for(world.installation, PROD))
 
 
-def test_after_the_promotion_the_passport_is_of_the_stable_release(world: World) -> None:
+def test_after_the_promotion_the_passport_is_of_the_stable_release(world):
     begin(world)
     epoch = try_candidate(world).epoch
     order(world, "promote")
@@ -154,7 +154,7 @@ def test_after_the_promotion_the_passport_is_of_the_stable_release(world: World)
         passport_for(world.installation, PROD, candidate=True)
 
 
-def test_after_an_abort_the_passport_of_the_candidate_gets_no_lease(world: World) -> None:
+def test_after_an_abort_the_passport_of_the_candidate_gets_no_lease(world):
     begin(world)
     kept = passport_for(world.installation, PROD, candidate=True)
     order(world, "abort")
@@ -163,7 +163,7 @@ def test_after_an_abort_the_passport_of_the_candidate_gets_no_lease(world: World
     assert str(world.admit().permit.release.manifest.tag) == "magika@1.0.0"
 
 
-def test_after_a_rollback_to_what_was_promoted_the_passport_tells_both(world: World) -> None:
+def test_after_a_rollback_to_what_was_promoted_the_passport_tells_both(world):
     begin(world)
     order(world, "promote")
     world.serve("1.2.0")
@@ -183,7 +183,7 @@ def test_after_a_rollback_to_what_was_promoted_the_passport_tells_both(world: Wo
         ({"strategy": plain.encode(canary(on_failure="pause")).decode()}, f"not {CANARY.digest}"),
     ],
 )
-def test_a_passport_whose_strategy_nobody_approved_is_refused(world: World, changes, reason: str) -> None:
+def test_a_passport_whose_strategy_nobody_approved_is_refused(world, changes, reason):
     begin(world)
     passport = passport_for(world.installation, PROD, candidate=True)
 
@@ -191,7 +191,7 @@ def test_a_passport_whose_strategy_nobody_approved_is_refused(world: World, chan
         try_candidate(world, replace(passport, case=replace(passport.case, **changes)))
 
 
-def test_a_passport_without_the_strategy_that_the_log_names_is_refused(world: World) -> None:
+def test_a_passport_without_the_strategy_that_the_log_names_is_refused(world):
     begin(world)
     passport = passport_for(world.installation, PROD, candidate=True)
     other = replace(passport.case.content, strategy=None)
@@ -200,7 +200,7 @@ def test_a_passport_without_the_strategy_that_the_log_names_is_refused(world: Wo
         world.admit(replace(passport, case=replace(passport.case, content=other, strategy=None)))
 
 
-def test_only_the_promotion_of_this_very_candidate_makes_it_stable(world: World) -> None:
+def test_only_the_promotion_of_this_very_candidate_makes_it_stable(world):
     begin(world)
     candidate = passport_for(world.installation, PROD, candidate=True)
     order(world, "promote")
@@ -215,7 +215,7 @@ def test_only_the_promotion_of_this_very_candidate_makes_it_stable(world: World)
         world.admit(replace(whole, case=replace(whole.case, activated=candidate.case.activated)))
 
 
-def test_the_log_keeps_its_time_for_every_step(world: World) -> None:
+def test_the_log_keeps_its_time_for_every_step(world):
     begin(world)
     started = rollout(world).candidate.at
     go_on(world, after=5)
@@ -223,7 +223,7 @@ def test_the_log_keeps_its_time_for_every_step(world: World) -> None:
     assert rollout(world).since == started + timedelta(seconds=5)
 
 
-def test_a_host_that_may_try_a_candidate_gets_the_keys_of_its_files_until_it_is_aborted(world: World) -> None:
+def test_a_host_that_may_try_a_candidate_gets_the_keys_of_its_files_until_it_is_aborted(world):
     begin(world)
     secret = X25519PrivateKey.generate()
     want = Want(PROD, world.record("magika@1.1.0").release, keys=True)

@@ -47,7 +47,7 @@ def through(world: World):
     return found
 
 
-def test_a_healthy_candidate_climbs_step_by_step_and_becomes_stable(world: World) -> None:
+def test_a_healthy_candidate_climbs_step_by_step_and_becomes_stable(world):
     number = begin(world)
     assert outcome(world, number) == ("authorized", None) and weights(world) == {"magika@1.0.0": 100, "magika@1.1.0": 0}
 
@@ -56,7 +56,7 @@ def test_a_healthy_candidate_climbs_step_by_step_and_becomes_stable(world: World
     assert str(world.endpoint().stable.tag) == "magika@1.1.0" and weights(world) == {"magika@1.1.0": 100}
 
 
-def test_who_serves_the_candidate_keeps_its_lease_when_it_is_promoted(world: World) -> None:
+def test_who_serves_the_candidate_keeps_its_lease_when_it_is_promoted(world):
     begin(world)
     before = asked(world, "magika@1.1.0")["magika@1.1.0"]
     stable = asked(world, "magika@1.0.0")["magika@1.0.0"]
@@ -67,7 +67,7 @@ def test_who_serves_the_candidate_keeps_its_lease_when_it_is_promoted(world: Wor
     assert asked(world, "magika@1.1.0")["magika@1.1.0"] == replace(before, weight=100, candidate=False)
 
 
-def test_a_bad_candidate_loses_everything_and_the_log_says_why(world: World) -> None:
+def test_a_bad_candidate_loses_everything_and_the_log_says_why(world):
     number = begin(world)
     go_on(world)
 
@@ -78,7 +78,7 @@ def test_a_bad_candidate_loses_everything_and_the_log_says_why(world: World) -> 
     assert outcome(world, number) == ("closed", "rolled-back") and weights(world) == {"magika@1.0.0": 100}
 
 
-def test_a_bad_candidate_shuts_the_endpoint_where_its_strategy_says_so(world: World) -> None:
+def test_a_bad_candidate_shuts_the_endpoint_where_its_strategy_says_so(world):
     number = begin(world, strategy=canary(on_failure="shutdown"))
     go_on(world)
 
@@ -87,7 +87,7 @@ def test_a_bad_candidate_shuts_the_endpoint_where_its_strategy_says_so(world: Wo
     assert outcome(world, number) == ("closed", "failed")
 
 
-def test_a_candidate_that_sends_nothing_is_never_promoted(world: World) -> None:
+def test_a_candidate_that_sends_nothing_is_never_promoted(world):
     begin(world)
     while world.endpoint().rollout is not None:
         go_on(world, NOTHING, after=300, fresh=False)
@@ -119,7 +119,7 @@ class Overtaken:
         return getattr(self.memory, name)
 
 
-def test_of_two_controllers_one_takes_the_step_and_the_other_learns_that_it_was_taken(world: World) -> None:
+def test_of_two_controllers_one_takes_the_step_and_the_other_learns_that_it_was_taken(world):
     begin(world)
     ours = replace(world.installation, ledger=Overtaken(world.memory, lambda: go_on(world)))
 
@@ -128,7 +128,7 @@ def test_of_two_controllers_one_takes_the_step_and_the_other_learns_that_it_was_
 
 
 @pytest.mark.parametrize("act", ["pause", "abort", "promote"])
-def test_a_controller_that_was_overtaken_by_a_person_appends_nothing(world: World, act: str) -> None:
+def test_a_controller_that_was_overtaken_by_a_person_appends_nothing(world, act):
     begin(world)
     ours = replace(world.installation, ledger=Overtaken(world.memory, lambda: order(world, act)))
 
@@ -139,7 +139,7 @@ def test_a_controller_that_was_overtaken_by_a_person_appends_nothing(world: Worl
 
 @pytest.mark.parametrize("act", ["pause", "resume", "promote", "abort"])
 @pytest.mark.parametrize("who", ["alice", "bob", "ann", "ci", "host-1", "olivia"])
-def test_who_has_no_right_changes_nothing(world: World, act: str, who: str) -> None:
+def test_who_has_no_right_changes_nothing(world, act, who):
     begin(world)
     if (act, who) == ("abort", "olivia"):
         order(world, act, who)
@@ -153,7 +153,7 @@ def test_who_has_no_right_changes_nothing(world: World, act: str, who: str) -> N
 
 
 @pytest.mark.parametrize("act", ["pause", "resume", "promote", "abort"])
-def test_without_a_rollout_there_is_nothing_to_do(world: World, act: str) -> None:
+def test_without_a_rollout_there_is_nothing_to_do(world, act):
     world.serve("1.0.0")
 
     with pytest.raises(DeniedError, match="no rollout is in flight at prod/magika"):
@@ -163,7 +163,7 @@ def test_without_a_rollout_there_is_nothing_to_do(world: World, act: str) -> Non
 
 
 @pytest.mark.parametrize("changes", [{"before": None}, {"after": None}, {"after": Digest.of(b"x")}])
-def test_an_order_for_another_rollout_is_none_for_this(world: World, changes: dict[str, Digest | None]) -> None:
+def test_an_order_for_another_rollout_is_none_for_this(world, changes: dict[str, Digest | None]):
     begin(world)
     good = said(world, "rollout.abort").intent
     wrong = {"before": good.before, "after": good.after} | changes
@@ -174,7 +174,7 @@ def test_an_order_for_another_rollout_is_none_for_this(world: World, changes: di
         roll_out.abort(world.installation, PROD, said(world, "rollout.pause"), world.now)
 
 
-def test_an_order_is_carried_out_once(world: World) -> None:
+def test_an_order_is_carried_out_once(world):
     begin(world)
     signed = said(world, "rollout.pause")
 
@@ -182,7 +182,7 @@ def test_an_order_is_carried_out_once(world: World) -> None:
     assert roll_out.pause(world.installation, PROD, signed, world.now) == once
 
 
-def test_what_fails_is_taken_away_from_a_paused_rollout_too(world: World) -> None:
+def test_what_fails_is_taken_away_from_a_paused_rollout_too(world):
     begin(world)
     go_on(world)
     order(world, "pause")
@@ -191,7 +191,7 @@ def test_what_fails_is_taken_away_from_a_paused_rollout_too(world: World) -> Non
     assert go_on(world, FAILED) is not None and world.endpoint().rollout is None
 
 
-def test_a_person_goes_on_one_step_at_a_time_from_the_step_that_they_saw(world: World) -> None:
+def test_a_person_goes_on_one_step_at_a_time_from_the_step_that_they_saw(world):
     begin(world)
     step(world, -1)
     assert rollout(world).weight == 5
@@ -205,7 +205,7 @@ def test_a_person_goes_on_one_step_at_a_time_from_the_step_that_they_saw(world: 
     assert rollout(world).weight == 100
 
 
-def test_an_inconclusive_rollout_waits_for_a_person_who_may_promote_it(world: World) -> None:
+def test_an_inconclusive_rollout_waits_for_a_person_who_may_promote_it(world):
     number = begin(world)
     for after in (0, 0, 300, 600):
         go_on(world, Signals({}), after=after)
@@ -216,7 +216,7 @@ def test_an_inconclusive_rollout_waits_for_a_person_who_may_promote_it(world: Wo
     assert outcome(world, number) == ("closed", "succeeded")
 
 
-def test_a_revoked_candidate_is_not_promoted_but_aborted(world: World) -> None:
+def test_a_revoked_candidate_is_not_promoted_but_aborted(world):
     begin(world)
     go_on(world)
     world.revoke("magika@1.1.0")
@@ -228,7 +228,7 @@ def test_a_revoked_candidate_is_not_promoted_but_aborted(world: World) -> None:
     assert world.endpoint().rollout is None
 
 
-def test_a_shutdown_ends_a_rollout_in_the_same_append(world: World) -> None:
+def test_a_shutdown_ends_a_rollout_in_the_same_append(world):
     number = begin(world)
     go_on(world)
 
@@ -237,7 +237,7 @@ def test_a_shutdown_ends_a_rollout_in_the_same_append(world: World) -> None:
     assert world.endpoint().rollout is None and weights(world) == {}
 
 
-def test_while_a_rollout_is_in_flight_nothing_else_begins(world: World) -> None:
+def test_while_a_rollout_is_in_flight_nothing_else_begins(world):
     begin(world)
     other = world.register("1.2.0")
     reason = r"rolls magika@1\.1\.0 out at prod/magika: promote it or abort it first"
@@ -251,7 +251,7 @@ def test_while_a_rollout_is_in_flight_nothing_else_begins(world: World) -> None:
         roll_back(world.installation, PROD, back, world.now)
 
 
-def test_a_change_from_before_a_rollout_is_not_carried_out_after_it(world: World) -> None:
+def test_a_change_from_before_a_rollout_is_not_carried_out_after_it(world):
     world.serve("1.0.0")
     other = world.register("1.2.0")
     world.attest(other)

@@ -113,7 +113,7 @@ def test_documents_older_than_those_judged_by_before_are_refused(home, world: Wo
         open_host(home, NOW)
 
 
-def test_a_candidate_and_the_stable_release_are_remembered_beside_each_other(home, world: World):
+def test_a_candidate_and_the_stable_release_are_remembered_beside_each_other(home, world):
     world.serve("1.0.0")
     seen(home, world, world.admit())
     begin(world)

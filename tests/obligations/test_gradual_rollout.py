@@ -9,10 +9,10 @@ from lockgate.core.strategy import SetWeight
 from lockgate.errors import DeniedError
 from tests.core.strategies import CANARY, DEMANDS, canary
 from tests.rolling import FAILED, NOTHING, begin, content, demand, go_on, open_rollout, order, rollout
-from tests.world import PROD, World
+from tests.world import PROD
 
 
-def test_a_candidate_begins_with_nothing_and_climbs_as_its_approvers_signed(world: World) -> None:
+def test_a_candidate_begins_with_nothing_and_climbs_as_its_approvers_signed(world):
     begin(world)
     assert rollout(world).weight == 0
 
@@ -20,7 +20,7 @@ def test_a_candidate_begins_with_nothing_and_climbs_as_its_approvers_signed(worl
     assert rollout(world).weight == 5 and go_on(world) and rollout(world).weight == 5
 
 
-def test_nobody_approves_one_strategy_and_sees_another_carried_out(world: World) -> None:
+def test_nobody_approves_one_strategy_and_sees_another_carried_out(world):
     world.serve("1.0.0")
     release = world.register("1.1.0")
     hasty = replace(CANARY, steps=(SetWeight(100),))
@@ -29,7 +29,7 @@ def test_nobody_approves_one_strategy_and_sees_another_carried_out(world: World)
 
 
 @pytest.mark.parametrize("seconds", [0, 60, 3600])
-def test_a_bad_candidate_leaves_by_itself_whatever_it_waits_for(world: World, seconds: int) -> None:
+def test_a_bad_candidate_leaves_by_itself_whatever_it_waits_for(world, seconds):
     begin(world)
     go_on(world)
     order(world, "pause")
@@ -39,7 +39,7 @@ def test_a_bad_candidate_leaves_by_itself_whatever_it_waits_for(world: World, se
     assert world.endpoint().rollout is None and str(world.endpoint().stable.tag) == "magika@1.0.0"
 
 
-def test_a_candidate_without_data_is_never_promoted(world: World) -> None:
+def test_a_candidate_without_data_is_never_promoted(world):
     begin(world)
     while world.endpoint().rollout is not None:
         go_on(world, NOTHING, after=600, fresh=False)
@@ -47,7 +47,7 @@ def test_a_candidate_without_data_is_never_promoted(world: World) -> None:
     assert str(world.endpoint().stable.tag) == "magika@1.0.0"
 
 
-def test_what_replaces_a_stable_release_at_once_is_refused_where_the_policy_says_so(world: World) -> None:
+def test_what_replaces_a_stable_release_at_once_is_refused_where_the_policy_says_so(world):
     world.serve("1.0.0")
     demand(world, DEMANDS)
     release = world.register("1.1.0")

@@ -18,16 +18,14 @@ def ready(world: World) -> int:
     return number
 
 
-def altered(world: World, content: bytes) -> None:
+def altered(world, content: bytes):
     encrypted = world.blobs.blobs[Digest.of(content)]
     world.blobs.blobs[Digest.of(content)] = encrypted[:-1] + bytes([encrypted[-1] ^ 1])
 
 
 @pytest.mark.parametrize("content", [b"weights 1.0.0", b"{}"], ids=["weights", "configuration"])
 @pytest.mark.parametrize("damage", ["lost", "altered"])
-def test_no_rollout_begins_without_every_byte_of_the_release_to_go_back_to(
-    world: World, content: bytes, damage: str
-) -> None:
+def test_no_rollout_begins_without_every_byte_of_the_release_to_go_back_to(world, content: bytes, damage):
     number = ready(world)
     size = world.memory.size()
     if damage == "lost":
@@ -40,7 +38,7 @@ def test_no_rollout_begins_without_every_byte_of_the_release_to_go_back_to(
     assert world.memory.size() == size and world.endpoint().rollout is None
 
 
-def test_no_rollout_begins_beside_a_release_that_may_not_serve_again(world: World) -> None:
+def test_no_rollout_begins_beside_a_release_that_may_not_serve_again(world):
     number = ready(world)
     world.revoke("magika@1.0.0")
 
@@ -48,7 +46,7 @@ def test_no_rollout_begins_beside_a_release_that_may_not_serve_again(world: Worl
         world.activate(number)
 
 
-def test_a_release_that_is_whole_lets_a_rollout_begin(world: World) -> None:
+def test_a_release_that_is_whole_lets_a_rollout_begin(world):
     world.activate(ready(world))
 
     assert world.endpoint().rollout is not None and str(world.endpoint().stable.tag) == "magika@1.0.0"
