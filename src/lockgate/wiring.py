@@ -2,13 +2,14 @@
 
     HOME/                0700
     ├── lockgate.toml    environment, origin, listen, hosts, tls_…, database_url, database_owner_url, blob_limit, vault,
-    │                    signer, updates_seconds, notify, notify_file
+    │                    signer, agent_home, updates_seconds, notify, notify_file
     ├── ceremony/        the first trust document and policy as people signed them, adopted at the first start
     ├── keys/            0700: vsa lease export tuf-online (.pem) session (0600); checkpoint.pem is the signer's
     │   │                NAME.uri instead of NAME.pem: a text that says where the key is (lockgate.keyring)
     │   └── vault/       0700: what encrypts the keys of the files, unless `vault` names a token
     ├── anchor.json      what the signer remembers, unless `signer` names one that lives elsewhere
     ├── signer.sock      where it is asked
+    ├── host/            the home of a serving host on this machine, if there is one: its agent runs beside the server
     ├── blobs/           files by their digest, encrypted
     ├── tuf/             what hosts follow: static files, served under /tuf/
     └── postgres/        a database of our own, unless database_url names another
@@ -35,16 +36,19 @@ from lockgate.core.journal import rulebook_subject
 from lockgate.core.metadata import LIFE, LIVES
 from lockgate.drivers.anchor_file import begin_memory, remembered
 from lockgate.drivers.ceremony_folder import read_ceremony
+from lockgate.drivers.embedded_agent import EmbeddedAgent
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.formats.keys import PrivateKey, PublicKey
 from lockgate.formats.names import Name
 from lockgate.formats.pkcs11_uri import Pkcs11Uri
+from lockgate.host_wiring import GATEWAY, has_gateway
 from lockgate.keyring import server_key
-from lockgate.loader.tls import Tls, check_private
+from lockgate.loader.tls import Tls, check_private, listening
 from lockgate.tlog.note import NoteVerifier
 
 KEYS = ("vsa", "lease", "export", "tuf-online")
 LISTEN = "127.0.0.1:8420"
+HOST = "host"  # the folder of a serving host in the home
 
 _BLOB_LIMIT = 64 << 30
 _FOR_LEASES = 2  # connections
@@ -63,6 +67,7 @@ _NAMES = (
     "tls_key",
     "tls_clients",
     "signer",
+    "agent_home",
     "notify",
     "notify_file",
     "prometheus",
@@ -89,6 +94,7 @@ class Settings:
     tls_key: Path | None = None
     tls_clients: Path | None = None
     signer: Path | None = None
+    agent_home: Path | None = None
     notify: tuple[str, ...] = field(default=(), repr=False)
     prometheus: str | None = field(default=None, repr=False)
 
@@ -170,6 +176,7 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         _lasting(_count(chosen, "updates_seconds", int(LIFE.total_seconds()))),
         session_key,
         **{name: home / _text(chosen, name) for name in _PATHS if name in chosen},
+        agent_home=_agent_home(home, chosen),
         notify=_addresses(home, chosen),
         prometheus=_text(chosen, "prometheus") if "prometheus" in chosen else None,
     )
@@ -242,7 +249,26 @@ def running(chosen: Settings) -> Iterator[Installation]:
         for database in (installation.ledger, installation.reads):
             assert isinstance(database, Postgres)
             leaving.callback(database.close)
+        if chosen.agent_home is not None:
+            agent = _agent(chosen, chosen.agent_home)
+            leaving.callback(agent.stop)
+            agent.start()
         yield installation
+
+
+def _agent(chosen: Settings, home: Path) -> EmbeddedAgent:
+    """Make the agent of a host beside the server: with a gateway, if this machine can have one."""
+    options = ["--gateway", GATEWAY] if has_gateway() else []
+    options += [] if chosen.tls else ["--insecure"]
+    return EmbeddedAgent(home, listening(chosen.listen, secured=chosen.tls is not None), options)
+
+
+def _agent_home(home: Path, chosen: Mapping[str, object]) -> Path | None:
+    """Say where a serving host lives whose agent runs beside the server: where it was named, or in the home."""
+    if "agent_home" not in chosen:
+        return home / HOST if (home / HOST / "host.toml").exists() else None
+    named = _text(chosen, "agent_home")
+    return home / named if named else None
 
 
 def _vault(chosen: Settings) -> Vault:

@@ -80,6 +80,15 @@ def test_each_release_gets_its_share(gated, stable, candidate):
     assert 70 < answers[200, str(CANDIDATE)] < 170  # 120 expected; five standard deviations
 
 
+def test_what_the_weights_leave_over_is_answered_by_nobody(gated, candidate):
+    gated.show(Traffic(ENDPOINT, (route(CANDIDATE, candidate, 30),)))
+
+    answers = gated.answers(400)
+
+    assert answers.keys() == {(200, str(CANDIDATE)), (503, None)}
+    assert 70 < answers[200, str(CANDIDATE)] < 170
+
+
 def test_whoever_names_a_release_gets_that_one_or_none(gated, stable, candidate):
     gated.show(split(stable, candidate, 0))
 

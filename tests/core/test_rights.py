@@ -34,6 +34,7 @@ TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights
     "lease.ask": {"agent"},
     "order.relay": {"agent"},
     "report.send": {"agent"},
+    "halt.send": {"agent"},
     "alert.raise": {"detector", "security-authority"},
     "news.follow": {"agent"},
 }

@@ -22,6 +22,8 @@ GOOD = Traffic(ENDPOINT, (CANDIDATE, STABLE), STABLE.release, "x-user")
         Traffic(ENDPOINT, (replace(STABLE, weight=100),)),
         Traffic(ENDPOINT, (replace(STABLE, weight=100), replace(CANDIDATE, weight=0))),
         Traffic(ENDPOINT, (replace(CANDIDATE, weight=0),)),
+        Traffic(ENDPOINT, (CANDIDATE,)),
+        Traffic(ENDPOINT, (CANDIDATE, replace(STABLE, weight=80))),
         Traffic(ENDPOINT, (CANDIDATE, STABLE), sticky_by="x-forwarded-for"),
     ],
 )
@@ -32,9 +34,7 @@ def test_what_can_be_obeyed_can_be_written(good):
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        ({"routes": (CANDIDATE, replace(STABLE, weight=91))}, "add up to 101, not to 100"),
-        ({"routes": (CANDIDATE, replace(STABLE, weight=89))}, "add up to 99"),
-        ({"routes": (STABLE,)}, "add up to 90"),
+        ({"routes": (CANDIDATE, replace(STABLE, weight=91))}, "add up to 101, which is more than 100"),
         ({"routes": (replace(CANDIDATE, release=STABLE.release), STABLE)}, f"{STABLE.release} is there twice"),
         ({"routes": (replace(CANDIDATE, address=STABLE.address), STABLE)}, "two releases at 127.0.0.1:8500"),
         ({"stable": Digest.of(b"c")}, "its stable release has no route"),
@@ -51,8 +51,8 @@ def test_a_near_miss_cannot(spoil, why):
 
 
 def test_every_reason_is_given_at_once():
-    with pytest.raises(VerificationError, match=r"add up to 20.*no route.*cannot be told apart"):
-        Traffic(ENDPOINT, (CANDIDATE, replace(STABLE, weight=10)), Digest.of(b"c"), "Host")
+    with pytest.raises(VerificationError, match=r"add up to 110.*no route.*cannot be told apart"):
+        Traffic(ENDPOINT, (CANDIDATE, replace(STABLE, weight=100)), Digest.of(b"c"), "Host")
 
 
 @pytest.mark.parametrize("weight", [-1, 101])

@@ -51,11 +51,15 @@ def theatre(cluster, tmp_path_factory):
     """One installation for all drills: a company with a release in service, of today and with short leases."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tests.world, "NOW", datetime.now(UTC).replace(microsecond=0))
-        rules = replace(tests.world.rules(), lease=Lease(SECONDS, "stop"))
-        patch.setattr(tests.world, "rules", lambda: rules)
+        short_leases(patch)
         stage = Stage(tmp_path_factory.mktemp("stage"), cluster.database()[1])
         yield stage
         stage.end()
+
+
+def short_leases(patch, seconds=SECONDS):
+    rules = replace(tests.world.rules(), lease=Lease(seconds, "stop"))
+    patch.setattr(tests.world, "rules", lambda: rules)
 
 
 @pytest.fixture

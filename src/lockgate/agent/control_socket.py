@@ -148,6 +148,7 @@ class Conversation:
         """Hold the leases of a run that serves already: it was judged before it started, and will be again soon."""
         why, grace = (run.passport, run.judged_at), max(0, run.grace_seconds)
         holding = Holding(run.claim, run.tag, grace, self.line, run.since, *why, serving=True)
+        holding.port = run.port
         self._begin(holding)
         try:
             self.node.orders.check(run.endpoint)
@@ -159,7 +160,7 @@ class Conversation:
         if self.holding is None:
             raise DeniedError("nothing was asked for on this connection")
         if isinstance(happened, Started):
-            self.holding.serving, self.holding.since = True, happened.at
+            self.node.holdings.started(self.holding, happened)
         else:
             self.holding.ended.set()
 

@@ -4,8 +4,11 @@
                  control_url = "https://…"       how others reach that, if not by the same address
                  tls_clients = "clients.pem"     who may give orders at all, besides being known by an intent
                  runner = "models"               the user that runs models here, if not the agent's own
+                 gateway = "127.0.0.1:8421"      where requests to endpoints come in; "" for no gateway
+                 report_seconds = 1              how often the server is told what was counted there
 
-Runs go on when it ends: each has its deadline, and hands itself over to the agent that is started next.
+Runs go on when it ends: each has its deadline, and hands itself over to the agent that is started next. The gateway
+does not: what goes through it is cut.
 """
 
 import fcntl
@@ -16,22 +19,29 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from lockgate.agent import control_socket
 from lockgate.agent.attending import attend_until_the_end, learn_until_the_end, listen_until_the_end
+from lockgate.agent.halting import halt_until_the_end
 from lockgate.agent.node import Node
 from lockgate.agent.obeying import obey
 from lockgate.agent.order_door import OrderDoor
 from lockgate.agent.renewing import renew_until_the_end
+from lockgate.agent.reporting import report_until_the_end
+from lockgate.agent.routing import Routing
 from lockgate.core.lease import check_control
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
+from lockgate.host_wiring import check_gateway, open_gateway
 from lockgate.loader.tls import Tls, listening, server_context
 
 CONTROL = "127.0.0.1:8422"
+REPORT_SECONDS, LONGEST_REPORT_SECONDS = 1, 60
+_TEXTS = ("control", "control_url", "runner", "tls_clients", "gateway")
 _LOOK_SECONDS = 0.25
+_PULSE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +52,55 @@ class Settings:
     control_url: str | None = None
     runner: str | None = None
     tls_clients: str | None = None
+    gateway: str | None = None
+    report_seconds: int = REPORT_SECONDS
 
 
-def serve(home: Path, *, insecure: bool) -> None:
-    """Be the agent of `home` until a signal comes."""
+def serve(home: Path, *, insecure: bool, gateway: str | None = None, tied: bool = False) -> None:
+    """Be the agent of `home` until a signal comes, or `tied`, until whoever holds standard input is gone.
+
+    With a `gateway` at this address, unless host.toml says where, or that there is none.
+    """
     chosen = read_settings(home)
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: ending.set())
+    chosen = replace(chosen, gateway=gateway if chosen.gateway is None else chosen.gateway)
+    ending = _ending(tied=tied)
     with ExitStack() as leaving:
         leaving.enter_context(_alone(home))
         node = Node(home, tell, ending=ending)
         threading.stack_size(512 << 10)  # one thread for each run, and none goes deep
         _take_orders(node, chosen, leaving, insecure=insecure)
+        duties = _have_gateway(node, chosen, leaving)
         door = leaving.enter_context(control_socket.opened(node, chosen.runner))
         for duty in (
             partial(renew_until_the_end, node),
             partial(attend_until_the_end, node),
+            partial(halt_until_the_end, node),
             partial(learn_until_the_end, node),
             partial(listen_until_the_end, node),
             partial(control_socket.let_in, node, door, chosen.runner),
+            *duties,
         ):
             threading.Thread(target=_whole, args=(node, duty), daemon=True).start()
         tell(f"the agent of {node.host.node} for {node.host.trust.document.environment} is ready")
-        while not ending.wait(60):
+        while not ending.wait(_PULSE_SECONDS):
             continue
         leaving.callback(tell, "ended; what runs goes on until its lease is over")
+
+
+def _ending(*, tied: bool) -> threading.Event:
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: ending.set())
+    if tied:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us
+
+        def watch() -> None:
+            while os.read(sys.stdin.fileno(), 1):
+                continue
+            ending.set()
+
+        threading.Thread(target=watch, name="tie", daemon=True).start()
+    return ending
 
 
 def read_settings(home: Path) -> Settings:
@@ -78,11 +111,14 @@ def read_settings(home: Path) -> Settings:
         raise UnavailableError(f"this is no serving host yet: {e.filename}: {e.strerror}") from e
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
         raise VerificationError(f"{home / 'host.toml'} is not TOML: {e}") from e
-    found = {name: chosen[name] for name in ("control", "control_url", "runner", "tls_clients") if name in chosen}
+    found = {name: chosen[name] for name in _TEXTS if name in chosen}
     for name, value in found.items():
         if not isinstance(value, str):
             raise VerificationError(f"{home / 'host.toml'}: {name} is not text")
-    settings = Settings(**found)
+    seconds = chosen.get("report_seconds", REPORT_SECONDS)
+    if type(seconds) is not int or not 1 <= seconds <= LONGEST_REPORT_SECONDS:
+        raise VerificationError(f"{home / 'host.toml'}: report_seconds is 1 to {LONGEST_REPORT_SECONDS}")
+    settings = Settings(**found, report_seconds=seconds)
     check_control(settings.control_url)
     return settings
 
@@ -108,6 +144,16 @@ def _take_orders(node: Node, chosen: Settings, leaving: ExitStack, *, insecure: 
     node.control = chosen.control_url or f"{'https' if tls else 'http'}://{chosen.control}"
     threading.Thread(target=door.serve_forever, args=(_LOOK_SECONDS,), name="orders", daemon=True).start()
     tell(f"takes orders at {node.control}")
+
+
+def _have_gateway(node: Node, chosen: Settings, leaving: ExitStack) -> tuple[partial[None], ...]:
+    """Make ready for the gateway, if there is to be one; return the duties that come with it."""
+    if not chosen.gateway:
+        return ()
+    address = check_gateway(chosen.gateway)
+    node.routing = Routing(node, str(address), partial(open_gateway, node.home, address))
+    leaving.callback(node.routing.close)
+    return (partial(node.routing.route_until_the_end), partial(report_until_the_end, node, chosen.report_seconds))
 
 
 def _answering(node: Node, chosen: Settings) -> Tls | None:

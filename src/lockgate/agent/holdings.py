@@ -4,11 +4,12 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from queue import SimpleQueue
 from typing import Protocol
 
 from lockgate.core.passport import Admission, Passport
 from lockgate.formats.names import Endpoint, Tag
-from lockgate.loader.control import Leased, Stop, Word
+from lockgate.loader.control import Leased, Started, Stop, Word
 from lockgate.loader.lease_clock import NANOSECONDS, Held, latest, pause_seconds
 from lockgate.loader.leasing import Claim, claim_of
 
@@ -38,6 +39,8 @@ class Holding:
     edition: int | None = None  # of the rules that it was judged by last (`node.Node.edition`)
     serving: bool = False
     held: Held | None = None
+    port: int | None = None
+    answers: bool = False  # its model server does, at that port
     ended: threading.Event = field(default_factory=threading.Event)
 
     def is_due(self, now_ns: int) -> bool:
@@ -48,14 +51,22 @@ class Holding:
         """Say how long the model server may go on at the most, grace included, if nobody says anything any more."""
         if self.ended.is_set() or self.held is None:
             return 0
-        left_ns = self.held.deadline_ns + self.grace_seconds * NANOSECONDS - now_ns
-        return max(0, -(-left_ns // NANOSECONDS))
+        return max(0, -(-(self.until_ns(self.held) - now_ns) // NANOSECONDS))
+
+    def until_ns(self, lease: Held) -> int:
+        """Say until when a lease lets it go on, grace included (CLOCK_BOOTTIME)."""
+        return lease.deadline_ns + self.grace_seconds * NANOSECONDS
 
 
 class Holdings:
-    """All runs of this host. Safe to use from many threads."""
+    """All runs of this host. Safe to use from many threads.
+
+    `changed` is set when something of it did; in `stopped` is what was stopped where, for whoever tells of it.
+    """
 
     def __init__(self) -> None:
+        self.changed = threading.Event()
+        self.stopped: SimpleQueue[tuple[Endpoint, Sequence[Holding]]] = SimpleQueue()
         self._lock = threading.Lock()
         self._all: list[Holding] = []
 
@@ -68,6 +79,12 @@ class Holdings:
         """Forget a run."""
         with self._lock:
             self._all = [each for each in self._all if each is not holding]
+        self.changed.set()
+
+    def started(self, holding: Holding, happened: Started) -> None:
+        """Take note that the model server of a run was started, and where it will answer."""
+        holding.serving, holding.since, holding.port = True, happened.at, happened.port
+        self.changed.set()
 
     def all(self) -> Sequence[Holding]:
         """List the runs."""
@@ -80,6 +97,7 @@ class Holdings:
             told = [each for each in self._all if each.claim == claim]
             for holding in told:
                 holding.held = latest(holding.held, lease) if holding.held else lease
+        self.changed.set()
         for holding in told:
             holding.channel.push(Leased.of(lease))
 
@@ -94,6 +112,9 @@ class Holdings:
         with self._lock:
             told = [each for each in self._all if each.claim.endpoint == endpoint and claim in (None, each.claim)]
             self._all = [each for each in self._all if each not in told]
+        self.changed.set()
+        if told:
+            self.stopped.put((endpoint, told))
         for holding in told:
             holding.channel.push(stop)
         return told

@@ -1,7 +1,7 @@
 """What does the agent of a host hold? Its key, its rules, its orders, its runs, and the way to the server.
 
 Everything else in this package takes a `Node`: `renewing` asks for leases, `obeying` carries out orders, `attending`
-does what is to be done now and then, `control_socket` and `order_door` let others in.
+does what is to be done now and then, `routing` feeds the gateway, `control_socket` and `order_door` let others in.
 """
 
 import threading
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lockgate.agent.holdings import Holdings
+from lockgate.agent.routing import Routing
 from lockgate.core.passport import Admission
 from lockgate.errors import LockgateError, UnavailableError
 from lockgate.formats.names import Endpoint
@@ -38,6 +39,7 @@ class Node:
     ending: threading.Event = field(default_factory=threading.Event)
     heard_at: datetime | None = None
     edition: int = 0  # counts how often the rules changed that this host judges by
+    routing: Routing | None = None
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()

@@ -4,9 +4,13 @@ from datetime import UTC, datetime
 
 from lockgate.agent.holdings import Holding
 from lockgate.agent.node import Node, boot_now
+from lockgate.agent.routing import Routing
 from lockgate.core.order import Kept
+from lockgate.core.report import Counts
+from lockgate.core.traffic import Route
+from lockgate.formats.names import Endpoint
 from lockgate.loader.order_book import Unreadable
-from lockgate.loader.standing import Document, Running, Shut, Standing
+from lockgate.loader.standing import AtGateway, Document, Routed, Running, Shut, Standing
 
 
 def standing_of(node: Node) -> Standing:
@@ -29,7 +33,23 @@ def standing_of(node: Node) -> Standing:
         log_size=host.seen_size(),
         heard_at=node.heard_at,
         trouble=tuple(node.trouble.values()),
+        gateway=_gateway(node.routing) if node.routing else None,
     )
+
+
+def _gateway(routing: Routing) -> AtGateway:
+    counted = {(one.endpoint, one.release): one.counts for one in routing.counted}
+    routes = tuple(
+        _routed(one.endpoint, route, counted.get((one.endpoint, route.release)))
+        for one in routing.shown
+        for route in one.routes
+    )
+    return AtGateway(routing.address, routing.gateway is not None and routing.gateway.fail_closed, routes)
+
+
+def _routed(endpoint: Endpoint, route: Route, counts: Counts | None) -> Routed:
+    requests, failed = (counts.requests, counts.failed) if counts else (0, 0)
+    return Routed(endpoint, route.release, route.tag, route.weight, requests, failed)
 
 
 def _running(holding: Holding) -> Running:

@@ -3,6 +3,7 @@
 import os
 import pwd
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,31 @@ def init(home: Path, environment: Name, origin: str | None, signer: Path | None,
     show(json_, {"environment": str(environment), "keys": found}, f"{environment} lives in {home}", *lines)
 
 
+def serving_home(home: Path) -> Path:
+    """Find the home of a serving host: `home`, or the one that lies in it beside an installation."""
+    inside = home / "host"
+    with suppress(OSError):  # a name too long is no host either, which whoever opens it says
+        if not (home / "host.toml").exists() and (inside / "host.toml").exists():
+            return inside
+    return home
+
+
 @click.command()
 @HOME
-def up(home: Path) -> None:
-    """Start the installation in HOME: PostgreSQL, the signer, the gate and the API. Stops on SIGTERM or Ctrl-C."""
+@click.option("--host", type=FOLDER, help="The home of a serving host whose agent runs too; HOME/host if it is there.")
+def up(home: Path, host: Path | None) -> None:
+    """Start the installation in HOME: PostgreSQL, the signer, the gate and the API. Stops on SIGTERM or Ctrl-C.
+
+    With a serving host on this machine it starts the agent of that one too, with a gateway at 127.0.0.1:8421.
+    """
     if not os.path.exists(home / "lockgate.toml"):  # noqa: PTH110 - a name too long is no installation either
         raise UnavailableError(
             f"there is no installation in {home}: make one with `lockgate init`, or try `lockgate demo`"
         )
     if find_spec("fastapi") is None or find_spec("psycopg") is None:
         raise UnavailableError("the server is not installed: pip install 'lockgate[server]'")
+    if host is not None:
+        os.environ["LOCKGATE_AGENT_HOME"] = str(host.absolute())
     os.umask(0o077)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "lockgate.server", str(home)])  # noqa: S606 - doors do not import each other

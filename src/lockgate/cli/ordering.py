@@ -1,8 +1,10 @@
 """How does a person stop an endpoint, and know that it stopped? By way of the server, or straight to every host."""
 
 import functools
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -15,8 +17,11 @@ from lockgate.formats.names import Endpoint, Name
 from lockgate.loader.whole_file import write_whole
 
 if TYPE_CHECKING:
+    from lockgate.cli.awaiting import Heard
     from lockgate.cli.directing import Answer, Outcome
     from lockgate.core.fleet import Fleet, Member
+    from lockgate.core.halt import Halt
+    from lockgate.core.order import Receipt, Stopped
     from lockgate.core.trust import Trust
     from lockgate.loader.connection import Connection
 
@@ -70,22 +75,27 @@ def directing(command: Callable[P, R]) -> Callable[..., R]:
 def shutdown(where: Endpoint, reason: str | None, way: Way | None, connection: "Connection", json_: bool) -> int | None:
     """Suspend an endpoint at once. Nothing serves there later than the lease lifetime; only a new change resumes it.
 
+    Shows when each host stopped and cut what ran through its gateway, and names those that say nothing.
     With --direct the order goes straight to the agent of every host in the fleet file too, and works with the server
     down. Each agent stops what serves, keeps the order, and answers with a receipt signed by its node. Who does not
     answer is named, and the exit code is 6.
     """
+    from lockgate.cli.awaiting import await_halts
     from lockgate.core.order import ACT, check_reason, reason_digest
 
     check_reason(reason)
     if way is not None:
         return _directly(where, reason, way, connection, json_)
-    intent = connection.intend(ACT, where, after=reason_digest(reason))
+    intent, ordered = connection.intend(ACT, where, after=reason_digest(reason)), time.monotonic()
     answer = connection.act(f"/api/v1/endpoints/{where}/shutdown", intent, reason=reason)
     entry, anchored = answer["first"], answer.get("anchored") is True
     lines = [f"{where} is suspended (entry {entry})"]
     if not anchored:
         lines.append("the signer does not remember it yet: a database from before would not be noticed; ask again")
-    show(json_, {"endpoint": str(where), "entry": entry, "anchored": anchored}, *lines)
+    if not json_:
+        show(json_, None, *lines)
+    heard = await_halts(where, ordered, connection)
+    show(json_, {"endpoint": str(where), "entry": entry, "anchored": anchored, "heard": heard}, *_heard(heard))
     return None
 
 
@@ -143,19 +153,42 @@ def _reach(speaker: "Connection", control: str) -> "Connection":
     return Connection(control.rstrip("/"), speaker.actor, speaker.sign, speaker.tls)
 
 
+def _heard(heard: "Heard | None") -> list[str]:
+    if heard is None:
+        return ["what the hosts did cannot be learnt now: ask each with `lockgate agent status`, or order it directly"]
+    rows = [(str(halt.node), _cut(halt), _stopped(halt.stopped)) for halt in heard.halts]
+    lines = spread([("NODE", "GATEWAY", "STOPPED"), *rows]) if rows else []
+    if heard.silent:
+        silent = ", ".join(map(str, heard.silent))
+        lines.append(f"NO WORD from {silent}: what runs there ends when its lease does, not before")
+    return lines
+
+
 def _receipts(answers: Sequence["Answer"]) -> list[str]:
-    rows = [("NODE", "KEPT AT", "STOPPED", "ANSWERED IN")]
+    rows = [("NODE", "KEPT AT", "GATEWAY", "STOPPED", "ANSWERED IN")]
     for answer in answers:
         if answer.receipt is None:
-            rows.append((str(answer.node), "NO RECEIPT", one_line(answer.why or ""), f"{answer.seconds} s"))
+            rows.append((str(answer.node), "NO RECEIPT", "", one_line(answer.why or ""), f"{answer.seconds} s"))
             continue
-        stopped = ", ".join(
-            f"{each.tag}" if each.ended else f"{each.tag} told, at the latest in {each.seconds_left} s"
-            for each in answer.receipt.stopped
-        )
-        kept_at = f"{answer.receipt.kept_at:%H:%M:%S.%f}"[:-3]
-        rows.append((str(answer.node), kept_at, stopped or "nothing served", f"{answer.seconds} s"))
+        kept_at, cut = _clock(answer.receipt.kept_at), _cut(answer.receipt)
+        rows.append((str(answer.node), kept_at, cut, _stopped(answer.receipt.stopped), f"{answer.seconds} s"))
     return spread(rows)
+
+
+def _stopped(found: "Sequence[Stopped]") -> str:
+    told = (
+        f"{each.tag}" if each.ended else f"{each.tag} told, at the latest in {each.seconds_left} s" for each in found
+    )
+    return ", ".join(told) or "nothing served"
+
+
+def _cut(receipt: "Receipt | Halt") -> str:
+    at = f" {_clock(receipt.cut_at)}" if receipt.cut_at else ""
+    return f"{receipt.gateway or 'none'}{at}"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%H:%M:%S.%f}"[:-3]
 
 
 def _summary(outcome: "Outcome", silent: list[str], unknown: list[str]) -> list[str]:

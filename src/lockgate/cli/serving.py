@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from lockgate.cli.hosting import HOME
+from lockgate.cli.hosting import HOME, serving_home
 from lockgate.cli.speaking import ENDPOINT, FOLDER, now, progress
 from lockgate.errors import UnavailableError
 from lockgate.formats.names import Endpoint
@@ -15,7 +15,11 @@ from lockgate.formats.names import Endpoint
 @HOME
 @click.option("--endpoint", type=ENDPOINT, required=True, help="The endpoint that this host serves.")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=8500, show_default=True, help="For {port} in the command."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8500,
+    show_default=True,
+    help="For {port} in the command; 0 for any that is free.",
 )
 @click.option(
     "--follow", is_flag=True, help="Stay: start again when another release, or a resumed endpoint, may serve."
@@ -30,6 +34,7 @@ def run(home: Path, endpoint: Endpoint, port: int, follow: bool, source: Path | 
     A candidate that is promoted goes on as the stable release; one that is aborted is stopped.
     The exit code is the model server's; 3, 4 or 6 before the start; 10 when the permission to serve ended.
     """
+    home = serving_home(home)
     if follow:
         from lockgate.cli.staying import stay
 

@@ -8,29 +8,32 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lockgate.cli.hosting import HOME
+from lockgate.cli.hosting import HOME, serving_home
 from lockgate.cli.speaking import FOLDER, as_json, now, show, spread
 
 if TYPE_CHECKING:
-    from lockgate.loader.standing import Document, Running, Shut, Standing
+    from lockgate.loader.standing import AtGateway, Document, Routed, Running, Shut, Standing
 
 
 @click.group(invoke_without_command=True)
 @HOME
 @click.option("--insecure", is_flag=True, help="Take orders without TLS, on a loopback address only.")
+@click.option("--gateway", help="Where requests come in, such as 127.0.0.1:8421, unless host.toml says so.")
 @click.pass_context
-def agent(context: click.Context, home: Path, insecure: bool) -> None:
+def agent(context: click.Context, home: Path, insecure: bool, gateway: str | None) -> None:
     """Be the agent of this host: hold its key, the leases of everything that runs here, and the orders that stop it.
 
     HOME holds what `lockgate run` needs. Runs find the agent at HOME/agent.sock, and need the node's key no more. It
-    takes direct orders (`lockgate shutdown --direct`) at its control address. Stops on SIGTERM or Ctrl-C; what runs
-    goes on until its lease is over, and is taken back by the agent that is started next.
+    takes direct orders (`lockgate shutdown --direct`) at its control address, and lets requests through its gateway.
+    Stops on SIGTERM or Ctrl-C; what runs goes on until its lease is over, and is taken back by the agent that is
+    started next. What goes through the gateway is cut.
     """
-    context.obj = home
+    context.obj = home = serving_home(home)
     if context.invoked_subcommand is not None:
         return
     sys.stdout.flush()
     command = [sys.executable, "-m", "lockgate.agent", str(home), *(["--insecure"] if insecure else [])]
+    command += ["--gateway", gateway] if gateway else []
     os.execv(sys.executable, command)  # noqa: S606 - doors do not import each other
 
 
@@ -42,7 +45,7 @@ def agent_status(home: Path, elsewhere: Path | None, json_: bool) -> None:
     """Show what runs on this host, on which lease, until when; which orders it keeps; whether the server answers."""
     from lockgate.loader.agent_line import ask_standing
 
-    found = ask_standing(elsewhere or home)
+    found = ask_standing(serving_home(elsewhere) if elsewhere else home)
     show(json_, found, *_standing(found, now()))
 
 
@@ -59,9 +62,24 @@ def _standing(found: "Standing", at: datetime) -> list[str]:
     running = [_running(run, at) for run in found.running]
     heads = ("ENDPOINT", "RELEASE", "STATE", "SINCE", "LEASE", "LEFT", "ENTRY", "PID")
     lines += spread([heads, *running]) if running else ["nothing runs"]
+    if found.gateway:
+        lines += ["", *_gateway(found.gateway)]
     if found.orders:
         lines += ["", *spread([("SHUT", "BY", "SINCE", "RECORDED", "WHY"), *map(_shut, found.orders)])]
     return lines
+
+
+def _gateway(gateway: "AtGateway") -> list[str]:
+    if not gateway.fail_closed:
+        return [f"no gateway at {gateway.address}: it was not seen to end everything by itself, so nothing is routed"]
+    lines = [f"gateway at http://{gateway.address}/ENV/ENDPOINT/…"]
+    if gateway.routes:
+        lines += spread([("ROUTED", "RELEASE", "WEIGHT", "REQUESTS", "FAILED"), *map(_routed, gateway.routes)])
+    return lines
+
+
+def _routed(route: "Routed") -> tuple[str, ...]:
+    return str(route.endpoint), str(route.tag), f"{route.weight} %", str(route.requests), str(route.failed)
 
 
 def _rules(name: str, document: "Document") -> str:

@@ -11,7 +11,7 @@ kept still: the host does not know what it said, so it serves nothing (spec/orde
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 from lockgate.core.change import Content
 from lockgate.core.endpoint import Suspended, check_here
@@ -29,6 +29,8 @@ ACT = "endpoint.suspend"
 KEPT = "application/vnd.lockgate.kept-order+json"
 RECEIPT = "application/vnd.lockgate.receipt+json"
 MAX_REASON = 1000
+
+CutOff: TypeAlias = Literal["cut", "unconfirmed", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,10 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a node answers when it has kept an order: what it stopped, and since when nothing is let through."""
+    """What a node answers when it has kept an order: what it stopped, and since when nothing is let through.
+
+    `gateway` says whether what ran through the gateway of the host was cut off, and `cut_at` when that was confirmed.
+    """
 
     type: ClassVar[str] = "receipt/v1"
     node: Name
@@ -89,6 +94,8 @@ class Receipt:
     stopped: tuple[Stopped, ...]
     kept_at: datetime
     at: datetime
+    gateway: CutOff | None = None
+    cut_at: datetime | None = None
 
 
 def reason_digest(reason: str | None) -> Digest | None:

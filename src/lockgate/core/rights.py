@@ -56,6 +56,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "lease.ask": frozenset({Role.AGENT}),
         "order.relay": frozenset({Role.AGENT}),
         "report.send": frozenset({Role.AGENT}),
+        "halt.send": frozenset({Role.AGENT}),
         "alert.raise": frozenset({Role.DETECTOR, Role.SECURITY_AUTHORITY}),
         "news.follow": frozenset({Role.AGENT}),
     }

@@ -1,11 +1,12 @@
 """Which release answers the requests to an endpoint, and where does it run?
 
     request ──▶ endpoint ──┬─ names a release in `x-release` ──▶ that one, or none
-                           └─ names none ──▶ one of them, by weight; by a header of its own, if it is to stay there
+                           └─ names none ──▶ one of them, by weight; by a header of its own, if it is to stay there;
+                                             nobody, by what the weights leave over
 
-A value says all of it for one endpoint. What cannot be obeyed cannot be written: weights that do not add up, a release
-twice, an address of two releases or of another machine. Each route carries the end of the lease that it rests on, so
-whoever obeys can stop by itself.
+A value says all of it for one endpoint. What cannot be obeyed cannot be written: weights of more than everything, a
+release twice, an address of two releases or of another machine. Each route carries the end of the lease that it rests
+on, so whoever obeys can stop by itself.
 """
 
 import re
@@ -138,8 +139,8 @@ def _wrong_routes(routes: tuple[Route, ...]) -> list[str]:
     wrong = [f"{release} is there twice" for release in _doubled([str(route.release) for route in routes])]
     wrong += [f"two releases at {address}" for address in _doubled([str(route.address) for route in routes])]
     total = sum(route.weight for route in routes)
-    if total not in (0, WHOLE):
-        wrong.append(f"the weights add up to {total}, not to {WHOLE}")
+    if total > WHOLE:
+        wrong.append(f"the weights add up to {total}, which is more than {WHOLE}")
     return wrong
 
 

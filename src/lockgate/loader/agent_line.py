@@ -70,6 +70,7 @@ class AgentLine:
         self._held: Held | None = None
         self._stop: Stop | None = None
         self._taken: TakeBack | None = None
+        self._started: Started | None = None
         self._key: X25519PrivateKey | None = None
         self._keys: Keys | None = None
         self._open(door)
@@ -130,7 +131,7 @@ class AgentLine:
     def words(self, admission: Admission, lease: Held) -> Iterator[Held | Stop]:
         """Yield what the agent pushes; reach it again when it is gone (port `Lessor`)."""
         if self._taken is None:
-            self._taken = _taking(admission, datetime.now(UTC))
+            self._taken = _taking(admission, self._started or Started(datetime.now(UTC)))
         while True:
             with self._news:
                 self._news.wait_for(partial(self._has_news, lease))
@@ -144,15 +145,17 @@ class AgentLine:
             elif self._gone:
                 self._reach_again()
 
-    def hand_over(self, admission: Admission, since: datetime) -> None:
+    def hand_over(self, admission: Admission, started: Started) -> None:
         """Have the agent take over a run that held its own leases until now."""
-        self._taken = _taking(admission, since)
+        self._taken = _taking(admission, started)
         self._say(self._taken)
 
     def note(self, happened: Started | Ended) -> None:
         """Tell the agent what became of the model server (port `Lessor`)."""
         self._say(happened)
-        if isinstance(happened, Ended):
+        if isinstance(happened, Started):
+            self._started = happened
+        else:
             self.close()
 
     def ask(self, question: Question, kind: type[W], seconds: float) -> W:
@@ -257,8 +260,9 @@ def ask_standing(home: Path) -> Standing:
     raise UnavailableError("the agent hung up without an answer")
 
 
-def _taking(admission: Admission, since: datetime) -> TakeBack:
+def _taking(admission: Admission, started: Started) -> TakeBack:
     permit, claim = admission.permit, claim_of(admission)
     tag, grace = permit.release.manifest.tag, permit.rules.lease.grace
     why = admission.passport, admission.at
-    return TakeBack(claim.endpoint, claim.release, tag, claim.epoch, claim.seconds, grace, since, *why)
+    whole = claim.endpoint, claim.release, tag, claim.epoch, claim.seconds, grace, started.at
+    return TakeBack(*whole, *why, port=started.port)

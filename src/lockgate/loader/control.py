@@ -73,6 +73,7 @@ class TakeBack:
     since: datetime
     passport: Passport
     judged_at: datetime
+    port: int | None = None
 
     @property
     def claim(self) -> Claim:
@@ -84,10 +85,11 @@ class TakeBack:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The model server was started."""
+    """The model server was started; it is to answer at `port` of this machine, once it is ready."""
 
     type: ClassVar[str] = "started/v1"
     at: datetime
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,16 @@ RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A lease in hand: asked for at `sent_at_ns`, to be renewed from `renew_at_ns`, over at `deadline_ns`."""
+    """A lease in hand: asked for at `sent_at_ns`, to be renewed from `renew_at_ns`, over at `deadline_ns`.
+
+    With it goes a `weight`, in percent of new traffic, for the stable release or for a `candidate`.
+    """
 
     sent_at_ns: int
     renew_at_ns: int
     deadline_ns: int
+    weight: int = 100
+    candidate: bool = False
 
     @classmethod
     def since(cls, sent_at_ns: int, ttl_seconds: int) -> Self:

@@ -10,7 +10,7 @@ request changes nothing (`lease_clock.latest`). No answer is none: what is held 
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -108,4 +108,7 @@ def _answered(claim: Claim, grant: Grant, sent_at: int) -> Held | DeniedError:
     if granted.epoch != claim.epoch:
         entries = f"the lease is for entry {granted.epoch}, judged was entry {claim.epoch}"
         return DeniedError(f"{claim.endpoint} has moved on: {entries}")
-    return held(sent_at, min(granted.seconds, claim.seconds))
+    lease = held(sent_at, min(granted.seconds, claim.seconds))
+    candidate = granted.candidate is True
+    weight = granted.weight if granted.weight is not None else 0 if candidate else 100
+    return replace(lease, weight=weight, candidate=candidate)

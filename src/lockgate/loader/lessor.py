@@ -80,7 +80,7 @@ class OwnLessor:
     connection: Connection
     tell: Tell
     keys: bool = False
-    since: datetime | None = None
+    started: Started | None = None
     agent: AgentLine | None = None
     admission: Admission | None = None
     refused: tuple[str, ...] = ()
@@ -126,9 +126,9 @@ class OwnLessor:
             yield lease
 
     def note(self, happened: Started | Ended) -> None:
-        """Remember since when it serves, for an agent that comes later (port `Lessor`)."""
+        """Remember since when and where it serves, for an agent that comes later (port `Lessor`)."""
         if isinstance(happened, Started):
-            self.since = happened.at
+            self.started = happened
         else:
             self.ended.set()
             self.woken.set()
@@ -171,7 +171,7 @@ class OwnLessor:
     def _found_agent(self, admission: Admission) -> bool:
         try:
             self.agent = AgentLine.reach(self.host, self.tell, _GLANCE_SECONDS)
-            self.agent.hand_over(admission, self.since or datetime.now(UTC))
+            self.agent.hand_over(admission, self.started or Started(datetime.now(UTC)))
         except UnavailableError:
             return False
         self.tell("the agent of this host holds the lease from now on")

@@ -8,6 +8,7 @@ The deadline lies with the supervisor of the child as well, so a loop that hangs
 
 import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -41,10 +42,11 @@ def serve_release(host: Host, opened: Opened, connection: Connection, port: int,
 
 
 def keep_serving(opened: Opened, lessor: Lessor, port: int, tell: Tell) -> Ended:
-    """Do what `serve_release` does, with the leases of `lessor`; say how it ended.
+    """Do what `serve_release` does, with the leases of `lessor`; say how it ended. Port 0 is any that is free.
 
     Enforces: verified_loading, emergency_shutdown
     """
+    port = port or _free_port()
     manifest = opened.admission.permit.release.manifest
     command = command_line(manifest.serve, opened.files, port)
     environment = {"PATH": os.defpath, **manifest.serve.environment}
@@ -53,8 +55,8 @@ def keep_serving(opened: Opened, lessor: Lessor, port: int, tell: Tell) -> Ended
     child = Child(command, environment, opened.files.directory or Path("/"), opened.files.fds)
     with forwarding(child):
         watch = _Watch(replace(opened, lease=lease), lessor, child, tell)
-        tell(f"started {manifest.tag} as {' '.join(command[:3])} …")
-        lessor.note(Started(datetime.now(UTC)))
+        tell(f"started {manifest.tag} as {' '.join(command[:3])} … at port {port}")
+        lessor.note(Started(datetime.now(UTC), port))
         ended = watch.to_its_end()
     lessor.note(ended)
     return ended
@@ -67,6 +69,13 @@ def command_line(serve: Serve, files: Handed, port: int) -> Sequence[str]:
         values["model"] = str(files.directory)
     values |= {f"file:{name}": path for name, path in files.paths.items()}
     return [_PLACE.sub(lambda place: _value(place[1], values), word) for word in serve.command]
+
+
+def _free_port() -> int:
+    """Find a port that nobody has now; whoever takes it before the model server does makes that one fail."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
 
 
 def _value(name: str, values: Mapping[str, str]) -> str:

@@ -47,6 +47,27 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Routed:
+    """One release that the gateway lets requests through to, its share of what names none, and what it answered."""
+
+    endpoint: Endpoint
+    release: Digest
+    tag: Tag
+    weight: int
+    requests: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class AtGateway:
+    """The gateway of a host: where it answers, and whether it was seen to end everything by itself."""
+
+    address: str
+    fail_closed: bool
+    routes: tuple[Routed, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What an agent says of itself. `heard_at` is when the server last answered; `trouble` is what is wrong now."""
 
@@ -64,3 +85,4 @@ class Standing:
     log_size: int
     heard_at: datetime | None
     trouble: tuple[str, ...]
+    gateway: AtGateway | None = None

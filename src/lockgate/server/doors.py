@@ -6,6 +6,7 @@ to everyone, and `default_deny` must list it too: two places have to agree befor
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -34,7 +35,7 @@ from lockgate.server import update_routes as updates
 from lockgate.server.json_schema import Schema, schema_of
 from lockgate.server.lease_door import LEASES, LeaseDoor
 from lockgate.server.session import Opened
-from lockgate.server.sightings import Sighting
+from lockgate.server.sightings import Halted, Sighting
 from lockgate.server.visit import API, Said, enter, require_key
 
 _Route = Callable[..., object]
@@ -67,9 +68,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Who asked for what, and when: only for the description."""
+    """Who asked for what, and who stopped what, and when: only for the description."""
 
     items: tuple[Sighting, ...]
+    halts: tuple[Halted, ...]
+    now: datetime
 
 
 DOORS = (
@@ -230,6 +233,7 @@ DOORS = (
     Door("GET", f"{API}/orders/{{digest}}", "read", endpoints.get_order, gives=Logged),
     Door("POST", LEASES, None, LeaseDoor, Mapping[str, object]),
     Door("GET", f"{API}/news", "news.follow", news.get_news, gives=news.Stream),
+    Door("POST", f"{API}/halts", "halt.send", endpoints.post_halt, Mapping[str, object]),
     Door("GET", f"{API}/fleet", "read", endpoints.get_fleet, gives=Fleet),
     Door("GET", f"{API}/log/entries", "log.read", log.get_entries),
     Door("GET", f"{API}/log/proof/{{index}}", "read", log.get_proof, gives=str),

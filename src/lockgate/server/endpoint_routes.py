@@ -10,6 +10,7 @@ from starlette.responses import Response
 from lockgate.app.issue_passport import passport_for, proof_of_order
 from lockgate.app.roll_back import roll_back
 from lockgate.app.shut_down import relay_order, shut_down
+from lockgate.app.take_halt import take_halt
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, endpoint_subject
@@ -90,8 +91,15 @@ def get_order(visit: Here, digest: Named) -> Response:
 
 
 def get_fleet(visit: Here) -> Response:
-    """List which nodes asked for what in the last day, as far as this server process was asked."""
-    return answer({"items": visit.desk.sightings.listing(visit.now)})
+    """List which nodes asked for what, and stopped what, in the last day, as far as this server process knows."""
+    sightings = visit.desk.sightings
+    return answer({"items": sightings.listing(visit.now), "halts": sightings.halts(visit.now), "now": visit.now})
+
+
+def post_halt(visit: Here, body: Body) -> Response:
+    """Hear what a node has stopped; the envelope is signed by the node, which must be the one of the session."""
+    visit.desk.sightings.hear(take_halt(visit.installation, body, visit.session.actor, visit.now), visit.now)
+    return Response(status_code=204)
 
 
 @lru_cache(maxsize=256)

@@ -7,13 +7,17 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from lockgate.app.grant_leases import Answered
+from lockgate.core.halt import Halt
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
 
 MOST = 100_000
 KEPT = timedelta(days=1)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +36,21 @@ class Sighting:
     control: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """What a node said when nothing might serve at an endpoint any more, and when that was heard."""
+
+    halt: Halt
+    heard_at: datetime
+
+
 class Sightings:
-    """The newest sighting of each node at each endpoint. Safe to use from many threads."""
+    """The newest sighting and the newest halt of each node at each endpoint. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seen: dict[tuple[Name, Endpoint], Sighting] = {}
+        self._halts: dict[tuple[Name, Endpoint], Halted] = {}
 
     def see(self, answers: Sequence[Answered], now: datetime) -> None:
         """Take note of what was asked."""
@@ -48,7 +61,19 @@ class Sightings:
                 may = (want.endpoint, want.release) in granted
                 how = request.hand_over
                 sighting = Sighting(request.node, want.endpoint, want.release, may, how, now, request.control)
-                self._keep((request.node, want.endpoint), sighting)
+                with self._lock:
+                    _keep(self._seen, (request.node, want.endpoint), sighting)
+
+    def hear(self, halt: Halt, now: datetime) -> None:
+        """Take note of what was stopped."""
+        with self._lock:
+            _keep(self._halts, (halt.node, halt.endpoint), Halted(halt, now))
+
+    def halts(self, now: datetime) -> list[Halted]:
+        """List what was stopped in the last day."""
+        with self._lock:
+            self._halts = {place: one for place, one in self._halts.items() if now - one.heard_at < KEPT}
+            return sorted(self._halts.values(), key=lambda one: (one.halt.node, one.halt.endpoint))
 
     def listing(self, now: datetime) -> list[Sighting]:
         """List who was seen in the last day, in the order of their names."""
@@ -56,8 +81,8 @@ class Sightings:
             self._seen = {place: one for place, one in self._seen.items() if now - one.at < KEPT}
             return sorted(self._seen.values(), key=lambda one: (one.node, one.endpoint))
 
-    def _keep(self, place: tuple[Name, Endpoint], sighting: Sighting) -> None:
-        with self._lock:
-            if place not in self._seen and len(self._seen) >= MOST:
-                del self._seen[next(iter(self._seen))]
-            self._seen[place] = sighting
+
+def _keep(kept: dict[tuple[Name, Endpoint], T], place: tuple[Name, Endpoint], one: T) -> None:
+    if place not in kept and len(kept) >= MOST:
+        del kept[next(iter(kept))]
+    kept[place] = one

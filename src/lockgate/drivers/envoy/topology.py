@@ -27,6 +27,7 @@ LISTENER = "envoy.config.listener.v3.Listener"
 ROUTES = "envoy.config.route.v3.RouteConfiguration"
 GATEWAY = "gateway"  # the name of the one RouteConfiguration
 KIB = 1024
+NOBODY = "nobody"  # a cluster that is never there, so what is sent to it is answered 503
 
 _VIRTUAL_HOST = "envoy.config.route.v3.VirtualHost"
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -181,12 +182,13 @@ def _weighed(traffic: Traffic) -> Iterator[Json]:
         return
     weighed.sort(key=lambda route: route.release == traffic.stable)
     shares: list[Json] = [{"name": _weighed_name(traffic, route), "weight": route.weight} for route in weighed]
+    if (rest := WHOLE - sum(route.weight for route in weighed)) > 0:
+        shares.append({"name": f"{traffic.endpoint}/{NOBODY}", "weight": rest})
     clusters: dict[str, Json] = {"clusters": shares}
     action: dict[str, Json] = {"weighted_clusters": clusters}
     if traffic.sticky_by is not None:
         clusters["use_hash_policy"] = True
         action["hash_policy"] = [{"header": {"header_name": traffic.sticky_by}}]
-    assert sum(route.weight for route in weighed) == WHOLE
     yield _route(traffic, {}, action)
 
 

@@ -1,0 +1,61 @@
+"""Which runs of this host answer at an endpoint, and how much does each of them get?
+
+    stable here, candidate here ──▶ the candidate its weight, the stable one the rest
+    stable alone                ──▶ everything: what is approved harms nobody
+    candidate alone             ──▶ its weight; the rest is answered 503
+
+Weights are those of the newest signed grants. Where two of them do not say the same, because one is older, the
+candidate gets the least that either gives it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from lockgate.agent.holdings import Holding
+from lockgate.core.traffic import WHOLE, Address, Route, Traffic
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint
+from lockgate.loader.lease_clock import Held
+
+
+def traffic_of(running: Iterable[Holding], now_ns: int) -> tuple[Traffic, ...]:
+    """Say what the gateway should show for the runs that serve, answer, and hold a lease that is not over."""
+    places: defaultdict[Endpoint, dict[Digest, tuple[Holding, Held]]] = defaultdict(dict)
+    taken: set[int] = set()
+    for holding in sorted(running, key=lambda each: each.since):
+        lease, port = holding.held, holding.port
+        if lease is None or port is None or not (holding.serving and holding.answers) or port in taken:
+            continue
+        if not lease.sent_at_ns <= now_ns < holding.until_ns(lease) or holding.ended.is_set():
+            continue
+        if places[holding.claim.endpoint].setdefault(holding.claim.release, (holding, lease))[0] is holding:
+            taken.add(port)
+    return tuple(_traffic(endpoint, tuple(here.values())) for endpoint, here in sorted(places.items()))
+
+
+def _traffic(endpoint: Endpoint, here: Sequence[tuple[Holding, Held]]) -> Traffic:
+    stable = _newest(each for each in here if not each[1].candidate)
+    candidate = _newest(each for each in here if each[1].candidate)
+    weights: dict[Digest, int] = {}
+    if candidate is not None:
+        weights[candidate[0].claim.release] = _least(candidate[1], stable[1] if stable else None)
+    if stable is not None:
+        weights[stable[0].claim.release] = WHOLE - sum(weights.values())
+    routes = tuple(_route(*each, weights.get(each[0].claim.release, 0)) for each in here)
+    return Traffic(endpoint, routes, stable[0].claim.release if stable else None)
+
+
+def _newest(found: Iterable[tuple[Holding, Held]]) -> tuple[Holding, Held] | None:
+    return max(found, key=lambda each: (each[1].sent_at_ns, each[0].claim.epoch), default=None)
+
+
+def _least(candidate: Held, stable: Held | None) -> int:
+    if stable is None or stable.sent_at_ns <= candidate.sent_at_ns:
+        return candidate.weight
+    return min(candidate.weight, WHOLE - stable.weight)
+
+
+def _route(holding: Holding, lease: Held, weight: int) -> Route:
+    assert holding.port is not None
+    claim, address = holding.claim, Address("127.0.0.1", holding.port)
+    return Route(claim.release, holding.tag, address, weight, holding.until_ns(lease))
