@@ -21,7 +21,6 @@ NAMES = (
     "agent",
     "analysis",
     "gateway",
-    "shutdown",
 )
 RESULTS = Path("build/bench.json")
 
