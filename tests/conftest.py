@@ -1,7 +1,8 @@
 """Which tests may be left out, and when is leaving one out a failure?
 
 Everything in tests/live is `live`. With LOCKGATE_REQUIRE_ALL=1 a skipped test is a failed test: something that it needs
-is missing. Only a reason that begins with "elsewhere:" is still a skip: the test is about another kind of machine.
+is missing. Only a reason that begins with "elsewhere:" is still a skip: the test is about another kind of machine, or
+needs what no registry has.
 """
 
 import os

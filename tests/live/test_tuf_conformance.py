@@ -26,7 +26,7 @@ PAGE = ROOT / "spec" / "updates.md"
 
 needs_suite = pytest.mark.skipif(
     not SUITE.is_dir(),
-    reason=f"no tuf-conformance at {SUITE}: set LOCKGATE_VECTORS to the folder of a checkout (it is in no registry)",
+    reason=f"elsewhere: no checkout of tuf-conformance at {SUITE} (no registry has it); LOCKGATE_VECTORS is its folder",
 )
 needs_faketime = pytest.mark.skipif(
     not shutil.which("faketime"), reason="no faketime: apt-get install --yes --no-install-recommends faketime"
