@@ -77,7 +77,7 @@ _ALL = (
     ),
     Obligation(
         "gradual_rollout", "3.3.1", "3.3.2", "3.3.1", "A candidate gets traffic in steps and leaves by itself.", _GAP,
-        "steps, evidence and endings are decided and logged; no controller and no gateway of ours drives them yet",
+        "not yet seen whole, from server to caller on real traffic; sticky callers are counted by their requests",
     ),
     Obligation(
         "complete_rollback", "3.3.2", "3.3.3", "3.3.2",
