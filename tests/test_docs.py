@@ -27,7 +27,7 @@ from lockgate.core.rights import RIGHTS, Role
 from lockgate.formats import plain
 from lockgate.formats.cloudevent import CloudEvent
 from lockgate.obligations import OBLIGATIONS
-from lockgate.wiring import Settings
+from lockgate.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [path for pattern in ("*.md", "docs/**/*.md", "spec/*.md") for path in sorted(ROOT.glob(pattern))]

@@ -11,7 +11,7 @@ from lockgate.formats.names import Name
 from lockgate.loader.host import open_host
 from lockgate.loader.tls import server_context
 from lockgate.server.asgi import Server, config, furnish, house
-from lockgate.wiring import Settings
+from lockgate.settings import Settings
 from tests.world import World, host_home
 
 STAYS = """

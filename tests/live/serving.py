@@ -18,7 +18,8 @@ from lockgate.errors import UnavailableError
 from lockgate.formats.names import Name
 from lockgate.loader.connection import Connection
 from lockgate.server.asgi import build
-from lockgate.wiring import Settings, channels
+from lockgate.settings import Settings
+from lockgate.wiring import channels
 from tests.world import key, trust
 
 PURPOSES = ("vsa", "lease", "export", "updates")

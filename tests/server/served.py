@@ -14,7 +14,7 @@ from lockgate.errors import UnavailableError
 from lockgate.formats import plain
 from lockgate.formats.names import Name
 from lockgate.server.asgi import build
-from lockgate.wiring import Settings
+from lockgate.settings import Settings
 from tests.world import World
 
 API = "/api/v1"

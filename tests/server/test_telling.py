@@ -13,7 +13,7 @@ from lockgate.formats.names import Name
 from lockgate.server import telling
 from lockgate.server.asgi import build
 from lockgate.server.telling import FILE, Places, Teller, readiness, samples, tellers_of
-from lockgate.wiring import Settings
+from lockgate.settings import Settings
 from tests.receivers import Heard
 
 

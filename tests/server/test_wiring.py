@@ -9,7 +9,8 @@ from lockgate.formats.keys import PrivateKey
 from lockgate.formats.names import Name
 from lockgate.formats.pkcs11_uri import Pkcs11Uri
 from lockgate.loader.tls import listening
-from lockgate.wiring import KEYS, _vault, create, settings
+from lockgate.settings import settings
+from lockgate.wiring import KEYS, _vault, create
 
 PROD = Name("prod")
 

@@ -118,7 +118,8 @@ def notify(home: Path, json_: bool) -> None:
     Each is called by the name that it has in the metrics, never by its URL. Exit 6 if one of them did not take it.
     """
     from lockgate.core.notice import tried
-    from lockgate.wiring import channels, settings
+    from lockgate.settings import settings
+    from lockgate.wiring import channels
 
     chosen = settings(home)
     found = channels(chosen)

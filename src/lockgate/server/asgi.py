@@ -39,7 +39,8 @@ from lockgate.server.session import Sessions
 from lockgate.server.sightings import Sightings
 from lockgate.server.telling import tellers_of
 from lockgate.server.visit import Desk
-from lockgate.wiring import Settings, channels, measurements, running, settings
+from lockgate.settings import Settings, settings
+from lockgate.wiring import channels, measurements, running
 
 _log = logging.getLogger(__name__)
 _PULSE = 0.5  # seconds between looks at the log: it is signed within a second of a commit
