@@ -279,7 +279,7 @@ def _become(settings: Settings) -> None:
     parent = os.getppid()
     os.setsid()
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     os.chdir(settings.cwd)
     give_up_privileges()
