@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from lockgate.app.watch_rollout import grounds_at, subject_of
+from lockgate.app.watch_rollout import grounds_at, name_of_watch
 from lockgate.controllers.rollouts import LEASE, Rollouts, in_flight, tend
 from lockgate.core.journal import read_fact
 from lockgate.core.observation import Grounds, signals_of
@@ -193,11 +193,11 @@ def test_a_node_that_is_silent_begins_anew_when_it_is_heard_again(world, flying)
 
 
 def test_while_another_controller_looks_after_it_nothing_is_done(world, flying):
-    world.memory.claim(subject_of(PROD), "other", 60)
+    world.memory.claim(name_of_watch(PROD), "other", 60)
 
     flying.pass_by(50, GOOD, GOOD_STABLE)
 
-    assert happened(world) == [] and world.memory.recall(subject_of(PROD)) is None
+    assert happened(world) == [] and world.memory.recall(name_of_watch(PROD)) is None
 
 
 def test_another_controller_goes_on_where_the_first_one_was_when_its_claim_is_over(world, flying):
@@ -237,8 +237,8 @@ def test_one_that_was_asleep_writes_nothing_down_and_takes_no_step_twice(world, 
 @pytest.mark.parametrize("spoilt", [b"", b"{}", b'{"type":"rollout-watch/v2"}', b"\xff"])
 def test_what_another_version_wrote_down_is_begun_anew_and_that_is_said(world, flying, spoilt):
     flying.pass_by(30, GOOD, GOOD_STABLE)
-    fence = world.memory.claim(subject_of(PROD), "one", 60)
-    world.memory.remember(subject_of(PROD), fence, spoilt)
+    fence = world.memory.claim(name_of_watch(PROD), "one", 60)
+    world.memory.remember(name_of_watch(PROD), fence, spoilt)
 
     flying.tend()
 
@@ -298,7 +298,7 @@ def test_where_nothing_is_rolled_out_nothing_is_claimed(world):
     assert list(in_flight(world.installation)) == []
     assert tend(world.installation, PROD, "one", None, world.now) is None
     Rollouts(world.installation, lambda: world.now).look()
-    assert world.memory.recall(subject_of(PROD)) is None
+    assert world.memory.recall(name_of_watch(PROD)) is None
 
 
 def test_a_controller_follows_until_it_is_told_to_end(world, flying):

@@ -105,11 +105,7 @@ def step(installation: Installation, endpoint: Endpoint, seen: int, signed: Sign
 
 def promote(installation: Installation, endpoint: Endpoint, signed: SignedIntent, now: datetime) -> Receipt:
     """Make the candidate the stable release at once, on the word of a person."""
-
-    def act(state: State, _rollout: Rollout, why: Why, tx: Transaction) -> Sequence[Event]:
-        return _events(installation, state, Promote(), why, tx)
-
-    return _ordered(installation, endpoint, "rollout.promote", signed, now, act)
+    return _ordered(installation, endpoint, "rollout.promote", signed, now, _decided(installation, Promote()))
 
 
 def abort(installation: Installation, endpoint: Endpoint, signed: SignedIntent, now: datetime) -> Receipt:
@@ -117,11 +113,7 @@ def abort(installation: Installation, endpoint: Endpoint, signed: SignedIntent, 
 
     Enforces: gradual_rollout, complete_rollback
     """
-
-    def act(state: State, _rollout: Rollout, why: Why, tx: Transaction) -> Sequence[Event]:
-        return _events(installation, state, Abort(PERSON), why, tx)
-
-    return _ordered(installation, endpoint, "rollout.abort", signed, now, act)
+    return _ordered(installation, endpoint, "rollout.abort", signed, now, _decided(installation, Abort(PERSON)))
 
 
 def closed(rollout: Rollout | None, outcome: change.Outcome) -> Sequence[Event]:
@@ -142,6 +134,10 @@ def _ordered(
         check_intent(said, act, endpoint, before=state.stable.release, after=rollout.candidate.release)
         events = do(state, rollout, (tx.keep(plain.encode(signed)), said.actor.name), tx)
         return tx.append(events, actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def _decided(installation: Installation, decision: Decision) -> Act:
+    return lambda state, _rollout, why, tx: _events(installation, state, decision, why, tx)
 
 
 def _events(installation: Installation, state: State, decision: Decision, why: Why, tx: Transaction) -> Sequence[Event]:

@@ -83,7 +83,7 @@ def look_at(installation: Installation, endpoint: Endpoint, now: datetime) -> Fl
     return Flight(endpoint, rollout, strategy, state.stable, nodes, alerts, revoked, now)
 
 
-def subject_of(endpoint: Endpoint) -> str:
+def name_of_watch(endpoint: Endpoint) -> str:
     """Name a rollout among what controllers look after."""
     return f"rollout/{endpoint}"
 
@@ -93,7 +93,7 @@ def grounds_at(installation: Installation, endpoint: Endpoint, now: datetime) ->
     flight = look_at(installation, endpoint, now)
     if flight is None:
         return None
-    return flight.grounds(flight.known(installation.controllers.recall(subject_of(endpoint))))
+    return flight.grounds(flight.known(installation.controllers.recall(name_of_watch(endpoint))))
 
 
 def _shown(measured: Sequence[Measured], candidate: Digest, stable: Digest) -> dict[Name, Shown]:

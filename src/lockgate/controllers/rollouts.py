@@ -19,7 +19,7 @@ from datetime import datetime
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Measurements, Receipt
 from lockgate.app.roll_out import go_on
-from lockgate.app.watch_rollout import look_at, subject_of
+from lockgate.app.watch_rollout import look_at, name_of_watch
 from lockgate.controllers.asking import ask
 from lockgate.core.endpoint import State
 from lockgate.core.observation import looked, signals_of
@@ -106,18 +106,18 @@ def tend(
     Enforces: gradual_rollout
     """
     claimed_at = time.monotonic()
-    fence = installation.controllers.claim(subject_of(endpoint), holder, LEASE)
+    fence = installation.controllers.claim(name_of_watch(endpoint), holder, LEASE)
     if fence is None:
         return None
     found = look_at(installation, endpoint, now)
     if found is None:
         return None
-    memo = installation.controllers.recall(subject_of(endpoint))
+    memo = installation.controllers.recall(name_of_watch(endpoint))
     known = found.known(memo)
     answers = ask(measurements, found.due(known), found.candidate, found.stable)
     watch = looked(known, found.strategy, found.rollout, found.look(answers))
     if watch is not known or known.begun_at == now:
-        installation.controllers.remember(subject_of(endpoint), fence, plain.encode(watch))
+        installation.controllers.remember(name_of_watch(endpoint), fence, plain.encode(watch))
     grounds = found.grounds(watch)
     if time.monotonic() - claimed_at > LEASE:
         raise ConflictError(f"{endpoint} took longer to look at than it was claimed for")
