@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lockgate.core.breaker import Breaker, OnAlerts, OnFailures, OnRevoked, OnUnguarded
+from lockgate.core.danger import Danger, Severity
 from lockgate.core.difference import Effect, differences, gaining
 from lockgate.core.difference.ruled import APPROVALS, EVALUATION, LEASE, POLICY, ROLLOUT, RULES
 from lockgate.core.difference.sentence import each_field
@@ -26,7 +28,14 @@ TABLES = {
     Policy: POLICY, Rules: RULES, Evaluation: EVALUATION, Approvals: APPROVALS, Lease: LEASE,
     Demands: ROLLOUT, Trust: TRUST, Root: ROOT, Actor: ACTOR, TrustedSigner: SIGNER,
 }  # fmt: skip
-WHOLE = {Retiring}  # said by the words of the list that it stands in
+WHOLE = {
+    Retiring,
+    Breaker,
+    OnAlerts,
+    OnFailures,
+    OnRevoked,
+    OnUnguarded,
+}  # said by the words of the list that it stands in
 
 names = st.sampled_from([Name("bob"), Name("carol"), Name("eve")])
 instants = st.sampled_from([NOW, NOW + TICK, NOW + timedelta(days=9)])
@@ -46,6 +55,13 @@ evaluations = st.builds(
 demands = st.builds(
     Demands, st.booleans(), spans, spans, lists(st.sampled_from(["errors", "latency"])), st.sampled_from([60, 3600])
 )
+conditions = st.one_of(
+    st.builds(OnAlerts, lists(st.sampled_from(Danger)), st.sampled_from(Severity), spans, spans),
+    st.builds(OnFailures, st.sampled_from(["errors", "tool", "guardrail"]), spans, spans, spans),
+    st.builds(OnUnguarded, spans, spans, spans),
+    st.builds(OnRevoked),
+)
+breakers = st.builds(Breaker, names, conditions)
 ruled = st.builds(
     Rules,
     components=lists(st.sampled_from(Kind)),
@@ -56,6 +72,7 @@ ruled = st.builds(
     rollback_seconds=spans,
     hand_over=st.sampled_from(["sealed", "private"]),
     rollout=st.none() | demands,
+    breakers=st.none() | lists(breakers),
 )
 policies = st.builds(
     Policy, names, spans, instants, st.dictionaries(st.sampled_from(["prod/a", "prod/b"]), ruled), approvals

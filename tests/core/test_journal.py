@@ -69,6 +69,7 @@ EVENTS: list[Event] = [
     rollout.Aborted(PROD, TAG, A, 7, "metric:errors", suspends=False, why=B),
     change.Closed(7, "rolled-back"),
     change.Closed(7, "failed"),
+    endpoint.Tripped(PROD, Name("storm"), A, B),
     Denied("change.approve", "change/7", A),
 ]
 
@@ -134,7 +135,8 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[25], endpoint_subject(PROD)),
         (EVENTS[26], endpoint_subject(PROD)),
         (EVENTS[28], change_subject(7)),
-        (EVENTS[29], Subject("denied", "change/7")),
+        (EVENTS[29], endpoint_subject(PROD)),
+        (EVENTS[30], Subject("denied", "change/7")),
     ],
 )
 def test_every_event_is_about_one_object(event, subject):

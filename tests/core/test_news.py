@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core.change import Closed
-from lockgate.core.endpoint import Activated, RolledBack, Suspended
+from lockgate.core.endpoint import Activated, RolledBack, Suspended, Tripped
 from lockgate.core.journal import EVENT_TYPES, Denied, read_fact
 from lockgate.core.news import WORDS, News, news_of, read_news
 from lockgate.core.policy import PolicyAdopted
@@ -22,7 +22,7 @@ TAG = Tag.parse("magika@1.1.0")
 
 
 RULED = {name.type for name in (TrustAdopted, PolicyAdopted, Offboarded)}
-TOLD = {name.type for name in (Suspended, Activated, RolledBack, ReleaseRevoked, KeyRevoked)} | RULED
+TOLD = {name.type for name in (Suspended, Tripped, Activated, RolledBack, ReleaseRevoked, KeyRevoked)} | RULED
 TOLD |= {name.type for name in (Stepped, Promoted, Aborted)}
 SILENT = {name for name in EVENT_TYPES if name.startswith(("change.", "release.keys", "release.registered"))}
 SILENT |= {"release.attested/v1", "rules.proposed/v1", "endpoint.alerted/v1", "denied/v1"}
@@ -33,6 +33,7 @@ SILENT |= {"rollout.paused/v1", "rollout.resumed/v1"}
     ("event", "words"),
     [
         (Suspended(PROD, Name("olivia"), DIGEST), ["suspended prod/magika"]),
+        (Tripped(PROD, Name("storm"), DIGEST, DIGEST), ["suspended prod/magika"]),
         (Activated(PROD, Tag.parse("magika@1.0.0"), DIGEST, None, 1, DIGEST), ["replaced prod/magika"]),
         (RolledBack(PROD, Tag.parse("magika@1.0.0"), DIGEST, DIGEST, Name("dave"), DIGEST), ["replaced prod/magika"]),
         (KeyRevoked(Name("prod"), DIGEST, "lost", Name("olivia"), DIGEST), [f"revoked {DIGEST}", f"rules {DIGEST}"]),

@@ -22,6 +22,7 @@ TOLD = (
     TrustAdopted,
     PolicyAdopted,
     endpoint.Suspended,
+    endpoint.Tripped,
     rollout.Paused,
     rollout.Aborted,
     release.KeysOpened,
@@ -62,6 +63,11 @@ def test_every_event_is_told_or_left_out_on_purpose():
             "alice put version 2 of the policy into force, by change 40",
         ),
         (endpoint.Suspended(PROD, ALICE, A), "shutdown", f"alice shut {PROD} down"),
+        (
+            endpoint.Tripped(PROD, Name("storm"), A, B),
+            "breaker tripped",
+            "alice shut prod/magika down: the breaker storm of the policy tripped",
+        ),
         (
             rollout.Paused(PROD, 7, "inconclusive", A),
             "rollout paused",

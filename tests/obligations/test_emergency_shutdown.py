@@ -10,6 +10,8 @@ from lockgate.core.lease import Request, Want, open_grant, sign_request
 from lockgate.core.release import Release
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.names import Name
+from tests.guarded import CRITICAL, Watched
+from tests.warning import warn
 from tests.world import PROD, World, key
 
 
@@ -104,3 +106,19 @@ def test_a_forged_order_stops_nothing(world: World) -> None:
     with pytest.raises(VerificationError):
         shut_down(world.installation, PROD, sign_intent(word, key("mallory")), world.now)
     assert granted(world, release) == 1
+
+
+def test_a_rule_of_the_policy_stops_an_endpoint_without_any_hand() -> None:
+    watched = Watched(CRITICAL)
+    warn(watched.world, "security", "high")
+    watched.look()
+    assert granted(watched.world, watched.release) == 1
+
+    warn(watched.world, "security", "critical")
+    watched.look()
+
+    assert granted(watched.world, watched.release) == 0
+    with pytest.raises(DeniedError, match="prod/magika is suspended"):
+        passport_for(watched.world.installation, PROD)
+    resume(watched.world, watched.release)
+    assert granted(watched.world, watched.release) == 1

@@ -180,6 +180,8 @@ def show_endpoint(where: Endpoint, connection: "Connection", json_: bool) -> Non
         if revoked := connection.find(f"/api/v1/releases/{tag.name}/{tag.version}/revocation"):
             found["revoked"] = revoked
     lines = ["nothing is granted here any more: what should serve is revoked"] if "revoked" in found else []
+    if found.get("tripped") is not None:
+        lines.append(f"the breaker {found['tripped']} of the policy shut it down: `lockgate resume` opens a change")
     show(json_, found, *lines, json.dumps(found, indent=2))
 
 

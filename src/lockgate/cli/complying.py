@@ -18,7 +18,7 @@ EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "failed_validation_blocks": ("change.authorized/v1", "denied/v1"),
     "signed_test_results": ("release.attested/v1",),
     "complete_rollback": ("endpoint.rolled_back/v1",),
-    "emergency_shutdown": ("endpoint.suspended/v1",),
+    "emergency_shutdown": ("endpoint.suspended/v1", "endpoint.tripped/v1"),
 }
 _EVERY = ("audit_record", "state_reconstruction")  # every entry shows these
 _MARK = {Status.KEPT: "✔ kept   ", Status.GAP: "◐ gap    ", Status.PLANNED: "· planned"}

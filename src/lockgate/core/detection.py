@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from lockgate.core import endpoint
+from lockgate.core.breaker import RECENT
 from lockgate.core.danger import Danger, Severity
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical, plain
@@ -71,7 +72,7 @@ class Alerted:
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """Alerts of one sort: how many there were, and the newest of them."""
+    """Alerts of one sort: how many there were, the newest of them, and when the last ones came."""
 
     danger: Danger
     severity: Severity
@@ -81,6 +82,12 @@ class Raised:
     at: datetime
     by: Name
     document: Digest
+    recent: tuple[datetime, ...] | None = None
+
+    @property
+    def times(self) -> tuple[datetime, ...]:
+        """When the last `RECENT` of them came, the newest last."""
+        return self.recent or (self.at,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,8 @@ def evolve(state: Alerts | None, event: Alerted, index: int, at: datetime) -> Al
     others = [one for one in state.raised if one not in same]
     if len(others) >= KEPT:
         others.remove(min(others, key=lambda one: (one.severity.rank, one.index)))
-    raised = Raised(*sort, sum(one.count for one in same) + 1, index, at, event.by, event.document)
+    times = (*(before for one in same for before in one.times), at)[-RECENT:]
+    raised = Raised(*sort, sum(one.count for one in same) + 1, index, at, event.by, event.document, times)
     return replace(state, raised=(*others, raised))
 
 

@@ -1,7 +1,7 @@
 """What should serve at an endpoint, and what may become of it?
 
     nothing ──activate──▶ stable A ──activate──▶ stable B ──roll back──▶ stable A
-        any state ──suspend──▶ suspended ──a new approved change──▶ stable
+        any state ──suspend, or a breaker──▶ suspended ──a new approved change──▶ stable
     stable A ──activate with a strategy──▶ stable A, candidate B ──promote──▶ stable B
                                                                  ──abort──▶ stable A
 
@@ -61,7 +61,18 @@ class Suspended:
     order: Digest
 
 
-Event: TypeAlias = Activated | RolledBack | Suspended | Stepped | Paused | Resumed | Promoted | Aborted
+@dataclass(frozen=True, slots=True)
+class Tripped:
+    """A breaker of the policy shut the endpoint down (`core.breaker`): nothing may serve there."""
+
+    type: ClassVar[str] = "endpoint.tripped/v1"
+    endpoint: Endpoint
+    breaker: Name
+    policy: Digest
+    evidence: Digest
+
+
+Event: TypeAlias = Activated | RolledBack | Suspended | Tripped | Stepped | Paused | Resumed | Promoted | Aborted
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,10 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the log says of an endpoint. `slots` ends with the stable release; before it, what it replaced."""
+    """What the log says of an endpoint. `slots` ends with the stable release; before it, what it replaced.
+
+    `open_since` is when it was let in, first of all or after it was suspended; `tripped` the breaker that suspended it.
+    """
 
     kind: ClassVar[str] = "endpoint"
     endpoint: Endpoint
@@ -85,6 +99,8 @@ class State:
     rolled_back_by: Digest | None = None
     rollout: Rollout | None = None
     ended: Ended | None = None
+    open_since: datetime | None = None
+    tripped: Name | None = None
 
     @property
     def stable(self) -> Slot | None:
@@ -204,7 +220,9 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
                 slots = (*slots[:-1], replace(slots[-1], epoch=index))
             return replace(state, slots=slots, epoch=index, rolled_back_by=event.order, rollout=None)
         case Suspended():
-            return _suspended(state, event, index, at)
+            return _suspended(state, event.order, index, at)
+        case Tripped():
+            return replace(_suspended(state, event.evidence, index, at), tripped=event.breaker)
         case Stepped() | Paused() | Resumed():
             return replace(state, rollout=on_the_way.evolve(state.rollout, event, at))
         case Promoted() | Aborted():
@@ -216,7 +234,8 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
 def _activated(state: State, event: Activated, index: int, at: datetime) -> State:
     slot = Slot(event.tag, event.release, event.change, event.decision, index, at, epoch=index)
     if event.strategy is None:
-        return State(state.endpoint, (*state.slots, slot)[-KEPT:], suspended=False, epoch=index)
+        since = at if state.suspended or not state.slots else state.open_since
+        return State(state.endpoint, (*state.slots, slot)[-KEPT:], suspended=False, epoch=index, open_since=since)
     if state.suspended or not state.slots or state.rollout is not None:
         raise VerificationError(f"the log holds a rollout at {state.endpoint} that could not begin there")
     return replace(state, epoch=index, rollout=Rollout(slot, event.strategy, since=at))
@@ -231,12 +250,12 @@ def _ended(state: State, event: Promoted | Aborted, index: int, at: datetime) ->
         return replace(state, suspended=event.suspends, epoch=index, rollout=None, ended=ended)
     ended = Ended(slot.change, slot.tag, slot.release, "promoted", None, why, at)
     slots = (*state.slots, replace(slot, promoted=index))[-KEPT:]
-    return State(state.endpoint, slots, suspended=False, epoch=index, ended=ended)
+    return State(state.endpoint, slots, suspended=False, epoch=index, ended=ended, open_since=state.open_since)
 
 
-def _suspended(state: State, event: Suspended, index: int, at: datetime) -> State:
+def _suspended(state: State, why: Digest, index: int, at: datetime) -> State:
     ended = state.ended
     if state.rollout is not None:
         slot = state.rollout.candidate
-        ended = Ended(slot.change, slot.tag, slot.release, "suspended", None, event.order, at)
-    return replace(state, suspended=True, epoch=index, rollout=None, ended=ended)
+        ended = Ended(slot.change, slot.tag, slot.release, "suspended", None, why, at)
+    return replace(state, suspended=True, epoch=index, rollout=None, ended=ended, tripped=None)

@@ -65,6 +65,7 @@ Event: TypeAlias = (
     | endpoint.Activated
     | endpoint.RolledBack
     | endpoint.Suspended
+    | endpoint.Tripped
     | detection.Alerted
     | rollout.Stepped
     | rollout.Paused
@@ -109,7 +110,7 @@ def subject_of(event: Event, index: int) -> Subject:
         case change.Opened() | change.Proposed():
             return change_subject(index)
         case (
-            endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended()
+            endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended() | endpoint.Tripped()
             | rollout.Stepped() | rollout.Paused() | rollout.Resumed() | rollout.Promoted() | rollout.Aborted()
         ):  # fmt: skip
             return endpoint_subject(event.endpoint)
@@ -183,7 +184,7 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
             assert state is None or isinstance(state, release.Record)
             return release.evolve(state, event, index, at)
         case (
-            endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended()
+            endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended() | endpoint.Tripped()
             | rollout.Stepped() | rollout.Paused() | rollout.Resumed() | rollout.Promoted() | rollout.Aborted()
         ):  # fmt: skip
             assert state is None or isinstance(state, endpoint.State)

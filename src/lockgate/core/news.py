@@ -41,7 +41,7 @@ class News:
 def news_of(event: Event, index: int) -> tuple[News, ...]:
     """Say what hosts should hear of an event; nothing of what does not concern them."""
     match event:
-        case endpoint.Suspended():
+        case endpoint.Suspended() | endpoint.Tripped():
             return (News("suspended", str(event.endpoint), index),)
         case rollout.Aborted(suspends=True):
             return (News("suspended", str(event.endpoint), index),)

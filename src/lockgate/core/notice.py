@@ -66,6 +66,8 @@ def _told(event: Event, subject: str, reason_of: Reason) -> tuple[str, str]:
             return f"{rules} changed", f"put version {event.version} of the {rules} into force{by}"
         case endpoint.Suspended():
             return "shutdown", f"shut {event.endpoint} down"
+        case endpoint.Tripped():
+            return "breaker tripped", f"shut {event.endpoint} down: the breaker {event.breaker} of the policy tripped"
         case rollout.Paused() | rollout.Aborted():
             return _of_rollout(event)
         case ReleaseRevoked() | KeyRevoked() | Offboarded():

@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar, Literal, TypeAlias
 
+from lockgate.core.breaker import Breaker, check_breakers
 from lockgate.core.provider import Pin
 from lockgate.core.release import Kind
 from lockgate.core.rights import RIGHTS, Role
@@ -84,6 +85,7 @@ class Rules:
     hand_over: Literal["sealed", "private"]
     provider_pins: tuple[Pin, ...] | None = None
     rollout: Demands | None = None
+    breakers: tuple[Breaker, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,7 @@ def check_rules(endpoint: str, rules: Rules) -> None:
     _check_evaluations(endpoint, rules.evaluations)
     if rules.rollout is not None:
         _check_demands(endpoint, rules.rollout)
+    check_breakers(endpoint, rules.breakers or ())
 
 
 def _check_evaluations(endpoint: str, evaluations: Iterable[Evaluation]) -> None:

@@ -22,6 +22,7 @@ from lockgate.app.installation import Installation
 from lockgate.app.ports import Channel, Measurements
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.app.publish_updates import publish_updates
+from lockgate.controllers.breakers import Breakers
 from lockgate.controllers.rollouts import Rollouts
 from lockgate.core.metadata import period_of
 from lockgate.errors import LockgateError, UnavailableError
@@ -79,9 +80,9 @@ def furnish(
     sightings = Sightings()
     leases = LeaseDesk(installation, clock, sightings.see)
     herald = Herald(installation.history, installation.environment)
-    rollouts = Rollouts(installation, clock, measurements)
+    rollouts, breakers = Rollouts(installation, clock, measurements), Breakers(installation, clock)
     life = chosen.updates_life
-    return Desk(installation, sessions, Meters(), clock, leases, sightings, herald, rollouts, life, tellers)
+    return Desk(installation, sessions, Meters(), clock, leases, sightings, herald, rollouts, breakers, life, tellers)
 
 
 def house(desk: Desk, chosen: Settings) -> ASGIApp:
@@ -167,7 +168,7 @@ def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _beside(desk: Desk) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Make what runs beside the requests: heads are signed, hosts learn and hear, people are told, rollouts go on."""
+    """Make what runs beside the requests: heads are signed, hosts learn and hear, people are told, rules act."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -176,6 +177,7 @@ def _beside(desk: Desk) -> Callable[[FastAPI], AbstractAsyncContextManager[None]
             threading.Thread(target=keep_watch, args=(desk.installation, ended), name="watch", daemon=True),
             threading.Thread(target=desk.herald.follow, args=(ended,), name="herald", daemon=True),
             threading.Thread(target=desk.rollouts.follow, args=(ended,), name="rollouts", daemon=True),
+            threading.Thread(target=desk.breakers.follow, args=(ended,), name="breakers", daemon=True),
             threading.Thread(target=keep_fresh, args=(desk, ended), name="updates", daemon=True),
             *(threading.Thread(target=teller.follow, args=(ended,), daemon=True) for teller in desk.tellers),
         ]

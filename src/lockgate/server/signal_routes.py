@@ -38,6 +38,7 @@ def post_alert(visit: Here, body: Body) -> Response:
     order = visit.order(Alarm, body)
     visit.desk.alerts.admit(visit.session.actor)
     receipt = raise_alert(visit.installation, order.event, order.intent, visit.now)
+    visit.desk.breakers.wake()
     visit.desk.rollouts.wake()
     return visit.receipt(receipt, alerts_subject(read_alert(order.event).endpoint))
 

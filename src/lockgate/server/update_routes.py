@@ -54,6 +54,7 @@ def post_release_revocation(visit: Here, body: Body, tag: Called) -> Response:
     """Revoke a release for good."""
     order = visit.order(Revoked, body)
     receipt = revoke_release(visit.installation, tag, order.reason, order.intent, visit.now)
+    visit.desk.breakers.wake()
     assert order.intent.intent.before is not None, "the act has compared it"
     return told(visit, receipt, revocation_subject(order.intent.intent.before))
 
@@ -62,6 +63,7 @@ def post_key_revocation(visit: Here, body: Body, keyid: KeyId) -> Response:
     """Revoke a key for good."""
     order = visit.order(Revoked, body)
     receipt = revoke_key(visit.installation, keyid, order.reason, order.intent, visit.now)
+    visit.desk.breakers.wake()
     return told(visit, receipt, rulebook_subject(visit.installation.environment))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 
+from lockgate.core.difference.breaking import breakers, listed
 from lockgate.core.difference.sentence import (
     Difference,
     Effect,
@@ -48,7 +49,7 @@ def _demands(rules: Rules) -> str:
     pins = f"; provider models pinned by {', '.join(rules.provider_pins)}" if rules.provider_pins else ""
     staged = f"; a rollout that is {_gradual(rules.rollout)}" if rules.rollout else ""
     lease = f"a lease of {rules.lease.seconds} s ({rules.lease.on_silence})"
-    return f"{kinds}; {proof}; {tests}{pins}; {people}; {lease}{staged}"
+    return f"{kinds}; {proof}; {tests}{pins}; {people}; {lease}{staged}{listed(rules.breakers)}"
 
 
 def _gradual(demands: Demands) -> str:
@@ -195,6 +196,7 @@ RULES: Mapping[str, Words] = {
     "hand_over": _hand_over,
     "provider_pins": _pins,
     "rollout": _rollout,
+    "breakers": breakers,
 }
 ROLLOUT: Mapping[str, Words] = {
     "required": _required,

@@ -1,0 +1,136 @@
+"""When does a breaker trip? Everything that is known of an endpoint, held against what the policy says.
+
+    alerts since it was let in    ─┐
+    what was counted, in a window ─┼─▶ tripped ──▶ endpoint.tripped/v1: suspended, by the breaker of this name
+    what was revoked              ─┘                └──▶ only a new approved change resumes it
+
+Counters are totals: whoever watches takes samples, and each breaker is judged by the difference over its own window.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from lockgate.core.breaker import Breaker, OnAlerts, OnFailures, OnRevoked, OnUnguarded
+from lockgate.core.detection import Raised
+from lockgate.core.report import Counts, Tally
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint, Name
+
+_NONE = Tally(0, 0)
+_GUARDRAIL, _TOOL = Name("guardrail"), Name("tool")
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What was counted of answers, guardrail verdicts and tool calls: how many, and how many of them bad."""
+
+    answers: Tally
+    guardrail: Tally
+    tool: Tally
+
+    @classmethod
+    def of(cls, counts: Counts) -> "Sums":
+        """Take from the counts of a node what breakers are about."""
+        other = counts.other
+        return cls(Tally(counts.requests, counts.failed), other.get(_GUARDRAIL, _NONE), other.get(_TOOL, _NONE))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The totals of everything that counts at an endpoint, at one moment, by the name of each counter."""
+
+    at: datetime
+    totals: Mapping[str, Sums]
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What is known of an endpoint: alerts, samples with the newest last, and what was revoked of what serves.
+
+    What was raised before `since`, when the endpoint was let in, counts no more.
+    """
+
+    alerts: Sequence[Raised]
+    samples: Sequence[Sample]
+    revoked: tuple[str, ...]
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """Why a breaker tripped: kept as a document, by its digest in the log (spec/breaker.md)."""
+
+    type: ClassVar[str] = "trip/v1"
+    endpoint: Endpoint
+    breaker: Breaker
+    alerts: tuple[Digest, ...]
+    counted: Tally | None
+    revoked: tuple[str, ...]
+    at: datetime
+
+
+def tripped(endpoint: Endpoint, breakers: Sequence[Breaker], signs: Signs, now: datetime) -> Trip | None:
+    """Return why the first breaker that trips does so; None if none does.
+
+    Enforces: emergency_shutdown
+    """
+    for breaker in breakers:
+        trip = _tried(endpoint, breaker, signs, now)
+        if trip is not None:
+            return trip
+    return None
+
+
+def counted_in(samples: Sequence[Sample], window: timedelta, now: datetime) -> Sums:
+    """Say what was counted within the `window` that ends now.
+
+    Each counter is compared with what it was when the window began, or when it was first seen.
+    """
+    answers = guardrail = tool = _NONE
+    for name, last in samples[-1].totals.items() if samples else ():
+        first = _first(samples, name, now - window)
+        answers = _more(answers, first.answers, last.answers)
+        guardrail = _more(guardrail, first.guardrail, last.guardrail)
+        tool = _more(tool, first.tool, last.tool)
+    return Sums(answers, guardrail, tool)
+
+
+def _tried(endpoint: Endpoint, breaker: Breaker, signs: Signs, now: datetime) -> Trip | None:
+    on = breaker.on
+    match on:
+        case OnAlerts():
+            found = _raised(on, signs, now)
+            return Trip(endpoint, breaker, found, None, (), now) if found else None
+        case OnRevoked():
+            return Trip(endpoint, breaker, (), None, signs.revoked, now) if signs.revoked else None
+        case OnFailures():
+            sums = counted_in(signs.samples, timedelta(seconds=on.seconds), now)
+            tally = {"errors": sums.answers, "guardrail": sums.guardrail, "tool": sums.tool}[on.of]
+            bad = tally.total >= on.requests and tally.bad * 100 >= on.percent * tally.total
+            return Trip(endpoint, breaker, (), tally, (), now) if bad else None
+        case OnUnguarded():
+            sums = counted_in(signs.samples, timedelta(seconds=on.seconds), now)
+            asked, judged = sums.answers.total, min(sums.guardrail.total, sums.answers.total)
+            bad = asked >= on.requests and judged * 100 < on.percent * asked
+            return Trip(endpoint, breaker, (), Tally(asked, asked - judged), (), now) if bad else None
+
+
+def _raised(on: OnAlerts, signs: Signs, now: datetime) -> tuple[Digest, ...]:
+    """Name the newest alert of each sort that counts, if enough of them were raised lately."""
+    counting = [one for one in signs.alerts if one.danger in on.kinds and one.severity.rank >= on.severity.rank]
+    begins = now - timedelta(seconds=on.seconds)
+    lately = {one.document: sum(begins < at >= signs.since for at in one.times) for one in counting}
+    return tuple(document for document, times in lately.items() if times) if sum(lately.values()) >= on.count else ()
+
+
+def _first(samples: Sequence[Sample], name: str, begins: datetime) -> Sums:
+    """Find the last totals of a counter that are no younger than the window, or else the first that are known."""
+    known = [sample for sample in samples if name in sample.totals]
+    before = [sample for sample in known if sample.at <= begins]
+    return (before[-1] if before else known[0]).totals[name]
+
+
+def _more(sum_: Tally, first: Tally, last: Tally) -> Tally:
+    return Tally(sum_.total + max(0, last.total - first.total), sum_.bad + max(0, last.bad - first.bad))
