@@ -1,20 +1,85 @@
-"""What is the gateway of a serving host made of? The only place that names its driver.
+"""What are the gateway and the bindings of a serving host made of? The only place that names their drivers.
 
-    host.toml    gateway = "127.0.0.1:8421"      where requests to /ENV/ENDPOINT/… come in
+    host.toml        gateway = "127.0.0.1:8421"   where requests to /ENV/ENDPOINT/… come in
+    bindings.toml    [crm] kind = "webhook" …     how each binding is reached; nobody else may read it
 
-It speaks plain HTTP, so it opens a loopback address and no other: what ends TLS for callers elsewhere stands before it.
+The gateway speaks plain HTTP, so it opens a loopback address and no other: what ends TLS for callers elsewhere stands
+before it. A binding is opened without asking anybody: one that is down is found out when it is needed.
 """
 
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
-from lockgate.app.ports import Gateway
+from lockgate.app.ports import Binding, Gateway
+from lockgate.core.binding import BindingKind
 from lockgate.core.traffic import Address
-from lockgate.errors import UnavailableError
+from lockgate.errors import UnavailableError, VerificationError
+from lockgate.formats.keys import Signer
+from lockgate.formats.names import Name
+from lockgate.loader.tls import Tls, check_private
 
 GATEWAY = "127.0.0.1:8421"
 
 _NEEDED = ("grpc", "google.protobuf")
+_BINDINGS = "bindings.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """A binding that this host knows how to reach."""
+
+    kind: BindingKind
+    binding: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The host that bindings are opened for: its home, its name, its key."""
+
+    home: Path
+    node: Name
+    key: Signer
+
+
+class Table:
+    """What bindings.toml says of one binding, read strictly: what is not asked for may not be there."""
+
+    def __init__(self, name: Name, found: Mapping[str, object], home: Path) -> None:
+        self.name, self._found, self._home = name, dict(found), home
+
+    def text(self, word: str, default: str | None = None) -> str:
+        """Take a text; raise `VerificationError` if there is none, and no default."""
+        found = self._found.pop(word, default)
+        if not isinstance(found, str):
+            raise VerificationError(f"{_BINDINGS}: {self.name}: {word} is not text")
+        return found
+
+    def flag(self, word: str) -> bool:
+        """Take a yes or no; what is left out is no."""
+        found = self._found.pop(word, False)
+        if not isinstance(found, bool):
+            raise VerificationError(f"{_BINDINGS}: {self.name}: {word} is neither true nor false")
+        return found
+
+    def tls(self) -> Tls:
+        """Take the authorities that are believed; those of the system if none are named."""
+        named = self.text("tls_ca", "")
+        return Tls(authorities=self._home / named if named else None)
+
+    def secret(self, word: str) -> str:
+        """Take the name of a file, relative to the home, and read the secret in it, which nobody else may read."""
+        path = self._home / self.text(word)
+        check_private(path)
+        return path.read_text().strip()
+
+    def check_empty(self) -> None:
+        """Raise `VerificationError` if something is left that nobody asked for."""
+        if self._found:
+            raise VerificationError(f"{_BINDINGS}: {self.name}: nobody knows what {min(self._found)[:64]!a} means")
 
 
 def check_gateway(address: str) -> Address:
@@ -42,3 +107,45 @@ def _is_there(name: str) -> bool:
         return find_spec(name) is not None
     except ModuleNotFoundError:
         return False
+
+
+def open_bindings(site: Site) -> Mapping[Name, Wired]:
+    """Read how this host reaches bindings, and make them ready; nobody is asked yet. Without a file there are none."""
+    path = site.home / _BINDINGS
+    if not path.exists():
+        return {}
+    check_private(path)
+    try:
+        found = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise VerificationError(f"{path} is not TOML: {e}") from e
+    return {Name(name): _wired(Name(name), table, site) for name, table in found.items()}
+
+
+def _wired(name: Name, found: object, site: Site) -> Wired:
+    if not isinstance(found, dict):
+        raise VerificationError(f"{_BINDINGS}: {name} is no table")
+    table = Table(name, found, site.home)
+    said = table.text("kind")
+    kind: BindingKind | None = next((known for known in get_args(BindingKind) if known == said), None)
+    if kind is None or kind not in _DRIVERS:
+        raise VerificationError(f"{_BINDINGS}: {name}: there is no kind {said[:40]!a}")
+    binding = _DRIVERS[kind](table, site)
+    table.check_empty()
+    return Wired(kind, binding)
+
+
+def _webhook(table: Table, site: Site) -> Binding:
+    from lockgate.drivers.webhook import Webhook
+    from lockgate.drivers.webhook.bounded_request import Target
+
+    private, tls = table.flag("private"), table.tls()
+    try:
+        asked, tried = (Target(table.text(word), private, tls) for word in ("url", "probe_url"))
+    except VerificationError as e:
+        raise VerificationError(f"{_BINDINGS}: {table.name}: {e}") from e
+    folder = site.home / "bindings" / str(table.name)
+    return Webhook(table.name, (site.node, site.key), asked, tried, folder)
+
+
+_DRIVERS: Mapping[BindingKind, Callable[[Table, Site], Binding]] = {"webhook": _webhook}

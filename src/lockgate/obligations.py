@@ -88,7 +88,11 @@ _ALL = (
         "preserved_rollback_artifacts", "3.3.5", "", "", "Former releases stay, write-once and whole.", _GAP,
         "the release to go back to is proved whole before a rollout and before a rollback; between them nobody looks",
     ),
-    Obligation("isolated_parallel_versions", "", "", "3.3.3", "Versions side by side share no runtime state."),
+    Obligation(
+        "isolated_parallel_versions", "", "", "3.3.3",
+        "Versions side by side share no runtime state.", _GAP,
+        "each has logins of its own at bindings; what it keeps elsewhere nobody looks at",
+    ),
     Obligation(
         "emergency_shutdown", "3.3.4", "3.3.4", "9.6.1 9.6.3",
         "One hand cuts an endpoint and all it holds within the set time, whatever is down.", _GAP,

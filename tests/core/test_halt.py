@@ -10,6 +10,7 @@ from lockgate.errors import VerificationError
 from lockgate.formats import dsse, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name, Tag
+from tests.core.test_binding import SEVERED
 from tests.world import NOW, PROD, key, trust
 
 STOPPED = Stopped(Tag.parse("magika@1.0.0"), Digest.of(b"a"), ended=True, seconds_left=0)
@@ -21,7 +22,12 @@ def found(name):
 
 
 def test_what_a_node_says_of_itself_is_taken():
-    for halt in (GOOD, replace(GOOD, gateway="none", cut_at=None), replace(GOOD, stopped=())):
+    for halt in (
+        GOOD,
+        replace(GOOD, gateway="none", cut_at=None),
+        replace(GOOD, stopped=()),
+        replace(GOOD, bindings=(SEVERED,)),
+    ):
         opened, node = open_halt(sign_halt(halt, key("host-1")), found)
         assert opened == halt and node.name == Name("host-1")
 
@@ -36,6 +42,7 @@ def test_what_a_node_says_of_itself_is_taken():
         (replace(GOOD, gateway="unconfirmed"), "host-1"),
         (replace(GOOD, cut_at=None), "host-1"),
         (replace(GOOD, stopped=(STOPPED,) * (MAX_STOPPED + 1)), "host-1"),
+        (replace(GOOD, bindings=(replace(SEVERED, probed_at=None),)), "host-1"),
     ],
 )
 def test_a_near_miss_is_not(halt, signer):

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lockgate.core.binding import Bound
 from lockgate.core.policy import POLICY, Approvals, Lease, check_rules, decimal, open_policy
 from lockgate.core.provider import Pin
 from lockgate.core.rights import Role
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical, dsse, plain
 from lockgate.formats.digest import Digest
-from lockgate.formats.names import Endpoint
+from lockgate.formats.names import Endpoint, Name
 from tests.core.dossiers import TICK, ruling
 from tests.core.strategies import DEMANDS
 from tests.world import NOW, PROD, agreed, key, policy, rules, trust
@@ -27,6 +28,10 @@ def suite(**changes):
 
 def rollout(**changes):
     return {"rollout": replace(DEMANDS, **changes)}
+
+
+def bound(count):
+    return {Name(f"tool-{number}"): Bound("webhook") for number in range(count)}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,8 @@ def rollout(**changes):
         (rollout(window_seconds=30 * 86_400 + 1), "a rollout lasts 1 s to 30 days, not 2592001 s"),
         (rollout(least_seconds=-1), "rollout.least_seconds is 0 or more, and less than window_seconds"),
         (rollout(least_seconds=86_400), "rollout.least_seconds is 0 or more, and less than window_seconds"),
+        ({"bindings": {}}, "bindings names 1 to 32 of them, not 0"),
+        ({"bindings": bound(33)}, "bindings names 1 to 32 of them, not 33"),
         (suite(metrics={}), "suite file-types demands no metric"),
         (suite(max_age_days=0), "suite file-types demands no metric, or not 1 to 3650 days"),
         (suite(max_age_days=3651), "suite file-types demands no metric, or not 1 to 3650 days"),
@@ -77,6 +84,8 @@ def test_rules_that_could_not_mean_what_their_author_wanted_are_refused(changes,
         rollout(),
         rollout(first_weight=1, least_seconds=0, metrics=(), window_seconds=1),
         rollout(first_weight=100, window_seconds=30 * 86_400),
+        {"bindings": bound(1)},
+        {"bindings": bound(32)},
         suite(max_age_days=1),
         suite(max_age_days=3650),
     ],
@@ -106,6 +115,25 @@ def test_a_policy_without_its_rule_changes_is_refused():
     written = {name: value for name, value in plain.to_plain(policy()).items() if name != "rule_changes"}
 
     with pytest.raises(VerificationError, match="member 'rule_changes' is missing"):
+        open_policy(dsse.sign(canonical.encode(written), POLICY, [key("root1"), key("root2")]).encode(), ROOT, NOW)
+
+
+@pytest.mark.parametrize(
+    ("bindings", "reason"),
+    [
+        ({"Memory": {"kind": "redis"}}, "not a name"),
+        ({"../memory": {"kind": "redis"}}, "not a name"),
+        ({"memory": {"kind": "postgresql"}}, "wanted one of postgres, redis, webhook, credential, mcp"),
+        ({"memory": {"kind": "redis", "address": "127.0.0.1"}}, "unknown member 'address'"),
+        ({"memory": {}}, "member 'kind' is missing"),
+        (["memory"], "wanted an object"),
+    ],
+)
+def test_a_near_miss_of_a_binding_is_refused(bindings, reason):
+    written = plain.to_plain(ruling())
+    written["endpoints"][str(PROD)]["bindings"] = bindings
+
+    with pytest.raises(VerificationError, match=reason):
         open_policy(dsse.sign(canonical.encode(written), POLICY, [key("root1"), key("root2")]).encode(), ROOT, NOW)
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol, TypeAlias
 
+from lockgate.core.binding import Found, Holder, Seen
 from lockgate.core.journal import Event, State, Subject
 from lockgate.core.notice import Notice
 from lockgate.core.report import Counted, Report
 from lockgate.core.traffic import Counting, Cut, Traffic
 from lockgate.core.wrap import Kek, Wrap
+from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
 from lockgate.tlog.checkpoint import Checkpoint
@@ -320,3 +322,35 @@ class Gateway(Protocol):
 
     def close(self) -> None:
         """Cut everything and end. Closing twice is closing once."""
+
+
+class Binding(Protocol):
+    """A system that an endpoint may hold: who gets in, with what, and for how long. Any threads; bounded time.
+
+    Each call ends within a few seconds. What it raises never holds a secret.
+    """
+
+    def grant(self, holder: Holder, until: datetime) -> Mapping[str, Json]:
+        """Let a holder in until then, or longer than before; return what its model server needs to get in.
+
+        The same as long as it is not cut; after a cut, another secret. Raises `UnavailableError` if it may not be so.
+        """
+
+    def cut(self, endpoint: Endpoint, holder: Holder | None = None) -> None:
+        """Let nobody of an endpoint in any more, or not this holder; end what is open. Twice is once.
+
+        Without a `holder` it is everybody, those of other hosts and of former agents too. Returns when the other system
+        says that it is so; raises `UnavailableError` if it does not.
+        """
+
+    def probe(self, endpoint: Endpoint, holder: Holder | None = None) -> Found:
+        """Try to get in as the holder would, by another way than `cut` went; `shut` only if nobody gets in.
+
+        Raises `UnavailableError` if nobody can tell.
+        """
+
+    def observed(self, endpoint: Endpoint) -> Seen:
+        """Return what is open now; raise `UnavailableError` if nobody can tell."""
+
+    def close(self) -> None:
+        """Let go of connections; what was granted stays granted. Closing twice is closing once."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from lockgate.core.binding import Severed, check_severed
 from lockgate.core.order import CutOff, Stopped
 from lockgate.core.trust import Actor
 from lockgate.errors import VerificationError
@@ -24,7 +25,10 @@ MAX_STOPPED = 64
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """What a node stopped at an endpoint, and since when nothing runs through its gateway. Its own clock says when."""
+    """What a node stopped at an endpoint, and since when nothing runs through its gateway. Its own clock says when.
+
+    Of each binding that the endpoint may hold, `bindings` says whether somebody still gets in.
+    """
 
     type: ClassVar[str] = "halt/v1"
     node: Name
@@ -33,6 +37,7 @@ class Halt:
     gateway: CutOff
     cut_at: datetime | None
     at: datetime
+    bindings: tuple[Severed, ...] | None = None
 
 
 def sign_halt(halt: Halt, signer: Signer) -> bytes:
@@ -52,4 +57,5 @@ def open_halt(document: bytes, find: Callable[[Name], Actor]) -> tuple[Halt, Act
         raise VerificationError(f"a halt tells of at most {MAX_STOPPED} releases")
     if (halt.gateway == "cut") != (halt.cut_at is not None):
         raise VerificationError("a halt says when its gateway was cut, if it was, and only then")
+    check_severed(halt.bindings or ())
     return halt, node

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Literal, TypeAlias
 
+from lockgate.core.binding import Severed, check_severed
 from lockgate.core.change import Content
 from lockgate.core.endpoint import Suspended, check_here
 from lockgate.core.intent import SignedIntent, check_intent, open_intent
@@ -84,7 +85,8 @@ class Stopped:
 class Receipt:
     """What a node answers when it has kept an order: what it stopped, and since when nothing is let through.
 
-    `gateway` says whether what ran through the gateway of the host was cut off, and `cut_at` when that was confirmed.
+    `gateway` says whether what ran through the gateway of the host was cut off, and `cut_at` when that was confirmed;
+    `bindings` says it of each binding that the endpoint may hold.
     """
 
     type: ClassVar[str] = "receipt/v1"
@@ -96,6 +98,7 @@ class Receipt:
     at: datetime
     gateway: CutOff | None = None
     cut_at: datetime | None = None
+    bindings: tuple[Severed, ...] | None = None
 
 
 def reason_digest(reason: str | None) -> Digest | None:
@@ -185,4 +188,5 @@ def open_receipt(document: bytes, node: Name, order: Order, trust: Trust, at: da
     found = (receipt.node, receipt.order, str(receipt.endpoint))
     if found != (node, intent.digest, intent.object):
         raise VerificationError(f"the receipt of {receipt.node} for {receipt.endpoint} answers another order")
+    check_severed(receipt.bindings or ())
     return receipt

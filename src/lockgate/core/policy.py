@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar, Literal, TypeAlias
 
+from lockgate.core.binding import Bound, check_bindings
 from lockgate.core.breaker import Breaker, check_breakers
 from lockgate.core.provider import Pin
 from lockgate.core.release import Kind
@@ -86,6 +87,7 @@ class Rules:
     provider_pins: tuple[Pin, ...] | None = None
     rollout: Demands | None = None
     breakers: tuple[Breaker, ...] | None = None
+    bindings: Mapping[Name, Bound] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +160,15 @@ def check_rules(endpoint: str, rules: Rules) -> None:
     if len(set(pins)) < len(pins):
         raise VerificationError(f"{endpoint}: provider_pins names something twice")
     _check_evaluations(endpoint, rules.evaluations)
+    _check_blocks(endpoint, rules)
+
+
+def _check_blocks(endpoint: str, rules: Rules) -> None:
     if rules.rollout is not None:
         _check_demands(endpoint, rules.rollout)
     check_breakers(endpoint, rules.breakers or ())
+    if rules.bindings is not None:
+        check_bindings(endpoint, rules.bindings)
 
 
 def _check_evaluations(endpoint: str, evaluations: Iterable[Evaluation]) -> None:

@@ -1,0 +1,47 @@
+"""Do two releases side by side share nothing that they hold: no login, no secret, no session?"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from lockgate.core.binding import Holder
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Name
+from tests.bound import InMemory
+from tests.world import NOW, PROD
+
+STABLE = Holder(PROD, Name("host-1"), Digest.of(b"stable"))
+CANDIDATE = replace(STABLE, release=Digest.of(b"candidate"))
+
+
+@pytest.fixture
+def system():
+    return InMemory()
+
+
+def granted(system, holder):
+    return system.grant(holder, NOW + timedelta(seconds=30))
+
+
+def test_stable_and_candidate_hold_a_binding_under_names_and_secrets_of_their_own(system):
+    stable, candidate = granted(system, STABLE), granted(system, CANDIDATE)
+
+    assert not set(stable.values()) & set(candidate.values())
+    with pytest.raises(PermissionError):
+        system.enter({**stable, "login": candidate["login"]})
+
+
+def test_what_one_of_them_loses_the_other_keeps(system):
+    stable, candidate = granted(system, STABLE), granted(system, CANDIDATE)
+    going_on = system.enter(stable)
+
+    system.cut(PROD, CANDIDATE)
+
+    going_on()
+    with pytest.raises(PermissionError):
+        system.enter(candidate)
+
+
+def test_the_same_release_on_another_host_is_another_holder():
+    assert replace(STABLE, node=Name("host-2")).login not in (STABLE.login, CANDIDATE.login)

@@ -1,0 +1,72 @@
+"""How does a host know how to reach its bindings? By a file that nobody else may read, in words that are known."""
+
+import pytest
+
+from lockgate.errors import VerificationError
+from lockgate.formats.names import Name
+from lockgate.host_wiring import Site, open_bindings
+from tests.world import key
+
+CRM = """
+[crm]
+kind = "webhook"
+url = "https://crm.example/lockgate"
+probe_url = "https://crm.example/use?x=1"
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path, Name("host-1"), key("host-1"))
+
+
+def written(site, text, mode=0o600):
+    path = site.home / "bindings.toml"
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def test_without_a_file_there_are_none(site):
+    assert open_bindings(site) == {}
+
+
+def test_what_is_written_is_made_ready_without_asking_anybody(site):
+    written(
+        site, CRM + CRM.replace("crm]", "desk]").replace("https://", "http://") + "private = true\ntls_ca = 'ca.pem'"
+    )
+
+    found = open_bindings(site)
+
+    assert {str(name): wired.kind for name, wired in found.items()} == {"crm": "webhook", "desk": "webhook"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("crm = 5", "crm is no table"),
+        ("[crm", "is not TOML"),
+        ("[Crm]", "not a name"),
+        (CRM.replace("webhook", "web"), "there is no kind 'web'"),
+        (CRM.replace('kind = "webhook"', ""), "kind is not text"),
+        (CRM.replace("probe_url", "probe"), "probe_url is not text"),
+        (CRM + "private = 1", "private is neither true nor false"),
+        (CRM + "retries = 5", "nobody knows what 'retries' means"),
+        (CRM + "tls_ca = 5", "tls_ca is not text"),
+        (CRM.replace("https://crm.example/lockgate", "http://crm.example/"), "http is for private addresses"),
+        (CRM.replace("https://crm", "https://user:secret@crm"), "without a user"),
+    ],
+)
+def test_a_near_miss_is_refused_without_telling_it(site, text, why):
+    written(site, text)
+
+    with pytest.raises(VerificationError, match=why) as told:
+        open_bindings(site)
+    assert "secret" not in str(told.value) and "crm.example" not in str(told.value)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o602, 0o606])
+def test_what_others_may_read_is_refused(site, mode):
+    written(site, CRM, mode)
+
+    with pytest.raises(VerificationError, match="others may read"):
+        open_bindings(site)
