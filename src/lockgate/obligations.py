@@ -42,12 +42,14 @@ _ALL = (
     ),
     Obligation(
         "verified_admission", "3.1.2 3.3.3", "3.1.1 3.3.1", "3.1.3",
-        "Signatures and bytes are checked before a release becomes active; the failing file is named.", _KEPT,
+        "Signatures and bytes are checked before a release becomes active; the failing file is named; a pod of a "
+        "cluster starts only as the passport says.", _KEPT,
     ),
     Obligation(
         "verified_loading", "3.1.2", "3.1.1 3.3.1", "3.1.3",
         "The serving host judges for itself and hands over exactly the bytes that it verified.", _GAP,
-        "what enters while running (adapters) has no way in yet; a model server that runs is not judged anew by itself",
+        "what enters while running (adapters) has no way in yet; a model server that runs is not judged anew by "
+        "itself; in a pod of a cluster the files are verified, but no lease ends the server: its route does",
     ),
     Obligation(
         "provenance_record", "3.1.3", "3.1.3", "3.1.1",

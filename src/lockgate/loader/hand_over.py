@@ -9,6 +9,7 @@ look at the source that an attacker could answer differently. Nobody opens the c
 
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager, suppress
@@ -17,7 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
-from lockgate.errors import UnavailableError
+from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.oms import FileDigest, check_names
 from lockgate.loader.namespace import PrivateMounts, Room
 from lockgate.loader.source import Source
@@ -28,6 +29,7 @@ Progress = Callable[[int], None]
 THREADS = 2
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
+_DRAFT = ".lockgate-draft"
 _PAGE = 4096
 _SPARE = 1 << 20
 _MFD_NOEXEC_SEAL = 8
@@ -74,7 +76,7 @@ def hand_over(
     check_names(names)
     size = _room_for(listed)
     room = mounts.room(size) if mounts else None
-    target = _Target(room, {})
+    target = _Target(room.path if room else None, {})
     try:
         _copy_all(listed, source, target, _Tally(size, progress))
         if room:
@@ -86,6 +88,29 @@ def hand_over(
         return Handed("tmpfs", {where: f"{room.path}/{where}" for where in names}, room, ())
     fds = tuple(target.fds[where] for where in names)
     return Handed("memfd", {where: f"/proc/self/fd/{fd}" for where, fd in zip(names, fds, strict=True)}, None, fds)
+
+
+def lay_out(files: Mapping[str, Sequence[FileDigest]], source: Source, into: Path, progress: Progress) -> None:
+    """Copy every file of every component into an empty folder, for somebody who starts when this has ended.
+
+    Nothing has its name there before everything was checked; after an error nothing is there. Whoever else can write
+    the folder can change it afterwards: it is for a volume that nobody else may write.
+    """
+    listed = [(component, file) for component in files for file in files[component]]
+    check_names([f"{component}/{file.name}" for component, file in listed])
+    draft = into / _DRAFT
+    try:
+        if any(into.iterdir()):
+            raise VerificationError(f"{into} is not empty: what nobody verified would lie beside the files")
+        draft.mkdir(mode=0o755)
+        try:
+            _copy_all(listed, source, _Target(draft, {}), _Tally(shutil.disk_usage(into).free, progress))
+            for component in files:
+                (draft / component).rename(into / component)
+        finally:
+            shutil.rmtree(draft)
+    except OSError as e:
+        raise UnavailableError(f"cannot write {e.filename or into}: {e.strerror}") from e
 
 
 class _StoppedError(Exception):
@@ -114,9 +139,9 @@ class _Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """Where the copies are made: in a room of their own, else each in a memfd, kept in `fds`."""
+    """Where the copies are made: in a folder, else each in a memfd, kept in `fds`."""
 
-    room: Room | None
+    folder: Path | None
     fds: dict[str, int]
 
     @contextmanager
@@ -126,7 +151,7 @@ class _Target:
         try:
             yield descriptor
             os.fchmod(descriptor, 0o444)
-            if self.room is None:
+            if self.folder is None:
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
                 self.fds[where] = descriptor
@@ -135,8 +160,8 @@ class _Target:
                 os.close(descriptor)
 
     def _open(self, where: str) -> int:
-        if self.room:
-            path = self.room.path / where
+        if self.folder:
+            path = self.folder / where
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o400)
         name, flags = where[-_LONGEST_MEMFD_NAME:], os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING

@@ -1,0 +1,165 @@
+"""What does a cluster refuse, and who reaches whom? Admission, rights and networks: nothing, but for what is listed."""
+
+from lockgate.cli.kubernetes.chosen import Chosen
+from lockgate.cli.kubernetes.workloads import (
+    AGENT,
+    AGENT_PORT,
+    NODES,
+    PORTER,
+    PORTER_PORT,
+    SERVER,
+    SERVER_PORT,
+    SYSTEM,
+    Object,
+    named,
+)
+from lockgate.core.pod import DOMAIN, PORT
+from lockgate.formats.canonical import Json
+
+MARK = f"{DOMAIN}/models"
+BY_DIGEST = r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*@sha256:[0-9a-f]{64}$"
+
+_ENTRIES = [("pods", ["CREATE", "UPDATE"]), ("pods/ephemeralcontainers", ["UPDATE"])]
+_ENTRIES += [(f"pods/{way}", ["CONNECT"]) for way in ("attach", "exec", "portforward")]
+
+
+def namespaces(chosen: Chosen) -> list[Object]:
+    """Three of them: ours, that of the agents, which see a folder of their node, and that of the models."""
+    return [
+        _namespace(SYSTEM, "restricted"),
+        _namespace(NODES, "privileged"),
+        _namespace(chosen.models, "restricted", {MARK: "true"}),
+    ]
+
+
+def webhook(chosen: Chosen) -> Object:
+    """Ask the porter about each pod of the models; if it does not answer, the answer is no."""
+    rules: list[Json] = [
+        {"apiGroups": [""], "apiVersions": ["v1"], "resources": [what], "operations": how, "scope": "Namespaced"}
+        for what, how in _ENTRIES
+    ]
+    front: Object = {"name": PORTER, "namespace": SYSTEM, "path": "/review", "port": 443}
+    asked: Object = {
+        "name": f"pods.{DOMAIN}",
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"caBundle": chosen.authority, "service": front},
+        "failurePolicy": "Fail",
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": {"matchLabels": {MARK: "true"}},
+        "rules": rules,
+        "sideEffects": "None",
+        "timeoutSeconds": 10,
+    }
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration"}
+    return {**kind, "metadata": named("lockgate"), "webhooks": [asked]}
+
+
+def digest_policy() -> list[Object]:
+    """Refuse images that are not named by their digest alone, without asking anybody (CEL)."""
+    checks: list[Json] = [
+        {"expression": _all_by_digest(f"object.spec.{kind}", optional=kind != "containers"), "message": message}
+        for kind, message in (
+            ("containers", "an image is named by its digest alone: NAME@sha256:…"),
+            ("initContainers", "the image of an init container is named by its digest alone: NAME@sha256:…"),
+            ("ephemeralContainers", "the image of an ephemeral container is named by its digest alone"),
+        )
+    ]
+    pods = ["pods", "pods/ephemeralcontainers"]
+    rule: Object = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": pods}
+    policy: Object = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"matchPolicy": "Equivalent", "resourceRules": [rule]},
+        "validations": checks,
+    }
+    where: Object = {"matchLabels": {f"{DOMAIN}/images": "by-digest"}}
+    binding: Object = {
+        "policyName": f"images.{DOMAIN}",
+        "validationActions": ["Deny"],
+        "matchResources": {"namespaceSelector": where},
+    }
+    version = "admissionregistration.k8s.io/v1"
+    name = named(f"images.{DOMAIN}")
+    return [
+        {"apiVersion": version, "kind": "ValidatingAdmissionPolicy", "metadata": name, "spec": policy},
+        {"apiVersion": version, "kind": "ValidatingAdmissionPolicyBinding", "metadata": name, "spec": binding},
+    ]
+
+
+def networks(chosen: Chosen) -> list[Object]:
+    """Nobody reaches anybody, and then who does."""
+    models = _namespace_of(chosen.models)
+    databases: Object = {"ports": [_port(5432)]}  # wherever it is: it may lie outside the cluster
+    reading: Object = {"from": [_in(SYSTEM, PORTER), _in(NODES, AGENT), models], "ports": [_port(SERVER_PORT)]}
+    asking: Object = {"to": [_in(SYSTEM, SERVER)], "ports": [_port(SERVER_PORT)]}
+    gateway: Object = {"from": [_namespace_of(chosen.gateway)], "ports": [_port(PORT)]}
+    return [
+        *(_policy("default-deny", each, {}, [], []) for each in (SYSTEM, NODES, chosen.models)),
+        *(_policy("names", each, {}, [], [_NAMES]) for each in (SYSTEM, NODES, chosen.models)),
+        _policy(SERVER, SYSTEM, _only(SERVER), [reading], [databases]),
+        _policy(PORTER, SYSTEM, _only(PORTER), [{"ports": [_port(PORTER_PORT)]}], [asking]),
+        _policy(AGENT, NODES, _only(AGENT), [{"ports": [_port(AGENT_PORT)]}], [asking]),
+        _policy("models", chosen.models, {}, [gateway], [asking]),
+    ]
+
+
+def rights(chosen: Chosen) -> list[Object]:
+    """What a program of ours may do to the cluster. Only who keeps the routes asks it anything: one role."""
+    verbs: Json = ["create", "delete", "get", "list", "patch", "watch"]
+    rules: list[Json] = [
+        {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": verbs},
+        {"apiGroups": ["serving.kserve.io"], "resources": ["inferenceservices"], "verbs": ["get", "patch"]},
+    ]
+    name = named("lockgate-routes", chosen.models)
+    group = "rbac.authorization.k8s.io"
+    subject: Object = {"kind": "ServiceAccount", "name": "lockgate-routes", "namespace": SYSTEM}
+    role: Object = {"apiGroup": group, "kind": "Role", "name": "lockgate-routes"}
+    return [
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": name, "rules": rules},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": name,
+            "roleRef": role,
+            "subjects": [subject],
+        },
+    ]
+
+
+_NAMES: Object = {
+    "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+    "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+}
+
+
+def _namespace(name: str, level: str, more: dict[str, Json] | None = None) -> Object:
+    found = named(name)
+    labels: Object = {"app.kubernetes.io/part-of": "lockgate", f"{DOMAIN}/images": "by-digest", **(more or {})}
+    labels |= {f"pod-security.kubernetes.io/{mode}": level for mode in ("audit", "enforce", "warn")}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {**found, "labels": labels}}
+
+
+def _all_by_digest(where: str, *, optional: bool) -> str:
+    each = f"{where}.all(c, c.image.matches('{BY_DIGEST}'))"
+    return f"!has({where}) || {each}" if optional else each
+
+
+def _policy(name: str, namespace: str, pods: Object, ingress: list[Json], egress: list[Json]) -> Object:
+    spec: Object = {"podSelector": pods, "policyTypes": ["Ingress", "Egress"], "ingress": ingress, "egress": egress}
+    kind = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
+    return {**kind, "metadata": named(name, namespace), "spec": spec}
+
+
+def _in(namespace: str, name: str) -> Object:
+    return {**_namespace_of(namespace), "podSelector": _only(name)}
+
+
+def _namespace_of(name: str) -> Object:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+def _only(name: str) -> Object:
+    return {"matchLabels": {"app.kubernetes.io/name": name}}
+
+
+def _port(number: int) -> Object:
+    return {"protocol": "TCP", "port": number}
