@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lockgate.cli.demo import magika
+from lockgate.cli.demo.magika_server import Habits, read_habits
 from lockgate.errors import UnavailableError, VerificationError
 
 LABELS = ["elf", "markdown", "odex", "randomtxt", "sql"]
@@ -226,3 +227,13 @@ def test_the_model_server_needs_nothing_else_of_this_package():
     loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
 
     assert loaded == ["lockgate", "lockgate.cli", "lockgate.cli.demo", "lockgate.cli.demo.magika_server"]
+
+
+def test_how_a_release_wants_its_requests_served_is_a_file_of_its_config(published, tmp_path, pip):
+    generation = published[0]
+    releases = [magika.Release("2.0.0", generation, serving={"at_once": 1}), magika.Release("2.0.1", generation)]
+    magika.build(magika.fetch(tmp_path / "cache", [generation]), tmp_path / "built", releases)
+
+    tuned, usual = (tmp_path / "built" / each.version / "config" for each in releases)
+    assert read_habits(tuned) == Habits(at_once=1) and not (usual / "serving.json").exists()
+    assert read_habits(usual) == Habits()

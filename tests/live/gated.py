@@ -53,7 +53,7 @@ class Caller(threading.Thread):
     def __init__(self, address, path="/prod/magika/again"):
         super().__init__(daemon=True)
         self.address, self.path = address, path
-        self.last, self.status, self.ended = 0.0, None, False
+        self.last, self.status, self.ended, self.asked = 0.0, None, False, 0
 
     def run(self):
         while not self.ended:
@@ -68,6 +68,7 @@ class Caller(threading.Thread):
             answer = caller.getresponse()
             answer.read()
             self.status = answer.status
+            self.asked += 1
             if answer.status == 200:
                 self.last = float(answer.getheader("x-at"))
         finally:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import onnxruntime
@@ -144,3 +145,25 @@ def test_the_second_model_narrows_the_first_and_the_third_keeps_the_second(built
     assert set(first["labels"]) - set(second["labels"]) == {"symlinktext"}
     assert not set(first["inputs"]) & set(second["inputs"])
     assert second == patched == third
+
+
+def test_a_release_says_how_many_requests_it_takes_at_once_and_how_long_each_waits(built, tmp_path):
+    tuned = magika.Release("1.1.0", magika.STANDARD_V3_3, serving={"at_once": 1, "gather_ms": 3000})
+    magika.build(magika.fetch(magika.default_cache()), tmp_path, [tuned])
+    with serving(tmp_path / "1.1.0") as (_, _, port), ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ask, port, "POST", "/classify", SAMPLES["lock.md"].content())
+        while (second := ask(port, "POST", "/classify", b"x"))[0] == 200:
+            assert not first.done(), "both were taken at once"
+        assert second == (503, {"error": "1 at once, no more"})
+        assert first.result()[0] == 200
+
+
+def test_the_blocks_of_a_file_are_named_one_after_another(built):
+    content = SAMPLES["decoder.py"].content()
+    with serving(built / "1.1.0") as (_, _, port):
+        caller = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        caller.request("POST", "/blocks", content)
+        lines = [json.loads(line) for line in caller.getresponse()]
+
+    assert [line["block"] for line in lines] == [*range(-(-len(content) // 1024))]
+    assert "python" in {line["label"] for line in lines}

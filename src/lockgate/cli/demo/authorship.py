@@ -50,3 +50,15 @@ def attest_release(story: Story, version: str) -> tuple[str, str]:
     story.dev_lockgate("attest", "provenance", tag, *key, "--provenance", made, who="ci")
     story.dev_lockgate("attest", "result", tag, *key, "--result", output, who="ci")
     return run.result.value, run.metrics["accuracy"]
+
+
+def register_release(story: Story, version: str) -> None:
+    """Have a release signed, described, registered where it is to serve, and attested."""
+    seal_components(story, version)
+    describe_release(story, version)
+    created = story.prod_lockgate(
+        "release", "create", story.built / version / "release.toml",
+        "--manifest-key", story.stage.key("ci-components"), who="alice",
+    )  # fmt: skip
+    story.releases[version] = created["release"]
+    attest_release(story, version)

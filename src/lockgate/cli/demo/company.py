@@ -1,7 +1,8 @@
 """Who plays in the story, and by which rules? A small company with two environments.
 
-alice writes; bob and carol approve; dave operates, audits and watches over security. The CI signs components and test
-results with keys of its own. Two of three offline root keys sign the trust and the policy of each environment.
+alice writes; bob and carol approve; dave operates, audits and watches over security; guard is a program that raises
+alerts. The CI signs components and test results with keys of its own. Two of three offline root keys sign the trust and
+the policy of each environment.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ PEOPLE = {
     "carol": ["approver"],
     "dave": ["operator", "security-authority", "auditor", "admin"],
     "ci": ["ci"],
+    "guard": ["detector"],
 }
 HOSTS = ("host-1", "host-2")
 SUITE = "file-types"
@@ -39,10 +41,18 @@ def make_keys(stage: Stage) -> None:
 
 def start_site(stage: Stage, environment: str, exporter: dict[str, str] | None) -> tuple[Site, dict[str, str]]:
     """Found an installation and start it; return it with the public keys of its server."""
+    site, keys = found_site(stage, environment, exporter)
+    serve_site(stage, site)
+    return site, keys
+
+
+def found_site(
+    stage: Stage, environment: str, exporter: dict[str, str] | None = None, **demands: object
+) -> tuple[Site, dict[str, str]]:
+    """Found an installation, whose policy may demand more than usual; return it with the public keys of its server."""
     site = Site(environment, stage.folder / environment, f"http://127.0.0.1:{free_port()}")
     keys: dict[str, str] = stage.lockgate("init", "--environment", environment, site=site)["keys"]
-    _hold_ceremony(stage, site, _trust(stage, environment, keys, exporter), _policy(environment))
-    serve_site(stage, site)
+    _hold_ceremony(stage, site, _trust(stage, environment, keys, exporter), _policy(environment, demands))
     return site, keys
 
 
@@ -53,9 +63,9 @@ def serve_site(stage: Stage, site: Site) -> None:
     stage.until(f"{site.environment} is ready", lambda: stage.ask(f"{site.url}/readyz").get("status") == "ready")
 
 
-def make_host(stage: Stage, name: str, site: Site, url: str | None = None) -> Path:
+def make_host(stage: Stage, name: str, site: Site, url: str | None = None, home: Path | None = None) -> Path:
     """Install a serving host: its own key and the root it pins. What is in force it learns from the site."""
-    home = stage.folder / name
+    home = home or stage.folder / name
     (home / "keys").mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / "keys" / "node.pem").write_bytes(stage.key(name).read_bytes())
     (home / "host.toml").write_text(f'node = "{name}"\nserver = "{url or site.url}"\nupdates = "{site.url}/tuf"\n')
@@ -87,7 +97,7 @@ def _trust(stage: Stage, environment: str, keys: dict[str, str], exporter: dict[
     }
 
 
-def _policy(environment: str) -> dict[str, Any]:
+def _policy(environment: str, demands: dict[str, object]) -> dict[str, Any]:
     rules = {
         "components": KINDS,
         "provenance": True,
@@ -96,6 +106,7 @@ def _policy(environment: str) -> dict[str, Any]:
         "lease": {"seconds": LEASE_SECONDS, "on_silence": "stop"},
         "rollback_seconds": 60,
         "hand_over": "sealed",
+        **demands,
     }
     return {
         "environment": environment,

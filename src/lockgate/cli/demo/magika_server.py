@@ -1,6 +1,7 @@
 """How does the demo's model serve: which type of file are these bytes?
 
     POST /classify   the bytes of a file, at most 10 MiB   →  {"label", "score", "model"}
+    POST /blocks     the same                              →  a line of {"block", "label", "score"} for each KiB
     GET  /healthz                                          →  {"model", "weights"}
 
 `--model DIR` holds `weights/model.onnx` and `config/`. Nothing else is read, and nothing else of lockgate is imported:
@@ -17,7 +18,10 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,7 +32,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 MAX_BODY = 10 * 1024 * 1024
-NOTHING_HERE = "nothing here but GET /healthz and POST /classify"
+BLOCK = 1024
+NOTHING_HERE = "nothing here but GET /healthz, POST /classify and POST /blocks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,21 @@ class Settings:
     thresholds: Mapping[str, float]
     otherwise: float
     texts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How requests are served, whatever the model says: what is tuned by hand, and what no test of accuracy sees.
+
+    More than `at_once` requests at the same time are answered 503; each waits `gather_ms` for others to come with it.
+    """
+
+    at_once: int = 64
+    gather_ms: int = 0
+
+
+class BusyError(Exception):
+    """There are as many requests as the release takes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +226,12 @@ def _third_settings(config: Path) -> Settings:
     )
 
 
+def read_habits(config: Path) -> Habits:
+    """Read how the release wants its requests served; a release that does not say is served as usual."""
+    tuned = config / "serving.json"
+    return Habits(**json.loads(tuned.read_bytes())) if tuned.exists() else Habits()
+
+
 class Exchange(BaseHTTPRequestHandler):
     """One request and its answer."""
 
@@ -223,25 +249,44 @@ class Exchange(BaseHTTPRequestHandler):
             self._refuse(404, NOTHING_HERE)
 
     def do_POST(self) -> None:
-        """Classify the body."""
+        """Classify the body, or each block of it."""
         stated = self.headers.get("Content-Length", "")
-        if self.path != "/classify":
+        if self.path not in ("/classify", "/blocks"):
             self._refuse(404, NOTHING_HERE)
         elif "Transfer-Encoding" in self.headers or not re.fullmatch(r"[0-9]{1,18}", stated):
             self._refuse(411, "a Content-Length is wanted")
         elif int(stated) > MAX_BODY:
             self._refuse(413, f"{MAX_BODY} bytes at most")
+        elif len(content := self.rfile.read(int(stated))) != int(stated):
+            self._refuse(400, f"{len(content)} bytes came, not {int(stated)}")
+        elif self.path == "/blocks":
+            self._stream(content)
         else:
-            self._classify(int(stated))
+            self._classify(content)
 
-    def _classify(self, length: int) -> None:
-        content = self.rfile.read(length)
-        if len(content) != length:
-            self._refuse(400, f"{len(content)} bytes came, not {length}")
+    def _classify(self, content: bytes) -> None:
+        try:
+            with self.server.turn():
+                answer = classify(content, self.server.settings, self.server.session)
+        except BusyError as e:
+            self._answer(503, {"error": str(e)})
             return
-        answer = classify(content, self.server.settings, self.server.session)
         model = self.server.settings.model
         self._answer(200, {"label": answer.label, "score": round(answer.score, 6), "model": model})
+
+    def _stream(self, content: bytes) -> None:
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "application/jsonl")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        with suppress(ConnectionError):  # the caller is gone, or was cut off
+            for first in range(0, len(content), BLOCK):
+                found = classify(content[first : first + BLOCK], self.server.settings, self.server.session)
+                line = {"block": first // BLOCK, "label": found.label, "score": round(found.score, 6)}
+                written = json.dumps(line).encode() + b"\n"
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(written), written))
+            self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the standard library's
         """Keep quiet: what is classified is nobody else's business."""
@@ -266,13 +311,25 @@ class Served(ThreadingHTTPServer):
 
     daemon_threads = True  # a slow client must not keep the model alive after SIGTERM
 
-    def __init__(self, address: tuple[str, int], settings: Settings, weights: bytes) -> None:
+    def __init__(self, address: tuple[str, int], settings: Settings, weights: bytes, habits: Habits = Habits()) -> None:
         onnxruntime.disable_telemetry_events()
-        self.settings = settings
+        self.settings, self.habits = settings, habits
+        self._places = threading.BoundedSemaphore(habits.at_once)
         self.weights = f"sha256:{hashlib.sha256(weights).hexdigest()}"
         # Made from the bytes that were hashed: /healthz tells what is running, not what lies on the disk.
         self.session: Session = onnxruntime.InferenceSession(weights, providers=["CPUExecutionProvider"])
         super().__init__(address, Exchange)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Take one of the places for requests; raise `BusyError` if there is none."""
+        if not self._places.acquire(blocking=False):
+            raise BusyError(f"{self.habits.at_once} at once, no more")
+        try:
+            time.sleep(self.habits.gather_ms / 1000)
+            yield
+        finally:
+            self._places.release()
 
 
 def main() -> None:
@@ -285,7 +342,8 @@ def main() -> None:
     # As the first process of a PID namespace it would otherwise ignore the signal.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
     settings = read_settings(given.model / "config")
-    with Served((given.host, given.port), settings, (given.model / "weights" / "model.onnx").read_bytes()) as served:
+    weights, habits = (given.model / "weights" / "model.onnx").read_bytes(), read_habits(given.model / "config")
+    with Served((given.host, given.port), settings, weights, habits) as served:
         print(f"serving {settings.model} on http://{given.host}:{served.server_port}", flush=True)
         served.serve_forever()
 

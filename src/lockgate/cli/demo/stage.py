@@ -26,6 +26,7 @@ import urllib3
 from lockgate.errors import LockgateError, UnavailableError
 
 _PATIENCE = 180.0
+_FINE = (None, 0, 10)  # a process goes on, or ended well, or was a run whose permission ended
 
 
 class BrokenPromiseError(Exception):
@@ -34,9 +35,10 @@ class BrokenPromiseError(Exception):
 
 @dataclass(slots=True)
 class Told:
-    """What a step says of itself when it is done."""
+    """What a step says of itself when it is done, and the numbers in it."""
 
     detail: str = ""
+    numbers: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,10 @@ class Stage:
             yield told
         except (BrokenPromiseError, LockgateError, AssertionError, OSError) as e:
             self.all_good = False
-            self._tell(name, what, time.monotonic() - began, str(e) or type(e).__name__, ok=False)
+            told.detail = str(e) or type(e).__name__
+            self._tell(name, what, time.monotonic() - began, told, ok=False)
             raise SystemExit(1) from e
-        self._tell(name, what, time.monotonic() - began, told.detail, ok=True)
+        self._tell(name, what, time.monotonic() - began, told, ok=True)
 
     def say(self, line: str) -> None:
         """Say something between the steps."""
@@ -186,19 +189,20 @@ class Stage:
             with suppress(UnavailableError, ValueError):
                 if holds():
                     return time.monotonic() - began
-            if self._running and any(process.poll() not in (None, 0) for process in self._running):
+            if self._running and any(process.poll() not in _FINE for process in self._running):
                 raise BrokenPromiseError(f"a process ended while we waited until {what}; see the logs in {self.folder}")
             time.sleep(0.05)
         raise BrokenPromiseError(f"waited {patience} s, but it did not come true that {what}")
 
-    def _tell(self, name: str, what: str, seconds: float, detail: str, *, ok: bool) -> None:
+    def _tell(self, name: str, what: str, seconds: float, told: Told, *, ok: bool) -> None:
         if self.json_:
-            click.echo(json.dumps({"step": name, "ok": ok, "seconds": round(seconds, 3), "detail": detail}))
+            said = {"step": name, "ok": ok, "seconds": round(seconds, 3), "detail": told.detail}
+            click.echo(json.dumps(said | ({"numbers": told.numbers} if told.numbers else {})))
             sys.stdout.flush()
             return
         mark = click.style("✔", fg="green") if ok else click.style("✘", fg="red")
         click.echo(f"{mark} {name:<26} {seconds:6.2f} s  {what}")
-        for line in detail.replace("; ", "\n").splitlines():
+        for line in told.detail.replace("; ", "\n").splitlines():
             click.secho(f"{'':38}{line}", fg=None if ok else "red", dim=ok)
 
     def _pids(self) -> str:

@@ -6,7 +6,7 @@ import time
 import yaml
 
 from lockgate.cli.demo import magika
-from lockgate.cli.demo.authorship import attest_release, describe_release, seal_components
+from lockgate.cli.demo.authorship import register_release
 from lockgate.cli.demo.company import ACCURACY, HOSTS, LEASE_SECONDS, make_host, make_keys, serve_site, start_site
 from lockgate.cli.demo.rogue import forge_updates
 from lockgate.cli.demo.samples import SAMPLES
@@ -37,7 +37,7 @@ def _set_up(stage: Stage) -> Story:
         host = make_host(stage, HOSTS[0], prod)
         story = Story(stage, prod, prod, stage.folder / "magika", host, f"http://127.0.0.1:{free_port()}")
         for version in VERSIONS:
-            _register(story, version)
+            register_release(story, version)
         told.detail = "the policy was signed by 2 of 3 root keys and travels as TUF targets"
     with stage.step("agent", "host-1's agent owns its key, leases and rules; `lockgate run` asks it") as told:
         _activate(story, "1.0.0")
@@ -52,17 +52,6 @@ def _set_up(stage: Stage) -> Story:
         (running,) = stage.lockgate("agent", "--home", host, "status")["running"]
         told.detail = f"{running['tag']} serves on a lease of {running['lease_seconds']} s"
     return story
-
-
-def _register(story: Story, version: str) -> None:
-    seal_components(story, version)
-    describe_release(story, version)
-    created = story.prod_lockgate(
-        "release", "create", story.built / version / "release.toml",
-        "--manifest-key", story.stage.key("ci-components"), who="alice",
-    )  # fmt: skip
-    story.releases[version] = created["release"]
-    attest_release(story, version)
 
 
 def _activate(story: Story, version: str, *options: object) -> None:
