@@ -30,7 +30,7 @@ class Host:
     """A node that lets traffic through; `send` brings its totals to the server."""
 
     def __init__(self, world, name="host-1"):
-        self.world, self.name = world, name
+        self.world, self.name, self.node = world, name, Name(name)
         self.begin_anew()
 
     def begin_anew(self):
@@ -41,12 +41,14 @@ class Host:
     def count(self, release, counted):
         self.totals[release] = self.totals.get(release, NOTHING) + counted
 
+    def counted(self):
+        return tuple(Counted(PROD, release, total) for release, total in self.totals.items())
+
     def send(self):
         self.sequence += 1
-        counted = tuple(Counted(PROD, release, total) for release, total in self.totals.items())
-        report = Report(Name(self.name), self.incarnation, self.sequence, self.world.now, counted)
+        report = Report(self.node, self.incarnation, self.sequence, self.world.now, self.counted())
         document = sign_report(report, key(self.name))
-        return take_report(self.world.installation, document, Name(self.name), self.world.now)
+        return take_report(self.world.installation, document, self.node, self.world.now)
 
 
 class Flying:

@@ -79,12 +79,12 @@ _ALL = (
     ),
     Obligation(
         "gradual_rollout", "3.3.1", "3.3.2", "3.3.1", "A candidate gets traffic in steps and leaves by itself.", _GAP,
-        "not yet seen whole, from server to caller on real traffic; sticky callers are counted by their requests",
+        "callers that stay with a release are counted by their requests: then nothing bounds false rollbacks",
     ),
     Obligation(
         "complete_rollback", "3.3.2", "3.3.3", "3.3.2",
         "One act restores the whole former state, or nothing, within a window that is measured.", _GAP,
-        "the window is in the policy but not yet measured against what hosts report",
+        "measured by what gateways report: on a host without one nobody sees whether the release is back",
     ),
     Obligation(
         "preserved_rollback_artifacts", "3.3.5", "", "", "Former releases stay, write-once and whole.", _GAP,

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from lockgate.agent.shares import traffic_of
+from lockgate.agent.shares import traffic_of, weighed
+from lockgate.core.report import NOTHING, Counted
 from lockgate.core.traffic import Address
 from lockgate.loader.lease_clock import NANOSECONDS, Held
 from tests.agent.runs import CANDIDATE, NOW_NS, OTHER, STABLE, run
@@ -106,3 +107,14 @@ def test_the_grace_that_the_policy_gives_is_for_requests_too():
     (traffic,) = traffic_of([one], one.held.deadline_ns + 4 * NANOSECONDS)
     assert traffic.routes[0].until_ns == one.held.deadline_ns + 5 * NANOSECONDS
     assert traffic_of([one], one.held.deadline_ns + 5 * NANOSECONDS) == ()
+
+
+def test_what_is_counted_says_which_share_it_gets_and_what_was_never_asked_is_named():
+    counts = replace(NOTHING, requests=3)
+    counted = (Counted(STABLE.endpoint, STABLE.release, counts), Counted(OTHER, STABLE.release, counts))
+    shown = traffic_of([run(CANDIDATE, weight=5), run(STABLE, weight=95)], NOW_NS)
+
+    found = {(one.endpoint, one.release, one.weight, one.counts.requests) for one in weighed(counted, shown)}
+    here = STABLE.endpoint
+    assert found == {(here, STABLE.release, 95, 3), (here, CANDIDATE.release, 5, 0), (OTHER, STABLE.release, 0, 3)}
+    assert {one.weight for one in weighed(counted, ())} == {0}

@@ -53,6 +53,15 @@ def test_what_a_node_counted_is_kept_as_it_was(log):
     assert log.measured(THERE) == []
 
 
+@pytest.mark.parametrize("weight", [None, 0, 40, 100])
+def test_what_share_a_release_gets_is_kept_and_is_that_of_the_newest_report(log, weight):
+    for sequence, share in enumerate((7, weight)):
+        said = report(sequence, 10, 20)
+        take(log, replace(said, counted=tuple(replace(one, weight=share) for one in said.counted)))
+
+    assert [one.counted.weight for one in log.measured(HERE)] == [weight, weight]
+
+
 def test_a_newer_report_takes_the_place_of_the_older_one(log):
     take(log, report(1, 10, 20))
 

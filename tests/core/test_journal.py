@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core import change, endpoint, release, revocation, rollout
+from lockgate.core import change, endpoint, release, restoration, revocation, rollout
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import Alerted
 from lockgate.core.journal import (
@@ -70,6 +70,8 @@ EVENTS: list[Event] = [
     change.Closed(7, "rolled-back"),
     change.Closed(7, "failed"),
     endpoint.Tripped(PROD, Name("storm"), A, B),
+    restoration.Restored(PROD, A, 7, 1500, 60, (Name("host-1"),)),
+    restoration.Overdue(PROD, A, 7, 60, (Name("host-1"),)),
     Denied("change.approve", "change/7", A),
 ]
 
@@ -136,7 +138,9 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[26], endpoint_subject(PROD)),
         (EVENTS[28], change_subject(7)),
         (EVENTS[29], endpoint_subject(PROD)),
-        (EVENTS[30], Subject("denied", "change/7")),
+        (EVENTS[30], endpoint_subject(PROD)),
+        (EVENTS[31], endpoint_subject(PROD)),
+        (EVENTS[32], Subject("denied", "change/7")),
     ],
 )
 def test_every_event_is_about_one_object(event, subject):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core import change, endpoint, release, rollout
+from lockgate.core import change, endpoint, release, restoration, rollout
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import Alerted
 from lockgate.core.journal import EVENT_TYPES
@@ -25,6 +25,7 @@ TOLD = (
     endpoint.Tripped,
     rollout.Paused,
     rollout.Aborted,
+    restoration.Overdue,
     release.KeysOpened,
     ReleaseRevoked,
     KeyRevoked,
@@ -87,6 +88,16 @@ def test_every_event_is_told_or_left_out_on_purpose():
             rollout.Aborted(PROD, TAG, A, 7, "@all", suspends=True, why=B),
             "rolled back",
             "alice aborted magika@1.0.0 at prod/magika and shut it down, because of 'all'",
+        ),
+        (
+            restoration.Overdue(PROD, A, 7, 60, (Name("host-1"),)),
+            "rollback overdue",
+            "alice finds that 60 s after the rollback at prod/magika the former release lacks traffic: not at host-1",
+        ),
+        (
+            restoration.Overdue(PROD, A, 7, 60, ()),
+            "rollback overdue",
+            "alice finds that 60 s after the rollback at prod/magika the former release lacks traffic: no host reports",
         ),
         (
             Offboarded(PROD_NAME, Name("mallory"), "she left", ALICE, A),

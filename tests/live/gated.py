@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 import tests.world
-from lockgate.core.traffic import Address
+from lockgate.core.traffic import RELEASE_HEADER, Address
 from tests.calling import PATIENCE, Stream
 from tests.live.drill import SECONDS, SLACK, Stage, boot_now, short_leases, wait_until
 from tests.live.serving import free_port
@@ -53,7 +53,7 @@ class Caller(threading.Thread):
     def __init__(self, address, path="/prod/magika/again"):
         super().__init__(daemon=True)
         self.address, self.path = address, path
-        self.last, self.status, self.ended, self.asked = 0.0, None, False, 0
+        self.last, self.status, self.release, self.ended, self.asked = 0.0, None, None, False, 0
 
     def run(self):
         while not self.ended:
@@ -68,6 +68,7 @@ class Caller(threading.Thread):
             answer = caller.getresponse()
             answer.read()
             self.status = answer.status
+            self.release = answer.getheader(RELEASE_HEADER)
             self.asked += 1
             if answer.status == 200:
                 self.last = float(answer.getheader("x-at"))

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from lockgate.app.follow_rollback import follow_rollback
 from lockgate.app.issue_passport import passport_for
 from lockgate.app.roll_back import roll_back
 from lockgate.core.journal import read_fact
+from lockgate.core.notice import notice_of
 from lockgate.errors import DeniedError, UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
 from tests.world import PROD, World
@@ -85,6 +87,32 @@ def test_without_a_former_release_or_while_suspended_there_is_no_way_back(world:
 
     with pytest.raises(DeniedError, match="only a new approved change resumes it"):
         world.roll_back()
+
+
+def test_what_may_not_come_back_is_refused_with_every_reason_and_nothing_changes(world: World) -> None:
+    world.serve("1.0.0")
+    latest = world.serve("1.1.0")
+    world.revoke("magika@1.0.0")
+    size = world.memory.size()
+    del world.blobs.blobs[Digest.of(b"weights 1.0.0")]
+
+    with pytest.raises(DeniedError) as refused:
+        world.roll_back()
+    revoked, lost = refused.value.reasons
+    assert "revoked" in revoked and "weights/model.onnx" in lost
+    assert world.memory.size() == size and world.admit().permit.release.digest == latest.digest
+
+
+def test_a_rollback_that_no_host_is_seen_to_follow_is_told_when_its_window_is_over(world: World) -> None:
+    world.serve("1.0.0")
+    world.serve("1.1.0")
+    world.roll_back()
+    world.now += timedelta(seconds=60)
+
+    assert follow_rollback(world.installation, PROD, world.now) is not None
+    (entry,) = list(world.memory.entries(world.memory.size() - 1, world.memory.size()))
+    notice = notice_of(entry, 1, "prod", str)
+    assert notice is not None and "60 s after the rollback at prod/magika" in notice.text
 
 
 def test_a_host_does_not_believe_in_a_rollback_that_nobody_ordered(world: World) -> None:

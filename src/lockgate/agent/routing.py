@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from typing import Protocol
 
 from lockgate.agent.holdings import Holding, Holdings
 from lockgate.agent.readiness import check_ready
-from lockgate.agent.shares import traffic_of
+from lockgate.agent.shares import traffic_of, weighed
 from lockgate.app.ports import Gateway
 from lockgate.core.report import Counted
 from lockgate.core.traffic import Counting, Cut, Traffic
@@ -109,8 +110,9 @@ class Routing:
     def count(self, gateway: Gateway) -> Counting:
         """Read what was answered so far, and keep it for whoever asks how things stand."""
         found = gateway.counts()
-        self.counted = found.counted
-        return found
+        shown = self.shown if self._settled else ()  # what is not acknowledged yet, leads nowhere yet
+        self.counted = weighed(found.counted, shown)
+        return replace(found, counted=self.counted)
 
     def cutting(self, endpoint: Endpoint) -> "Future[Cut | None]":
         """Begin to cut; do not wait for it."""

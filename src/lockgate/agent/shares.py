@@ -10,8 +10,10 @@ candidate gets the least that either gives it.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from lockgate.agent.holdings import Holding
+from lockgate.core.report import NOTHING, Counted
 from lockgate.core.traffic import WHOLE, Address, Route, Traffic
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
@@ -31,6 +33,13 @@ def traffic_of(running: Iterable[Holding], now_ns: int) -> tuple[Traffic, ...]:
         if places[holding.claim.endpoint].setdefault(holding.claim.release, (holding, lease))[0] is holding:
             taken.add(port)
     return tuple(_traffic(endpoint, tuple(here.values())) for endpoint, here in sorted(places.items()))
+
+
+def weighed(counted: Iterable[Counted], shown: Iterable[Traffic]) -> tuple[Counted, ...]:
+    """Say of what was counted which share of new requests it gets now, and name what gets one and was not asked yet."""
+    weights = {(one.endpoint, route.release): route.weight for one in shown for route in one.routes}
+    known = tuple(replace(one, weight=weights.pop((one.endpoint, one.release), 0)) for one in counted)
+    return (*(Counted(*place, NOTHING, weight) for place, weight in weights.items()), *known)
 
 
 def _traffic(endpoint: Endpoint, here: Sequence[tuple[Holding, Held]]) -> Traffic:

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from lockgate.core.provider import open_providers
 from lockgate.core.release import Manifest, Record, Registered
 from lockgate.core.transfer import open_export
 from lockgate.core.version import check_version, predecessor_of, successor_of
-from lockgate.errors import DeniedError, VerificationError
+from lockgate.errors import DeniedError, LockgateError, UnavailableError, VerificationError
 from lockgate.formats import dsse, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Tag
@@ -77,15 +77,21 @@ def register(installation: Installation, submitted: Submission, signed: SignedIn
 
 def check_bytes(blobs: Blobs, admitted: Admitted, keys: Mapping[Digest, bytes]) -> None:
     """Decrypt every file of the release in memory; its digest and chunk digests must be those that were signed."""
+    for wrong in wrong_bytes(blobs, admitted, keys.__getitem__):
+        raise wrong
+
+
+def wrong_bytes(blobs: Blobs, admitted: Admitted, key_of: Callable[[Digest], bytes]) -> Iterator[LockgateError]:
+    """Say of every file of the release that is not whole what is wrong with it."""
     for name, component in admitted.components.items():
         for file in component.files:
             try:
-                with plaintext(blobs, file.sha256, keys[file.sha256]) as pieces:
+                with plaintext(blobs, file.sha256, key_of(file.sha256)) as pieces:
                     _check_file(pieces, file)
             except VerificationError as e:
-                raise VerificationError(
-                    f"{name}/{file.name}: the stored bytes are not those that were signed: {e}"
-                ) from e
+                yield VerificationError(f"{name}/{file.name}: the stored bytes are not those that were signed: {e}")
+            except UnavailableError as e:
+                yield UnavailableError(f"{name}/{file.name}: {e}")
 
 
 def blobs_of(admitted: Admitted) -> frozenset[Digest]:

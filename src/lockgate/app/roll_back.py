@@ -6,11 +6,12 @@ from lockgate.app.decide_change import loaded_endpoint
 from lockgate.app.installation import Installation
 from lockgate.app.open_blob import release_keys
 from lockgate.app.ports import Receipt, Transaction
-from lockgate.app.register import blobs_of, check_bytes, registered
+from lockgate.app.register import registered, wrong_bytes
 from lockgate.core.endpoint import RolledBack, check_rollback
 from lockgate.core.gate import admit
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.core.slot import Slot
+from lockgate.errors import DeniedError, LockgateError
 from lockgate.formats import plain
 from lockgate.formats.names import Endpoint
 
@@ -37,12 +38,25 @@ def roll_back(installation: Installation, endpoint: Endpoint, signed: SignedInte
 
 
 def prove_whole(installation: Installation, slot: Slot, tx: Transaction) -> None:
-    """Raise unless a release could serve again: not revoked, its signatures good, and every byte the one signed.
+    """Raise, with every reason, unless a release could serve again: not revoked, signatures good, every byte as signed.
 
     Enforces: preserved_rollback_artifacts
     """
     record = registered(tx, slot.tag)
     bundles = {name: tx.document(digest) for name, digest in record.bundles.items()}
-    trust, revoked = installation.trust(tx).document, installation.revocations([slot.release], tx)
-    admitted = admit(tx.document(record.manifest), bundles, trust, revoked, record.registered_at)
-    check_bytes(installation.blobs, admitted, release_keys(installation, slot.release, blobs_of(admitted)))
+    trust = installation.trust(tx).document
+    wrong: list[LockgateError] = []
+    try:
+        installation.revocations([slot.release], tx).check_release(slot.release)
+    except DeniedError as e:
+        wrong.append(e)
+    admitted = admit(
+        tx.document(record.manifest), bundles, trust, installation.revocations([], tx), record.registered_at
+    )
+    wrong += wrong_bytes(
+        installation.blobs, admitted, lambda blob: release_keys(installation, slot.release, [blob])[blob]
+    )
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        raise DeniedError(*(f"{slot.tag}: {each}" for each in wrong))

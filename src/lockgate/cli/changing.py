@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lockgate.cli.comparing import as_items, compare, content_of, rolled_out, told
-from lockgate.cli.rolling import go_back, slots_of
+from lockgate.cli.rolling import go_back, restoration_lines, slots_of
 from lockgate.cli.speaking import ENDPOINT, EXISTING, SPAN, TAG, Column, as_json, show, speaking, table
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
@@ -182,19 +182,24 @@ def show_endpoint(where: Endpoint, connection: "Connection", json_: bool) -> Non
     lines = ["nothing is granted here any more: what should serve is revoked"] if "revoked" in found else []
     if found.get("tripped") is not None:
         lines.append(f"the breaker {found['tripped']} of the policy shut it down: `lockgate resume` opens a change")
+    lines += restoration_lines(found)
     show(json_, found, *lines, json.dumps(found, indent=2))
 
 
 @click.command()
 @click.argument("where", metavar="ENDPOINT", type=ENDPOINT)
+@click.option(
+    "--wait", is_flag=True, help="Wait until every host has it, or the window of the policy is over (exit 6)."
+)
 @speaking
 @as_json
-def rollback(where: Endpoint, connection: "Connection", json_: bool) -> None:
+def rollback(where: Endpoint, wait: bool, connection: "Connection", json_: bool) -> None:
     """Give an endpoint its whole former release back, in one act. One authorised hand is enough.
 
     While a rollout is in flight this aborts it: the stable release, which serves all the while, has all traffic again.
+    How long a rollback took until every host had it is in the log, and shown by `lockgate endpoint show`.
     """
-    go_back(connection, where, json_=json_)
+    go_back(connection, where, json_=json_, wait=wait)
 
 
 def _open(

@@ -1,5 +1,7 @@
 """How do rollouts go on by themselves? One controller at a time looks at each, every second, and does what follows.
 
+A rollback that is under way is looked at too: when every host has it, or its window is over, the log says so.
+
     claim ─▶ read: log, reports, alerts, other systems ─▶ difference, analyse ─▶ write down ─▶ decide ─▶ append, once
       │ another one has it                                                        │ lost it, or anything failed
       └─▶ nothing                                                                 └─▶ nothing: look again in a second
@@ -16,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from lockgate.app.follow_rollback import follow_rollback
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Measurements, Receipt
 from lockgate.app.roll_out import go_on
@@ -64,16 +67,28 @@ class Rollouts:
 
     def look(self) -> None:
         """Look once at every rollout in flight. What goes wrong with one is said, and holds up no other."""
-        flying: list[Endpoint] = []
-        self._trying("rollouts", lambda: flying.extend(in_flight(self._installation)))
+        found: list[State] = []
+        self._trying("rollouts", lambda: found.extend(_all(self._installation)))
+        flying = [state.endpoint for state in found if state.rollout is not None]
+        coming = [
+            state.endpoint for state in found if state.restoration and state.restoration.is_pending(self._clock())
+        ]
         for endpoint in flying:
             self._trying(str(endpoint), lambda at=endpoint: self._tend(at))  # type: ignore[misc]  # bound now
-        self._complaints = {of: said for of, said in self._complaints.items() if of in {"rollouts", *map(str, flying)}}
+        for endpoint in coming:
+            self._trying(str(endpoint), lambda at=endpoint: self._follow(at))  # type: ignore[misc]  # bound now
+        looked_at = {"rollouts", *map(str, (*flying, *coming))}
+        self._complaints = {of: said for of, said in self._complaints.items() if of in looked_at}
 
     def _tend(self, endpoint: Endpoint) -> None:
         receipt = tend(self._installation, endpoint, self.holder, self._measurements, self._clock())
         if receipt is not None:
             _log.info("the rollout at %s went on: entry %d", endpoint, receipt.first)
+
+    def _follow(self, endpoint: Endpoint) -> None:
+        receipt = follow_rollback(self._installation, endpoint, self._clock())
+        if receipt is not None:
+            _log.info("the rollback at %s was looked at: entry %d says how it is", endpoint, receipt.first)
 
     def _trying(self, of: str, act: Callable[[], object]) -> None:
         try:
@@ -91,11 +106,7 @@ class Rollouts:
 
 def in_flight(installation: Installation) -> Iterator[Endpoint]:
     """List the endpoints at which something is rolled out."""
-    after = ""
-    while page := installation.catalog.listing("endpoint", after=after, limit=_PAGE):
-        states = [state for state in page if isinstance(state, State)]
-        yield from (state.endpoint for state in states if state.rollout is not None)
-        after = str(states[-1].endpoint)
+    yield from (state.endpoint for state in _all(installation) if state.rollout is not None)
 
 
 def tend(
@@ -122,3 +133,11 @@ def tend(
     if time.monotonic() - claimed_at > LEASE:
         raise ConflictError(f"{endpoint} took longer to look at than it was claimed for")
     return go_on(installation, endpoint, signals_of(grounds), plain.encode(grounds), now)
+
+
+def _all(installation: Installation) -> Iterator[State]:
+    after = ""
+    while page := installation.catalog.listing("endpoint", after=after, limit=_PAGE):
+        states = [state for state in page if isinstance(state, State)]
+        yield from states
+        after = str(states[-1].endpoint)

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, TypeAlias, assert_never
 
+from lockgate.core import restoration as way_back
 from lockgate.core import rollout as on_the_way
+from lockgate.core.restoration import Overdue, Restoration, Restored
 from lockgate.core.rollout import Aborted, Ended, Paused, Promoted, Resumed, Rollout, Stepped
 from lockgate.core.slot import Slot
 from lockgate.errors import DeniedError, VerificationError
@@ -72,7 +74,9 @@ class Tripped:
     evidence: Digest
 
 
-Event: TypeAlias = Activated | RolledBack | Suspended | Tripped | Stepped | Paused | Resumed | Promoted | Aborted
+Event: TypeAlias = (
+    Activated | RolledBack | Suspended | Tripped | Stepped | Paused | Resumed | Promoted | Aborted | Restored | Overdue
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ class State:
     ended: Ended | None = None
     open_since: datetime | None = None
     tripped: Name | None = None
+    restoration: Restoration | None = None
 
     @property
     def stable(self) -> Slot | None:
@@ -215,10 +220,7 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
         case Activated():
             return _activated(state, event, index, at)
         case RolledBack():
-            slots = state.slots[:-1]
-            if slots:
-                slots = (*slots[:-1], replace(slots[-1], epoch=index))
-            return replace(state, slots=slots, epoch=index, rolled_back_by=event.order, rollout=None)
+            return _rolled_back(state, event, index, at)
         case Suspended():
             return _suspended(state, event.order, index, at)
         case Tripped():
@@ -227,6 +229,8 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
             return replace(state, rollout=on_the_way.evolve(state.rollout, event, at))
         case Promoted() | Aborted():
             return _ended(state, event, index, at)
+        case Restored() | Overdue():
+            return replace(state, restoration=way_back.evolve(state.restoration, event))
         case _:
             assert_never(event)
 
@@ -238,7 +242,15 @@ def _activated(state: State, event: Activated, index: int, at: datetime) -> Stat
         return State(state.endpoint, (*state.slots, slot)[-KEPT:], suspended=False, epoch=index, open_since=since)
     if state.suspended or not state.slots or state.rollout is not None:
         raise VerificationError(f"the log holds a rollout at {state.endpoint} that could not begin there")
-    return replace(state, epoch=index, rollout=Rollout(slot, event.strategy, since=at))
+    return replace(state, epoch=index, rollout=Rollout(slot, event.strategy, since=at), restoration=None)
+
+
+def _rolled_back(state: State, event: RolledBack, index: int, at: datetime) -> State:
+    slots = state.slots[:-1]
+    if slots:
+        slots = (*slots[:-1], replace(slots[-1], epoch=index))
+    restoration = Restoration(event.release, index, at)
+    return replace(state, slots=slots, epoch=index, rolled_back_by=event.order, rollout=None, restoration=restoration)
 
 
 def _ended(state: State, event: Promoted | Aborted, index: int, at: datetime) -> State:
@@ -258,4 +270,4 @@ def _suspended(state: State, why: Digest, index: int, at: datetime) -> State:
     if state.rollout is not None:
         slot = state.rollout.candidate
         ended = Ended(slot.change, slot.tag, slot.release, "suspended", None, why, at)
-    return replace(state, suspended=True, epoch=index, rollout=None, ended=ended, tripped=None)
+    return replace(state, suspended=True, epoch=index, rollout=None, ended=ended, tripped=None, restoration=None)

@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, TypeAlias, get_args
 
-from lockgate.core import change, detection, endpoint, release, revocation, rollout
+from lockgate.core import change, detection, endpoint, release, restoration, revocation, rollout
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.trust import TrustAdopted
 from lockgate.errors import VerificationError
@@ -71,6 +71,8 @@ Event: TypeAlias = (
     | rollout.Paused
     | rollout.Resumed
     | rollout.Promoted
+    | restoration.Restored
+    | restoration.Overdue
     | rollout.Aborted
     | TrustAdopted
     | PolicyAdopted
@@ -112,6 +114,7 @@ def subject_of(event: Event, index: int) -> Subject:
         case (
             endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended() | endpoint.Tripped()
             | rollout.Stepped() | rollout.Paused() | rollout.Resumed() | rollout.Promoted() | rollout.Aborted()
+            | restoration.Restored() | restoration.Overdue()
         ):  # fmt: skip
             return endpoint_subject(event.endpoint)
         case detection.Alerted():
@@ -186,6 +189,7 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
         case (
             endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended() | endpoint.Tripped()
             | rollout.Stepped() | rollout.Paused() | rollout.Resumed() | rollout.Promoted() | rollout.Aborted()
+            | restoration.Restored() | restoration.Overdue()
         ):  # fmt: skip
             assert state is None or isinstance(state, endpoint.State)
             return endpoint.evolve(state, event, index, at)

@@ -7,7 +7,7 @@ words: marks, mentions, links. What is not known here is told as such: silence m
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lockgate.core import change, endpoint, release, rollout
+from lockgate.core import change, endpoint, release, restoration, rollout
 from lockgate.core.danger import Severity
 from lockgate.core.detection import Alerted
 from lockgate.core.journal import Denied, Event, read_fact
@@ -25,7 +25,7 @@ _HARMLESS = frozenset(" .,;:!?'()+-=%")
 QUIET = (
     release.Registered, release.Attested, change.Opened, change.Approved, change.Rejected, change.Withdrawn,
     change.Authorized, change.Closed, endpoint.Activated, endpoint.RolledBack, rollout.Stepped, rollout.Resumed,
-    rollout.Promoted, Denied,
+    rollout.Promoted, restoration.Restored, Denied,
 )  # fmt: skip
 
 Reason = Callable[[Digest], str]
@@ -70,6 +70,10 @@ def _told(event: Event, subject: str, reason_of: Reason) -> tuple[str, str]:
             return "breaker tripped", f"shut {event.endpoint} down: the breaker {event.breaker} of the policy tripped"
         case rollout.Paused() | rollout.Aborted():
             return _of_rollout(event)
+        case restoration.Overdue():
+            who = f"not at {', '.join(map(str, event.waiting))}" if event.waiting else "no host reports"
+            when = f"{event.window_seconds} s after the rollback at {event.endpoint}"
+            return "rollback overdue", f"finds that {when} the former release lacks traffic: {who}"
         case ReleaseRevoked() | KeyRevoked() | Offboarded():
             return _of_revocation(event)
         case release.KeysOpened():

@@ -72,11 +72,12 @@ NOTHING = Counts(0, 0, (0,) * BUCKETS, {})
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Everything that a node counted of one release at one endpoint."""
+    """Everything that a node counted of one release at one endpoint; `weight` is its share of new requests now."""
 
     endpoint: Endpoint
     release: Digest
     counts: Counts
+    weight: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +153,8 @@ def _check_form(report: Report) -> None:
     if len(set(named)) != len(named):
         raise VerificationError("a release is counted twice at one endpoint")
     for one in report.counted:
+        if one.weight is not None and not 0 <= one.weight <= 100:
+            raise VerificationError(f"{one.release} at {one.endpoint} gets {one.weight} % of the requests")
         _check_counts(one.counts, f"{one.release} at {one.endpoint}")
 
 

@@ -21,12 +21,14 @@ _HELD = """
 """
 _TAKE = """
     INSERT INTO traffic_report AS held
-        (node, incarnation, endpoint, release, sequence, received, first_received, counts)
+        (node, incarnation, endpoint, release, sequence, received, first_received, counts, weight)
     SELECT %(node)s, %(incarnation)s, endpoint, release, %(sequence)s::bigint, clock_timestamp(), clock_timestamp(),
-        counts
-    FROM unnest(%(endpoints)s::text[], %(releases)s::text[], %(counts)b::bytea[]) AS t (endpoint, release, counts)
+        counts, weight
+    FROM unnest(%(endpoints)s::text[], %(releases)s::text[], %(counts)b::bytea[], %(weights)s::smallint[])
+        AS t (endpoint, release, counts, weight)
     ON CONFLICT (node, incarnation, endpoint, release) DO UPDATE
-        SET sequence = excluded.sequence, received = excluded.received, counts = excluded.counts
+        SET sequence = excluded.sequence, received = excluded.received, counts = excluded.counts,
+            weight = excluded.weight
         WHERE held.sequence < excluded.sequence
 """
 _FORGET = """
@@ -36,7 +38,7 @@ _FORGET = """
     )
 """
 _MEASURED = """
-    SELECT node, incarnation, sequence, release, counts, clock_timestamp() - received FROM traffic_report
+    SELECT node, incarnation, sequence, release, counts, weight, clock_timestamp() - received FROM traffic_report
     WHERE endpoint = %s
     ORDER BY node, min(first_received) OVER (PARTITION BY node, incarnation), incarnation, release
 """
@@ -53,8 +55,14 @@ class Gauges:
         with self._connections.connection() as connection, connection.transaction():
             if not _is_news(connection, report, counted):
                 return 0
-            rows = sorted((str(one.endpoint), str(one.release), plain.encode(one.counts)) for one in counted)
-            columns = zip(("endpoints", "releases", "counts"), zip(*rows, strict=True), strict=True) if rows else ()
+            rows = sorted(
+                (str(one.endpoint), str(one.release), plain.encode(one.counts), one.weight) for one in counted
+            )
+            columns = (
+                zip(("endpoints", "releases", "counts", "weights"), zip(*rows, strict=True), strict=True)
+                if rows
+                else ()
+            )
             asked = {name: list(values) for name, values in columns}
             named = {"node": str(report.node), "incarnation": report.incarnation, "sequence": report.sequence}
             if asked:
@@ -70,10 +78,10 @@ class Gauges:
                 Name(node),
                 incarnation,
                 sequence,
-                Counted(endpoint, Digest.parse(release), plain.decode(Counts, counts)),
+                Counted(endpoint, Digest.parse(release), plain.decode(Counts, counts), weight),
                 age,
             )
-            for node, incarnation, sequence, release, counts, age in rows
+            for node, incarnation, sequence, release, counts, weight, age in rows
         ]
 
 

@@ -1,0 +1,134 @@
+"""Is a rollback measured by what hosts report, and is one that does not come told?"""
+
+from datetime import timedelta
+
+import pytest
+
+from lockgate.app.follow_rollback import follow_rollback
+from lockgate.controllers.rollouts import Rollouts
+from lockgate.core.journal import read_fact
+from lockgate.core.report import NOTHING, Counted
+from lockgate.core.restoration import Overdue, Restored
+from lockgate.core.rights import Role
+from tests.rolling import begin
+from tests.traffic import Host
+from tests.world import PEOPLE, PROD, World
+
+
+class Reporting(Host):
+    """A host that says to which release it leads new requests."""
+
+    def say(self, **weights):
+        versions = {"former": "1.0.0", "latest": "1.1.0"}
+        self.weights = {self.world.record(f"magika@{versions[name]}").release: one for name, one in weights.items()}
+        self.send()
+
+    def counted(self):
+        return tuple(Counted(PROD, release, NOTHING, weight) for release, weight in self.weights.items())
+
+
+@pytest.fixture
+def world(monkeypatch):
+    for name in ("host-2", "host-3"):
+        monkeypatch.setitem(PEOPLE, name, (Role.AGENT,))
+    found = World()
+    found.memory.clock = lambda: found.now
+    found.serve("1.0.0")
+    found.serve("1.1.0")
+    yield found
+    found.check()
+
+
+def hosts(world, *names):
+    found = [Reporting(world, name) for name in names]
+    for host in found:
+        host.say(former=0, latest=100)
+    return found
+
+
+def look(world, seconds=1.0):
+    """Let time go by, and a controller look."""
+    world.now += timedelta(seconds=seconds)
+    Rollouts(world.installation, lambda: world.now).look()
+    return world.endpoint().restoration
+
+
+def said(world):
+    facts = [read_fact(entry) for entry in world.memory.entries(0, world.memory.size())]
+    return [event for _, event in facts if isinstance(event, Restored | Overdue)]
+
+
+def test_a_rollback_is_done_when_every_host_leads_everything_to_the_former_release(world):
+    one, two = hosts(world, "host-1", "host-2")
+    receipt = world.roll_back()
+    assert look(world).milliseconds is None
+
+    one.say(former=100)
+    assert look(world).milliseconds is None
+    two.say(former=100)
+    done = look(world)
+    assert (done.milliseconds, done.overdue, done.window_seconds) == (3000, False, 60)
+    assert said(world) == [
+        Restored(PROD, world.endpoint().stable.release, receipt.first, 3000, 60, (one.node, two.node))
+    ]
+    assert look(world) == done and len(said(world)) == 1
+
+
+@pytest.mark.parametrize("weights", [{"former": 0, "latest": 100}, {"former": 99}, {"former": None}, {"latest": 100}])
+def test_a_host_that_leads_anything_elsewhere_has_not_said_so(world, weights):
+    (one,) = hosts(world, "host-1")
+    world.roll_back()
+    world.now += timedelta(seconds=1)
+    one.say(**weights)
+
+    assert look(world, 58).milliseconds is None and said(world) == []
+    assert look(world).overdue and said(world)[0].waiting == (one.node,)
+
+
+def test_what_a_host_said_before_the_order_or_of_another_life_does_not_count(world):
+    (one,) = hosts(world, "host-1")
+    one.say(former=100)
+    world.now += timedelta(seconds=1)
+    world.roll_back()
+    assert look(world).milliseconds is None
+
+    one.say(former=100)
+    one.begin_anew()
+    one.say(former=40)
+    assert look(world).milliseconds is None
+    one.say(former=100)
+    assert look(world).milliseconds == 3000
+
+
+def test_a_host_that_falls_silent_is_waited_for_and_one_that_was_gone_before_is_not(world):
+    (gone,) = hosts(world, "host-3")
+    world.now += timedelta(seconds=31)
+    one, silent = hosts(world, "host-1", "host-2")
+    world.roll_back()
+    world.now += timedelta(seconds=1)
+    one.say(former=100)
+
+    assert look(world, 60).waiting == (silent.node,)
+    silent.say(former=100)
+    assert look(world).milliseconds == 62_000 and world.endpoint().restoration.overdue
+    assert gone.node not in said(world)[-1].nodes
+
+
+def test_where_no_host_reports_nobody_knows_and_that_is_told(world):
+    world.roll_back()
+
+    assert look(world, 59).overdue is False
+    assert look(world).overdue and said(world)[0].waiting == ()
+
+
+def test_what_comes_after_a_rollback_ends_the_looking(world):
+    world.roll_back()
+    world.shut_down()
+    assert world.endpoint().restoration is None and look(world, 61) is None and said(world) == []
+    assert follow_rollback(world.installation, PROD, world.now) is None
+
+
+def test_a_new_release_or_a_candidate_is_no_part_of_the_rollback(world):
+    world.roll_back()
+    begin(world, "1.2.0")
+    assert world.endpoint().restoration is None
