@@ -64,16 +64,10 @@ def _told(event: Event, subject: str, reason_of: Reason) -> tuple[str, str]:
             rules = "trust" if isinstance(event, TrustAdopted) else "policy"
             by = "" if event.change is None else f", by change {event.change}"
             return f"{rules} changed", f"put version {event.version} of the {rules} into force{by}"
-        case endpoint.Suspended():
-            return "shutdown", f"shut {event.endpoint} down"
-        case endpoint.Tripped():
-            return "breaker tripped", f"shut {event.endpoint} down: the breaker {event.breaker} of the policy tripped"
+        case endpoint.Suspended() | endpoint.Tripped() | restoration.Overdue():
+            return _of_endpoint(event)
         case rollout.Paused() | rollout.Aborted():
             return _of_rollout(event)
-        case restoration.Overdue():
-            who = f"not at {', '.join(map(str, event.waiting))}" if event.waiting else "no host reports"
-            when = f"{event.window_seconds} s after the rollback at {event.endpoint}"
-            return "rollback overdue", f"finds that {when} the former release lacks traffic: {who}"
         case ReleaseRevoked() | KeyRevoked() | Offboarded():
             return _of_revocation(event)
         case release.KeysOpened():
@@ -90,6 +84,18 @@ def _alerted(event: Alerted) -> tuple[str, str]:
 def _is_minor(event: Event) -> bool:
     """Tell whether an alert is one for which nobody is woken."""
     return isinstance(event, Alerted) and event.severity in (Severity.LOW, Severity.MEDIUM)
+
+
+def _of_endpoint(event: endpoint.Suspended | endpoint.Tripped | restoration.Overdue) -> tuple[str, str]:
+    match event:
+        case endpoint.Suspended():
+            return "shutdown", f"shut {event.endpoint} down"
+        case endpoint.Tripped():
+            return "breaker tripped", f"shut {event.endpoint} down: the breaker {event.breaker} of the policy tripped"
+        case restoration.Overdue():
+            who = f"not at {', '.join(map(str, event.waiting))}" if event.waiting else "no host reports"
+            when = f"{event.window_seconds} s after the rollback at {event.endpoint}"
+            return "rollback overdue", f"finds that {when} the former release lacks traffic: {who}"
 
 
 def _of_revocation(event: ReleaseRevoked | KeyRevoked | Offboarded) -> tuple[str, str]:
