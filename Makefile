@@ -43,8 +43,10 @@ types: $(READY)
 	$(BIN)/lint-imports
 
 # In tests/live nothing is quick, and the plugin of schemathesis is for its slow test: what is not read takes no time.
+# Of every property a sample is tried; `make test` tries all of it.
 quick: $(READY)
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not live and not slow" --ignore tests/live -p no:schemathesis $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not live and not slow" --ignore tests/live -p no:schemathesis \
+		--hypothesis-profile=sample $(ARGS)
 
 format: $(READY) ## put the form right
 	$(BIN)/ruff check --fix .
@@ -53,7 +55,7 @@ format: $(READY) ## put the form right
 test: $(READY) ## check, then everything else against the real parts
 	tools/system-packages
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -q -m "live or slow" $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "live or slow or hypothesis" $(ARGS)
 
 bench: $(READY) ## ratios to stock tools, and build/bench.json
 	$(BIN)/python -m bench $(ARGS)

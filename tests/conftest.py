@@ -5,6 +5,7 @@ is missing. Only a reason that begins with "elsewhere:" is still a skip: the tes
 needs what no registry has.
 """
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,10 +13,24 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("quick", deadline=None)
+settings.register_profile(
+    "sample", deadline=None, max_examples=20
+)  # `make check`; `make test` tries each as often again
 settings.register_profile("soak", deadline=None, max_examples=5000)
 settings.load_profile("soak" if os.environ.get("LOCKGATE_SOAK") else "quick")
 
 _LIVE = Path(__file__).parent / "live"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Look for no garbage while nothing but tests is made, and never again among what was made."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items):

@@ -21,6 +21,7 @@ from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from tests.core.strategies import CANARY
+from tests.retold import tell
 from tests.world import PROD, World, key
 
 PASSED = Signals({Name(name): "passed" for name in ("errors", "slow", "mcp")})
@@ -60,6 +61,10 @@ def open_rollout(world: World, release: Release, strategy: Strategy | None = CAN
 
 def begin(world: World, version: str = "1.1.0", strategy: Strategy = CANARY) -> int:
     """Let a candidate begin beside release 1.0.0, which serves; return the number of its change."""
+    return tell(world, ("begin", version, strategy.digest), lambda: _begin(world, version, strategy))
+
+
+def _begin(world: World, version: str, strategy: Strategy) -> int:
     if world.endpoint().stable is None:
         world.serve("1.0.0")
     release = world.register(version)

@@ -106,8 +106,9 @@ def names_no_registry_and_no_machine(module):
     hosts = [r"pypi\.org", r"pythonhosted\.org", r"npmjs\.(org|com)", r"crates\.io", r"docker\.(io|com)", r"ghcr\.io"]
     needles = [rf"\b{host}\b".replace("(", "(?:") for host in [*hosts, r"proxy\.golang\.org"]]
     needles += [r"(?<![\w./~])/(?:work|root|Users|home/\w+|opt/wheels)/"]
+    needle = re.compile("|".join(needles))
     for number, line in enumerate(module.text.splitlines(), 1):
-        if found := re.search("|".join(needles), line):
+        if found := needle.search(line):
             yield f"{module.path}:{number}: names {found.group()}"
 
 

@@ -52,6 +52,7 @@ from lockgate.formats.names import Endpoint, Name, Tag, Version
 from lockgate.formats.statement import PROVENANCE, TEST_RESULT, Statement
 from lockgate.tlog.proof import LogProof
 from lockgate.tlog.tiles import inclusion_proof
+from tests.retold import BEGINNING, tell
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PROD = Endpoint.parse("prod/magika")
@@ -164,9 +165,8 @@ class World:
         environment: str = "prod", log: Memory | Postgres | None = None, *,
         founded_by: Trust | None = None, ruled: bool = True,
     ) -> None:  # fmt: skip
-        self.now, self.nonces = NOW, 0
-        self.trust = founded_by or trust(environment)
-        self.policy = policy(environment)
+        self.now, self.nonces, self.story = NOW, 0, BEGINNING
+        self.trust, self.policy = founded_by or trust(environment), policy(environment)
         self.memory = log = log or Memory(self.trust.origin)
         self.blobs, self.vault = MemoryBlobs(), MemoryVault()
         self.files: dict[Digest, bytes] = {}
@@ -177,8 +177,8 @@ class World:
             updates=MemoryUpdates(), vault=self.vault, heads=self.heads, reads=log,
             reports=log, controllers=log,
         )  # fmt: skip
-        first = _first(plain.encode(self.trust), plain.encode(self.policy) if ruled else None)
-        adopt.found(self.installation, first, self.trust.root, self.now)
+        said = plain.encode(self.trust), plain.encode(self.policy) if ruled else None
+        tell(self, said, lambda: adopt.found(self.installation, _first(*said), self.trust.root, self.now))
 
     def say(
         self,
@@ -290,10 +290,12 @@ class World:
 
     def serve(self, version: str = "1.0.0", **changes: object) -> Release:
         """Bring a release all the way to the endpoint."""
+        return tell(self, None if changes else ("serve", version), lambda: self._serve(version, **changes))
+
+    def _serve(self, version: str, **changes: object) -> Release:
         release = self.register(version, **changes)  # type: ignore[arg-type]
         self.attest(release)
-        number = self.open(release)
-        self.approve(number)
+        self.approve(number := self.open(release))
         self.activate(number)
         return release
 
@@ -381,10 +383,10 @@ class World:
         derived: Mapping[Subject, object] = replay(entries)
         assert derived == {subject: self.memory.find(subject) for subject in derived}
         assert len(derived) == sum(len(self.memory.listing(kind, limit=1_000_000)) for kind in STATES)
-        note = publish_checkpoint(self.installation)
+        note, tile = publish_checkpoint(self.installation), cache(self.memory.tile)
         for index, entry in enumerate(entries):
             read_fact(entry)
-            proof = LogProof(index, inclusion_proof(index, len(entries), self.memory.tile), note)
+            proof = LogProof(index, inclusion_proof(index, len(entries), tile), note)
             assert LogProof.parse(proof.encode()).verify(entry, [self.heads.signer.verifier]).size == len(entries)
 
 

@@ -1,6 +1,7 @@
 """What may an author write into a strategy? What means something; and everything else is said at once."""
 
 from contextlib import suppress
+from copy import deepcopy
 
 import pytest
 import yaml
@@ -18,8 +19,11 @@ blueGreen: {pause: {duration: 10m}, analysis: {templates: [errors]}, scaleDownDe
 """
 
 
+READ = yaml.safe_load(GOOD)
+
+
 def written(**changes):
-    return yaml.safe_load(GOOD) | changes
+    return deepcopy(READ) | changes
 
 
 def step(*steps):

@@ -24,7 +24,7 @@ from tests.world import key, trust
 
 PURPOSES = ("vsa", "lease", "export", "updates")
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["lockgate.server.asgi", "lockgate.drivers.postgres", "tests.world"])
+_PROCESSES.set_forkserver_preload(["tests.live.warm"])
 
 
 def serve(conninfo, port, blobs, notify=()):

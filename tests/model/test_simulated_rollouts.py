@@ -21,6 +21,7 @@ from tests.simulated import (
     sticky,
 )
 
+pytestmark = pytest.mark.slow
 MORE = 10 if os.environ.get("LOCKGATE_SOAK") else 1
 
 
@@ -28,7 +29,6 @@ def dice(seed):
     return np.random.default_rng(seed)
 
 
-@pytest.mark.slow
 def test_healthy_candidates_are_rolled_back_as_seldom_as_promised():
     thrown = dice(4)
     rollouts = [healthy(thrown) for _ in range(1000 * MORE)]
@@ -66,7 +66,6 @@ def test_twice_the_latency_is_found_in_seconds_at_two_requests_a_second(bounds):
     assert late <= 30
 
 
-@pytest.mark.slow
 def test_what_is_not_slower_is_left_alone_also_when_everything_is_slow():
     thrown = dice(8)
 
