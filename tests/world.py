@@ -50,7 +50,8 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PrivateKey
 from lockgate.formats.names import Endpoint, Name, Tag, Version
 from lockgate.formats.statement import PROVENANCE, TEST_RESULT, Statement
-from lockgate.tlog.proof import LogProof
+from lockgate.tlog.checkpoint import open_checkpoint
+from lockgate.tlog.merkle import leaf_hash, verify_inclusion
 from lockgate.tlog.tiles import inclusion_proof
 from tests.retold import BEGINNING, tell
 
@@ -167,9 +168,8 @@ class World:
     ) -> None:  # fmt: skip
         self.now, self.nonces, self.story = NOW, 0, BEGINNING
         self.trust, self.policy = founded_by or trust(environment), policy(environment)
-        self.memory = log = log or Memory(self.trust.origin)
-        self.blobs, self.vault = MemoryBlobs(), MemoryVault()
-        self.files: dict[Digest, bytes] = {}
+        self.memory, self.files = log or Memory(self.trust.origin), dict[Digest, bytes]()
+        log, self.blobs, self.vault = self.memory, MemoryBlobs(), MemoryVault()
         keys = Keys(*(key(f"{environment}-{purpose}") for purpose in ("vsa", "lease", "export", "updates")))
         self.heads = MemoryHeads(self.trust.origin, key(f"{environment}-checkpoint"))
         self.installation = Installation(
@@ -379,15 +379,15 @@ class World:
 
     def check(self) -> None:
         """Re-derive all state from the log, prove every entry, compare both with the world."""
-        entries = list(self.memory.entries(0, self.memory.size()))
+        entries, tile = list(self.memory.entries(0, self.memory.size())), cache(self.memory.tile)
         derived: Mapping[Subject, object] = replay(entries)
         assert derived == {subject: self.memory.find(subject) for subject in derived}
         assert len(derived) == sum(len(self.memory.listing(kind, limit=1_000_000)) for kind in STATES)
-        note, tile = publish_checkpoint(self.installation), cache(self.memory.tile)
+        head = open_checkpoint(publish_checkpoint(self.installation), [self.heads.signer.verifier])
+        assert head.size == len(entries)
         for index, entry in enumerate(entries):
             read_fact(entry)
-            proof = LogProof(index, inclusion_proof(index, len(entries), tile), note)
-            assert LogProof.parse(proof.encode()).verify(entry, [self.heads.signer.verifier]).size == len(entries)
+            verify_inclusion(leaf_hash(entry), index, head.size, inclusion_proof(index, head.size, tile), head.root)
 
 
 def rule_of(document: Trust | Policy) -> Ruling:

@@ -15,6 +15,7 @@ from lockgate.formats import plain
 from lockgate.formats.names import Name
 from lockgate.server.asgi import build
 from lockgate.settings import Settings
+from tests.server.one_call import OneCall
 from tests.world import World
 
 API = "/api/v1"
@@ -86,7 +87,9 @@ class Served:
 
     def caller(self, **options):
         client = TestClient(self.app, base_url="http://localhost", **options)
-        client.portal = self.portal
+        if self.portal:
+            raises = options.get("raise_server_exceptions", True)
+            client._transport = OneCall(self.app, self.portal, client._transport, raises=raises)
         return client
 
     def sign_in(self, who):
