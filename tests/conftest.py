@@ -7,6 +7,7 @@ needs what no registry has.
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(_LIVE):
             item.add_marker("live")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    if retold := sys.modules.get("tests.retold"):
+        retold.next_test()
 
 
 @pytest.hookimpl(wrapper=True)

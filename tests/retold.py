@@ -1,6 +1,7 @@
 """Which beginnings do many tests have in common? Each happens once; every other world is put where it left the first.
 
 A story goes on from another one only in a world that is exactly as that one left it, whatever else was done to it.
+No two worlds of a test share one: they would have one log.
 """
 
 from collections.abc import Callable
@@ -27,13 +28,21 @@ class _Told:
 
 
 _told: dict[tuple[object, ...], _Told] = {}
+_begun: set[tuple[object, ...]] = set()  # in the test that runs
+
+
+def next_test() -> None:
+    """Let beginnings be shared again."""
+    _begun.clear()
 
 
 def tell(world: "World", words: tuple[object, ...] | None, happen: Callable[[], T]) -> T:
     """Let what `words` stand for happen, or put the world where they left another one; without words it happens."""
-    if words is None or not _is_as_told(world):
+    if words is None or not _is_as_told(world) or (world.story == BEGINNING and words in _begun):
         world.story = None
         return happen()
+    if world.story == BEGINNING:
+        _begun.add(words)
     story = (*(world.story or ()), words)
     if story not in _told:
         result = happen()
