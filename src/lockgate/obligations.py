@@ -79,7 +79,7 @@ _ALL = (
     ),
     Obligation(
         "gradual_rollout", "3.3.1", "3.3.2", "3.3.1", "A candidate gets traffic in steps and leaves by itself.", _GAP,
-        "callers that stay with a release are counted by their requests: then nothing bounds false rollbacks",
+        "callers that stay with a release are told apart by a Prometheus that counts users, not by the gateway",
     ),
     Obligation(
         "complete_rollback", "3.3.2", "3.3.3", "3.3.2",

@@ -12,10 +12,10 @@ from lockgate.cli.planning import parse_strategy
 from lockgate.core.strategy import Pause, SetWeight, check_strategy
 from lockgate.errors import DeniedError
 from tests.cli.written import GOOD
-from tests.core.strategies import BLUE_GREEN, CANARY
+from tests.core.strategies import BLUE_GREEN, CANARY, STICKY
 
 BLUE = """
-blueGreen: {pause: {duration: 10m}, analysis: {templates: [errors]}, scaleDownDelay: 30s, stickyBy: x-user}
+blueGreen: {pause: {duration: 10m}, analysis: {templates: [errors]}, scaleDownDelay: 30s}
 """
 
 
@@ -49,6 +49,15 @@ def test_blue_green_is_the_steps_that_it_means():
     blue = {name: value for name, value in written().items() if name != "canary"} | yaml.safe_load(BLUE)
 
     assert parse_strategy(blue) == BLUE_GREEN
+
+
+def test_callers_that_stay_are_counted_as_users():
+    sequential = {"event": "errors", "alpha": 0.004, "oddsMargin": 1.5, "unit": "user"}
+    users = {"query": "failed_users", "total": "users"}
+    found = metric(sequential=sequential, envoy="gone", prometheus=users)
+    found["canary"] |= {"stickyBy": "x-user"}
+
+    assert parse_strategy(found) == STICKY
 
 
 def test_what_is_left_out_has_the_value_that_the_specification_says():
@@ -113,9 +122,17 @@ def test_bare_blue_green_goes_to_everything_at_once():
         (metric(sequential={"event": "errors", "alpha": 0}), "alpha is '0', not a number above 0"),
         (metric(sequential={"event": "errors", "alpha": True}), "metric errors: alpha is True, not a number"),
         (metric(sequential={"event": "errors", "alpha": float("nan")}), "alpha is 'nan'"),
+        (metric(sequential={"event": "errors", "alpha": 0.004, "oddsMargin": 11}), "not a number from 1 to 10"),
+        (
+            metric(sequential={"event": "errors", "alpha": 0.004, "unit": "tab"}),
+            "metric errors: unit is 'tab', not one",
+        ),
+        (metric(sequential={"event": "errors", "alpha": 0.004, "unit": "user"}), "the gateway counts requests, not us"),
         (metric(interval="soon"), "metric errors: interval is 'soon', not a span like"),
         (metric(dryRun="yes"), "metric errors: dryRun is 'yes', not true or false"),
         (metric(webhook="http://127.0.0.1"), "metric 1 says 'webhook', which is unknown"),
+        (metric(envoy="gone", webhook="http://127.0.0.1"), "metric errors has no data: its source is exactly one of"),
+        (metric(envoy="gone", prometheus={"query": "up", "url": "http://10.0.0.1"}), "metric errors says 'url', which"),
         (metric(sequential="gone", threshold={"failureCondition": "bad"}), "failureCondition is 'bad', not one like"),
         (metric(sequential="gone", threshold={"failureCondition": "> x"}), "the bound is 'x', which is no number"),
         (metric(sequential="gone", threshold={"failureCondition": "> 1", "minRequests": "x"}), "minRequests is 'x'"),
@@ -135,6 +152,8 @@ def test_bare_blue_green_goes_to_everything_at_once():
         (written(patience="2h"), "patience is at most noData"),
         (written(onFailure="ignore"), "onFailure is 'ignore', not one of rollback, pause, shutdown"),
         (written(canary=written()["canary"] | {"stickyBy": 7}), "stickyBy is 7, which is no text"),
+        (written(canary=written()["canary"] | {"stickyBy": "x-user"}), "alpha would be no promise: count users"),
+        (written(canary=written()["canary"] | {"stickyBy": "Host"}), "stickyBy is no header of callers, in lower"),
     ],
 )
 def test_everything_else_is_refused(document, reason):

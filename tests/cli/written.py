@@ -10,7 +10,6 @@ canary:
   - pause: {}
   - setWeight: 100
   - pause: {duration: 60s}
-  stickyBy: x-user
 maxDuration: 24h
 patience: 10m
 noData: 1h

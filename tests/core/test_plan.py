@@ -49,6 +49,11 @@ def test_latency_that_the_gateway_counts_is_compared_beyond_quantiles_and_of_oth
     assert isinstance(translated(Compared("latency", "0.004", "1", Prometheus("slow", "all"))), Sequential)
 
 
+@pytest.mark.parametrize(("unit", "counted"), [(None, Unit.REQUEST), ("user", Unit.USER)])
+def test_what_counts_as_one_is_what_the_strategy_says(unit, counted):
+    assert translated(Compared("errors", "0.004", "1", Prometheus("bad", "all"), unit)).unit is counted
+
+
 @pytest.mark.parametrize("fails", [">", ">=", "<", "<="])
 @pytest.mark.parametrize(
     ("changes", "bound"),

@@ -28,7 +28,20 @@ from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
-from tests.core.strategies import ALERT, BLUE_GREEN, CANARY, DEMANDS, ERRORS, MCP, SLOW, TRIED, canary, judged_by
+from tests.core.strategies import (
+    ALERT,
+    BLUE_GREEN,
+    CANARY,
+    DEMANDS,
+    ERRORS,
+    MCP,
+    SLOW,
+    STICKY,
+    TRIED,
+    USERS,
+    canary,
+    judged_by,
+)
 
 
 def steps(*weights_and_others):
@@ -37,6 +50,11 @@ def steps(*weights_and_others):
 
 def spoilt(metric, **changes):
     return judged_by(ERRORS if metric is not ERRORS else SLOW, replace(metric, test=replace(metric.test, **changes)))
+
+
+def stuck(*metrics, header="x-user"):
+    """Let callers stay with a release, and judge by these metrics too."""
+    return judged_by(SLOW, *metrics, sticky_by=header)
 
 
 def written(changes):
@@ -62,12 +80,15 @@ def reasons_of(strategy):
         judged_by(MCP),
         judged_by(ERRORS, spoilt(TRIED, alpha="0.01").metrics[1]),
         spoilt(ERRORS, alpha="0.01", margin="1"),
-        spoilt(ERRORS, margin="100", source=Prometheus("bad", "total")),
+        spoilt(ERRORS, margin="10", source=Prometheus("bad", "total")),
         spoilt(SLOW, quantile="0.5", bound="-1", least_requests=1, failure_limit=0),
         canary(max_seconds=30 * 86_400),
         canary(patience_seconds=1, no_data_seconds=1),
         canary(patience_seconds=86_400, no_data_seconds=86_400),
-        canary(sticky_by=None),
+        STICKY,
+        stuck(replace(ERRORS, dry_run=True)),
+        stuck(header="x-forwarded-for"),
+        stuck(header="x" * 63),
     ],
 )
 def test_a_strategy_at_the_edge_is_one(strategy):
@@ -109,8 +130,8 @@ def test_a_strategy_at_the_edge_is_one(strategy):
         (spoilt(ERRORS, alpha="0.011"), "alpha is '0.011'"),
         (spoilt(ERRORS, alpha="little"), "alpha is 'little'"),
         (spoilt(ERRORS, alpha="NaN"), "alpha is 'NaN'"),
-        (spoilt(ERRORS, margin="0.9"), "the odds margin is '0.9', not a number from 1 to 100"),
-        (spoilt(ERRORS, margin="101"), "the odds margin is '101'"),
+        (spoilt(ERRORS, margin="0.9"), "the odds margin is '0.9', not a number from 1 to 10"),
+        (spoilt(ERRORS, margin="10.1"), "the odds margin is '10.1'"),
         (spoilt(ERRORS, margin=""), "the odds margin is ''"),
         (spoilt(ERRORS, source=Prometheus("bad")), "there is no data: a sequential test needs a query"),
         (spoilt(ERRORS, source=Prometheus(" ", "total")), "there is no data: a sequential test needs a query"),
@@ -142,10 +163,14 @@ def test_a_strategy_at_the_edge_is_one(strategy):
         (canary(no_data_seconds=86_401), "patience is at most noData, and noData at most maxDuration"),
         (canary(max_seconds=360, patience_seconds=60, no_data_seconds=60), "the pauses take 360 s, and all of it may"),
         (replace(BLUE_GREEN, steps=(SetWeight(5), SetWeight(100))), "blue-green goes to 100 at once, not by 5, 100"),
-        (canary(sticky_by=""), "stickyBy is no name of a header: ''"),
-        (canary(sticky_by="x user"), "stickyBy is no name of a header"),
-        (canary(sticky_by="x" * 65), "stickyBy is no name of a header"),
-        (canary(sticky_by="x-usér"), "stickyBy is no name of a header"),
+        *(
+            (stuck(header=header), "stickyBy is no header of callers, in lower case")
+            for header in ("", "x user", "x" * 64, "x-usér", "X-User", "host", "x-release", "x-envoy-a", "1x")
+        ),
+        (stuck(ERRORS), "metric errors: where callers stay with a release their requests are not independent"),
+        (stuck(replace(TRIED, dry_run=False)), "metric tried: where callers stay"),
+        (stuck(replace(USERS, test=Sequential("errors", "0.004", "1", Prometheus("a", "b")))), "errors: where callers"),
+        (spoilt(ERRORS, unit="user"), "metric errors: the gateway counts requests, not users"),
     ],
 )
 def test_a_strategy_that_could_not_mean_what_its_author_wanted_is_refused(strategy, reason):
@@ -231,8 +256,9 @@ def test_a_strategy_is_said_in_words():
             "without evidence for 10 min a person is asked; without data for 1 h all traffic goes back to the stable "
             "release"
         ),
-        "who sends the same x-user gets the same release",
     ]
+    assert list(strategy_words(STICKY))[-1] == "who sends the same x-user gets the same release"
+    assert "by the query failed_users of users, where one user counts once" in "".join(strategy_words(STICKY))
 
 
 @pytest.mark.parametrize("name", [field for field in Strategy.__dataclass_fields__ if field != "type"])
@@ -242,7 +268,7 @@ def test_words_differ_where_strategies_differ(name):
         "steps": (SetWeight(100),),
         "metrics": (ERRORS,),
         "on_failure": "pause",
-        "sticky_by": None,
+        "sticky_by": "x-user",
     }
     other = canary(**{name: others.get(name, 7200)})
 

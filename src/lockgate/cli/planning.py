@@ -2,7 +2,6 @@
 
 canary:                                       # or blueGreen: {pause, analysis, scaleDownDelay, stickyBy}
   steps: [{setWeight: 5}, {pause: {duration: 5m}}, {analysis: {templates: [errors]}}, {pause: {}}, {setWeight: 100}]
-  stickyBy: x-user                            # may be left out
 maxDuration: 24h
 patience: 10m                                 # then a person is asked
 noData: 1h                                    # then it is rolled back
@@ -41,6 +40,7 @@ from lockgate.core.strategy import (
     wrong_metrics,
     wrong_spans,
     wrong_steps,
+    wrong_sticking,
 )
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.names import Name
@@ -95,6 +95,8 @@ def parse_strategy(written: object) -> Strategy:
         reasons += wrong_metrics(found.metrics)
     if not reading.is_odd("maxDuration", "patience", "noData", "step", "stickyBy"):
         reasons += wrong_spans(found)
+    if not reading.is_odd("metric", "stickyBy"):
+        reasons += wrong_sticking(found)
     if reasons:
         raise DeniedError(*dict.fromkeys(reasons))
     plan_of(found)
@@ -207,10 +209,12 @@ class _Reading:
 
     def sequential(self, written: object, source: Source, where: str) -> Sequential:
         """Read a sequential test."""
-        test = self.table(written, where, ("event", "alpha", "oddsMargin"))
+        test = self.table(written, where, ("event", "alpha", "oddsMargin", "unit"))
         event = self.choice(test.get("event"), _EVENTS, f"{where}: event")
         alpha = self.decimal(test.get("alpha"), f"{where}: alpha")
-        return Sequential(event, alpha, self.decimal(test.get("oddsMargin", 1), f"{where}: oddsMargin"), source)
+        margin = self.decimal(test.get("oddsMargin", 1), f"{where}: oddsMargin")
+        counted = self.choice(test.get("unit", "request"), ("request", "user"), f"{where}: unit")
+        return Sequential(event, alpha, margin, source, "user" if counted == "user" else None)
 
     def threshold(self, written: object, source: Source, where: str) -> Threshold:
         """Read an absolute bound."""

@@ -71,7 +71,8 @@ def _compared(wanted: Wanted, test: Compared) -> Sequential | Latency:
     if test.event == "latency" and isinstance(test.source, Envoy):
         quantiles = tuple(map(Number, QUANTILES))
         return Latency(wanted.name, bounds, Unit.REQUEST, quantiles, _NEVER, wanted.dry_run)
-    return Sequential(wanted.name, bounds, Unit.REQUEST, _NEVER, wanted.dry_run, _ACCEPTABLE)
+    unit = Unit.USER if test.unit == "user" else Unit.REQUEST
+    return Sequential(wanted.name, bounds, unit, _NEVER, wanted.dry_run, _ACCEPTABLE)
 
 
 def _bounded(wanted: Wanted, test: Bounded, looks: int) -> Threshold:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar, Literal, TypeAlias
 
+from lockgate.core.analysis.metric import MAX_MARGIN
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.policy import Demands, Symptom, decimal
+from lockgate.core.traffic import tells_callers_apart
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
@@ -79,7 +81,8 @@ Source: TypeAlias = Envoy | Prometheus
 class Sequential:
     """The candidate is worse than the stable release: shown so that a healthy one is blamed with `alpha` at most.
 
-    Odds up to `margin` times those of the stable release are no worse (decimal text, both).
+    Odds up to `margin` times those of the stable release are no worse (decimal text, both). What counts as one is a
+    request, or a `unit` of its own: somebody who stays with a release is one user, however many requests they send.
     """
 
     type: ClassVar[str] = "sequential"
@@ -87,6 +90,7 @@ class Sequential:
     alpha: str
     margin: str
     source: Source
+    unit: Literal["user"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,7 @@ def check_strategy(strategy: Strategy) -> None:
         *wrong_steps(strategy.steps, strategy.metrics),
         *wrong_metrics(strategy.metrics),
         *wrong_spans(strategy),
+        *wrong_sticking(strategy),
     ]
     if reasons:
         raise DeniedError(*reasons)
@@ -219,7 +224,7 @@ def wrong_metrics(metrics: Sequence[Metric]) -> Iterator[str]:
 
 
 def wrong_spans(strategy: Strategy) -> Iterator[str]:
-    """Say what is wrong with the spans of time, and with the header."""
+    """Say what is wrong with the spans of time, and with the weights for this kind."""
     spans = (
         ("maxDuration", strategy.max_seconds),
         ("patience", strategy.patience_seconds),
@@ -235,9 +240,21 @@ def wrong_spans(strategy: Strategy) -> Iterator[str]:
     weights = [step.weight for step in strategy.steps if isinstance(step, SetWeight)]
     if strategy.kind == "blue-green" and len(weights) > 1:
         yield f"blue-green goes to 100 at once, not by {', '.join(map(str, weights))}"
+
+
+def wrong_sticking(strategy: Strategy) -> Iterator[str]:
+    """Say what is wrong with callers that stay: the header, and counting their requests as if they did not."""
     header = strategy.sticky_by
-    if header is not None and not (header.replace("-", "a").isalnum() and header.isascii() and len(header) <= 64):
-        yield f"stickyBy is no name of a header: {header[:64]!a}"
+    if header is None:
+        return
+    if not tells_callers_apart(header):
+        yield f"stickyBy is no header of callers, in lower case: {header[:64]!a}"
+    for metric in strategy.metrics:
+        if isinstance(metric.test, Sequential) and metric.test.unit is None and not metric.dry_run:
+            yield (
+                f"metric {metric.name}: where callers stay with a release their requests are not independent, and "
+                "alpha would be no promise: count users (unit: user, from prometheus), bound it (threshold), or dryRun"
+            )
 
 
 def unmet(strategy: Strategy, demands: Demands) -> Iterator[str]:
@@ -298,8 +315,10 @@ def _wrong_sequential(test: Sequential) -> Iterator[str]:
     alpha, margin = _number(test.alpha), _number(test.margin)
     if alpha is None or not 0 < alpha <= ALPHA:
         yield f"alpha is {test.alpha[:40]!a}, not a number above 0 and at most {ALPHA}"
-    if margin is None or not 1 <= margin <= 100:
-        yield f"the odds margin is {test.margin[:40]!a}, not a number from 1 to 100"
+    if margin is None or not 1 <= margin <= MAX_MARGIN:
+        yield f"the odds margin is {test.margin[:40]!a}, not a number from 1 to {MAX_MARGIN}"
+    if test.unit == "user" and isinstance(test.source, Envoy):
+        yield "the gateway counts requests, not users: who counts users is a Prometheus"
     if isinstance(test.source, Prometheus) and not (test.source.query.strip() and (test.source.total or "").strip()):
         yield "there is no data: a sequential test needs a query for what is bad, and one for the total"
 

@@ -99,7 +99,7 @@ class Traffic:
         wrong = [*_wrong_routes(self.routes)]
         if self.stable is not None and self.stable not in {route.release for route in self.routes}:
             wrong.append("its stable release has no route")
-        if self.sticky_by is not None and not _is_the_callers(self.sticky_by):
+        if self.sticky_by is not None and not tells_callers_apart(self.sticky_by):
             wrong.append(f"callers cannot be told apart by the header {self.sticky_by[:80]!a}")
         if wrong:
             raise VerificationError(f"no traffic for {self.endpoint}: {'; '.join(wrong)}")
@@ -135,6 +135,11 @@ def check_whole(traffic: Sequence[Traffic]) -> None:
         raise VerificationError("; ".join(wrong))
 
 
+def tells_callers_apart(header: str) -> bool:
+    """Ask whether callers may be told apart by this header: one of their own, in lower case."""
+    return bool(_HEADER.fullmatch(header)) and header not in _NOT_THE_CALLERS and not header.startswith("x-envoy-")
+
+
 def _wrong_routes(routes: tuple[Route, ...]) -> list[str]:
     wrong = [f"{release} is there twice" for release in _doubled([str(route.release) for route in routes])]
     wrong += [f"two releases at {address}" for address in _doubled([str(route.address) for route in routes])]
@@ -142,10 +147,6 @@ def _wrong_routes(routes: tuple[Route, ...]) -> list[str]:
     if total > WHOLE:
         wrong.append(f"the weights add up to {total}, which is more than {WHOLE}")
     return wrong
-
-
-def _is_the_callers(header: str) -> bool:
-    return bool(_HEADER.fullmatch(header)) and header not in _NOT_THE_CALLERS and not header.startswith("x-envoy-")
 
 
 def _doubled(names: list[str]) -> list[str]:

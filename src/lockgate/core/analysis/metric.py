@@ -17,6 +17,7 @@ from lockgate.formats.names import Name
 
 WHOLE_ALPHA = Number("0.01")
 MAX_METRICS, MAX_QUANTILES = 32, 8
+MAX_MARGIN, MAX_TOLERANCE = 10, 100
 MOST = 1_000_000
 FREQUENT = Fraction(9, 10)  # beyond it, quantiles say "slower" but are not waited for to say "not slower"
 _DIGITS = 12
@@ -149,10 +150,10 @@ def _bound_flaws(bounds: Bounds) -> Iterator[str]:
         yield f"alpha is {bounds.alpha}, not between 0 and 1"
     if not 0 < bounds.beta.exact <= Fraction(1, 2):
         yield f"beta is {bounds.beta}, not above 0 and at most 0.5"
-    if not 1 <= bounds.margin.exact <= 10:
-        yield f"margin is {bounds.margin}, not 1 to 10"
-    if not bounds.margin.exact < bounds.tolerance.exact <= 100:
-        yield f"tolerance is {bounds.tolerance}, not above the margin {bounds.margin} and at most 100"
+    if not 1 <= bounds.margin.exact <= MAX_MARGIN:
+        yield f"margin is {bounds.margin}, not 1 to {MAX_MARGIN}"
+    if not bounds.margin.exact < bounds.tolerance.exact <= MAX_TOLERANCE:
+        yield f"tolerance is {bounds.tolerance}, not above the margin {bounds.margin} and at most {MAX_TOLERANCE}"
 
 
 def _quantile_flaws(quantiles: list[Fraction]) -> Iterator[str]:

@@ -63,7 +63,8 @@ def _metric(metric: Metric) -> str:
         case Sequential() as test:
             what = f"fails when {test.event} of the candidate are shown to be worse than those of the stable release"
             odds = f"by more than {free(test.margin)} times the odds (alpha {free(test.alpha)})"
-            return f"{what} {odds}{every}, {_source(test.source)}{dry}"
+            users = ", where one user counts once" if test.unit == "user" else ""
+            return f"{what} {odds}{every}, {_source(test.source)}{users}{dry}"
         case Threshold() as test:
             when = f"{_measured(test)} {test.fails} {free(test.bound)}"
             times = f"in more than {test.failure_limit} intervals of {test.least_requests} requests or more"
