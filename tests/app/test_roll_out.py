@@ -216,16 +216,75 @@ def test_an_inconclusive_rollout_waits_for_a_person_who_may_promote_it(world):
     assert outcome(world, number) == ("closed", "succeeded")
 
 
-def test_a_revoked_candidate_is_not_promoted_but_aborted(world):
+def test_a_revocation_ends_the_rollout_of_its_release_in_the_same_append(world):
+    number = begin(world)
+    go_on(world)
+
+    receipt = world.revoke("magika@1.1.0")
+    facts = [read_fact(entry)[1] for entry in world.memory.entries(receipt.first, receipt.stop)]
+    assert [fact.type for fact in facts] == ["release.revoked/v1", "rollout.aborted/v1", "change.closed/v1"]
+    assert (facts[1].trigger, str(facts[1].by), facts[1].why) == ("revoked", "olivia", facts[0].order)
+    assert weights(world) == {"magika@1.0.0": 100} and outcome(world, number) == ("closed", "rolled-back")
+
+
+@pytest.mark.parametrize("meanwhile", ["step", "promote", "abort"])
+def test_a_revocation_that_was_overtaken_ends_what_the_rollout_has_become(world, meanwhile):
+    begin(world)
+    faster = {"step": lambda: go_on(world)}.get(meanwhile, lambda: order(world, meanwhile))
+    world.installation = replace(world.installation, ledger=Overtaken(world.memory, faster))
+
+    world.revoke("magika@1.1.0")
+    assert world.endpoint().rollout is None
+    assert weights(world) == ({} if meanwhile == "promote" else {"magika@1.0.0": 100})
+
+
+def test_the_revocation_of_another_release_ends_no_rollout(world):
     begin(world)
     go_on(world)
+    world.register("1.2.0")
+
+    world.revoke("magika@1.2.0")
+    assert weights(world) == {"magika@1.0.0": 95, "magika@1.1.0": 5}
+
+
+def test_a_rollout_that_begins_while_its_release_is_revoked_gets_no_lease_and_is_ended(world):
+    world.serve("1.0.0")
+    release = world.register("1.1.0")
+    world.attest(release)
+    number = open_rollout(world, release)
+    world.approve(number)
+    plain_ = world.installation
+    world.installation = replace(plain_, ledger=Overtaken(world.memory, lambda: world.activate(number)))
     world.revoke("magika@1.1.0")
-    assert "magika@1.1.0" not in weights(world)
+    world.installation = plain_
+    assert rollout(world) and "magika@1.1.0" not in weights(world)
 
     with pytest.raises(DeniedError, match="revoked"):
         order(world, "promote")
     go_on(world, Signals({}, revoked=True))
     assert world.endpoint().rollout is None
+
+
+def test_without_a_stable_release_to_go_back_to_a_person_decides(world):
+    number = begin(world)
+    go_on(world)
+    world.revoke("magika@1.0.0")
+    assert weights(world) == {"magika@1.1.0": 5}
+
+    lonely = replace(PASSED, stable_revoked=True)
+    go_on(world, lonely)
+    assert rollout(world).paused == "inconclusive" and go_on(world, lonely, after=300) is None
+    order(world, "promote")
+    assert weights(world) == {"magika@1.1.0": 100} and outcome(world, number) == ("closed", "succeeded")
+
+
+def test_where_both_are_revoked_nothing_serves(world):
+    begin(world)
+    go_on(world)
+    world.revoke("magika@1.0.0")
+
+    world.revoke("magika@1.1.0")
+    assert weights(world) == {} and world.endpoint().rollout is None
 
 
 def test_a_shutdown_ends_a_rollout_in_the_same_append(world):

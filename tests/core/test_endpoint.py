@@ -11,6 +11,7 @@ from lockgate.core.endpoint import (
     Activated,
     RolledBack,
     Share,
+    State,
     Suspended,
     check_activation,
     check_candidate,
@@ -24,6 +25,7 @@ from lockgate.core.endpoint import (
 from lockgate.core.rollout import Aborted, Ended, Promoted, Rollout, Stepped
 from lockgate.core.slot import Slot
 from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name, Tag
 from tests.world import NOW, PROD
@@ -291,6 +293,16 @@ def test_how_the_last_rollout_ended_is_remembered(end, outcome, trigger):
 
     assert ended == Ended(5, TAG, B, outcome, trigger, ORDER, NOW)
     assert after(activate(A), SUSPEND).ended is None
+
+
+def test_a_rollout_in_flight_that_an_older_version_stored_is_read_and_what_a_newer_one_did_is_not_guessed():
+    state = begun(stepped(0, 5))
+    stored = canonical.parse_object(plain.encode(state))
+    older = {name: found for name, found in stored.items() if found is not None}
+
+    assert older.keys() < stored.keys() and plain.decode(State, canonical.encode(older)) == state
+    with pytest.raises(VerificationError, match="unknown member 'shadow'"):
+        plain.decode(State, canonical.encode({**stored, "shadow": 1}))
 
 
 def test_a_rollout_that_is_promoted_forgets_a_rollback_and_the_next_one_the_end_of_this():

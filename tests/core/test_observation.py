@@ -28,7 +28,7 @@ from lockgate.core.rollout import Alarm, Rollout
 from lockgate.core.slot import Slot
 from lockgate.core.strategy import Envoy, Metric, Sequential, Strategy, Threshold
 from lockgate.errors import VerificationError
-from lockgate.formats import plain
+from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name, Tag
 from tests.core.strategies import judged_by
@@ -201,6 +201,15 @@ def test_what_is_known_is_the_same_after_it_was_written_down():
     assert read_watch(plain.encode(watch), judged_by(ERRORS, LATE, P90), ROLLOUT) == watch
     found = grounds(watch, judged_by(ERRORS, LATE, P90))
     assert plain.decode(Grounds, plain.encode(found)) == found
+
+
+def test_what_an_older_version_wrote_down_is_read():
+    """It knew none of the members that may be left out."""
+    watch = watched(judged_by(ERRORS, LATE, P90), look(0), look(5, counts(10, 1), counts(90)))
+    older = {name: found for name, found in canonical.parse_object(plain.encode(watch)).items() if found is not None}
+
+    assert older.keys() < canonical.parse_object(plain.encode(watch)).keys()
+    assert read_watch(canonical.encode(older), judged_by(ERRORS, LATE, P90), ROLLOUT) == watch
 
 
 def test_what_was_known_of_another_change_is_nothing():

@@ -135,6 +135,20 @@ def test_what_does_not_concern_the_strategy_takes_nothing_away(known):
 
 
 @pytest.mark.parametrize(
+    ("paused", "found", "decision"),
+    [
+        (None, PASSED, Hold("inconclusive")),
+        ("step", PASSED, Hold("inconclusive")),
+        ("inconclusive", PASSED, Stay()),
+        ("person", PASSED, Stay()),
+        (None, {SLOW: "failed"}, Abort("metric:slow")),
+    ],
+)
+def test_without_a_stable_release_a_person_decides_unless_the_candidate_fails(paused, found, decision):
+    assert said(rollout=at(4, 50, paused), found=found, stable_revoked=True) == decision
+
+
+@pytest.mark.parametrize(
     ("paused", "decision"),
     [
         (None, Hold("failed")),

@@ -1,21 +1,26 @@
 """How is a release or a key taken back for good? By one authorised hand, at once, everywhere.
 
 From the moment this returns, no lease is granted for the release and nothing that the key signed counts here; hosts
-follow with the next deny-list (`publish_updates`). Whoever lost the race against another act is heard again.
+follow with the next deny-list (`publish_updates`). A rollout whose candidate it is ends in the same append, so the
+stable release has all traffic again from that very entry on. Whoever lost the race against another act is heard again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
+from lockgate.app.decide_change import loaded_endpoint
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
 from lockgate.app.publish_checkpoint import anchored
 from lockgate.app.register import registered
+from lockgate.app.roll_out import Why, aborted
+from lockgate.app.watch_rollout import in_flight
 from lockgate.core.intent import Said, SignedIntent, check_intent
 from lockgate.core.journal import Event, revocation_subject
 from lockgate.core.release import Manifest
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked, Revocation, check_reason
 from lockgate.core.rights import Role
+from lockgate.core.rollout import Abort
 from lockgate.core.trust import Purpose, Trust
 from lockgate.errors import ConflictError, DeniedError, UnavailableError
 from lockgate.formats import dsse, plain
@@ -24,16 +29,16 @@ from lockgate.formats.names import Name, Tag
 
 _PATIENCE = 1000  # races that one revocation may lose
 
-Decide = Callable[[Transaction, Said], Event | Revocation]
+Decide = Callable[[Transaction, Said], Sequence[Event] | Revocation]
 
 
 def revoke_release(installation: Installation, tag: Tag, reason: str, signed: SignedIntent, now: datetime) -> Receipt:
     """Revoke a release, in whatever state it is.
 
-    Enforces: retirement_revocation
+    Enforces: retirement_revocation, gradual_rollout
     """
 
-    def decide(tx: Transaction, said: Said) -> Event | Revocation:
+    def decide(tx: Transaction, said: Said) -> Sequence[Event] | Revocation:
         record = registered(tx, tag)
         _check_said(said, "release.revoke", tag, record.release, reason)
         known = tx.load(revocation_subject(record.release))
@@ -41,7 +46,9 @@ def revoke_release(installation: Installation, tag: Tag, reason: str, signed: Si
             return known
         manifest = plain.decode(Manifest, dsse.parse(tx.document(record.manifest)).payload)
         parts = tuple(sorted({part.digest for part in manifest.components.values()}))
-        return ReleaseRevoked(tag, record.release, parts, reason, said.actor.name, tx.keep(plain.encode(signed)))
+        order = tx.keep(plain.encode(signed))
+        revoked = ReleaseRevoked(tag, record.release, parts, reason, said.actor.name, order)
+        return [revoked, *_ended(installation, record.release, (order, said.actor.name), tx)]
 
     return _insist(installation, "release.revoke", signed, now, decide)
 
@@ -52,12 +59,12 @@ def revoke_key(installation: Installation, key: Digest, reason: str, signed: Sig
     Enforces: retirement_revocation
     """
 
-    def decide(tx: Transaction, said: Said) -> Event | Revocation:
+    def decide(tx: Transaction, said: Said) -> Sequence[Event] | Revocation:
         _check_said(said, "key.revoke", key, key, reason)
         _check_revocable(installation.written_trust(tx).document, key)
         known = [entry for entry in installation.rulebook(tx).revoked if (entry.of, entry.digest) == ("key", key)]
         order = tx.keep(plain.encode(signed))
-        return known[0] if known else KeyRevoked(installation.environment, key, reason, said.actor.name, order)
+        return known[0] if known else [KeyRevoked(installation.environment, key, reason, said.actor.name, order)]
 
     return _insist(installation, "key.revoke", signed, now, decide)
 
@@ -68,14 +75,14 @@ def offboard(installation: Installation, person: Name, reason: str, signed: Sign
     The last admin stays until the next trust document: without one nobody could bring it in.
     """
 
-    def decide(tx: Transaction, said: Said) -> Event | Revocation:
+    def decide(tx: Transaction, said: Said) -> Sequence[Event] | Revocation:
         check_reason(reason)
         after = Digest.of(reason.encode())
         check_intent(said, "person.offboard", person, before=None, after=after)
         _check_offboarding(installation.trust(tx).document, installation.written_trust(tx).document, person, now)
         known = [entry for entry in installation.rulebook(tx).revoked if entry.person == person]
         order = tx.keep(plain.encode(signed))
-        return known[0] if known else Offboarded(installation.environment, person, reason, said.actor.name, order)
+        return known[0] if known else [Offboarded(installation.environment, person, reason, said.actor.name, order)]
 
     return _insist(installation, "person.offboard", signed, now, decide)
 
@@ -89,6 +96,15 @@ def _check_offboarding(trust: Trust, written: Trust, person: Name, now: datetime
         raise DeniedError(
             f"{person} is the last admin, without whom no rules come into force: propose another one first"
         )
+
+
+def _ended(installation: Installation, release: Digest, why: Why, tx: Transaction) -> Iterator[Event]:
+    """End every rollout of a release. One that begins at this moment is ended by a controller, at its next look."""
+    for flying in in_flight(installation):
+        if flying.rollout is not None and flying.rollout.candidate.release == release:
+            state = loaded_endpoint(tx, flying.endpoint)
+            if state.rollout is not None and state.rollout.candidate.release == release:
+                yield from aborted(state, Abort("revoked"), why)
 
 
 def _insist(installation: Installation, act: str, signed: SignedIntent, now: datetime, decide: Decide) -> Receipt:
@@ -105,10 +121,10 @@ def _revoke(installation: Installation, act: str, signed: SignedIntent, now: dat
         return done
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, act, now, tx)
-        event = decide(tx, said)
-        if isinstance(event, Revocation):
-            return Receipt(event.index, event.index + 1)
-        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+        events = decide(tx, said)
+        if isinstance(events, Revocation):
+            return Receipt(events.index, events.index + 1)
+        return tx.append(events, actor=str(said.actor.name), key=signed.intent.digest, at=now)
 
 
 def _check_said(said: Said, act: str, object_: object, before: Digest, reason: str) -> None:

@@ -72,6 +72,21 @@ def go_on(
     return anchored(installation, receipt) if isinstance(decision, Abort) and decision.suspends else receipt
 
 
+def hold_unread(installation: Installation, endpoint: Endpoint, because: str, now: datetime) -> Receipt | None:
+    """Ask a person what is to become of a rollout that this version cannot judge; None if one is asked already.
+
+    Nothing is guessed: not what another version wrote, nor what it would do.
+    """
+    with installation.ledger.transaction() as tx:
+        state = loaded_endpoint(tx, endpoint)
+        rollout = check_rollout(state)
+        if rollout.paused not in (None, "step"):
+            return None
+        decision = Hold("inconclusive")
+        events = _events(installation, state, decision, (tx.keep(because.encode()), None), tx)
+        return tx.append(events, actor=CONTROLLER, key=_key(rollout, decision), at=now)
+
+
 def pause(installation: Installation, endpoint: Endpoint, signed: SignedIntent, now: datetime) -> Receipt:
     """Keep a rollout where it is until somebody resumes it; what fails is aborted all the same."""
 
@@ -121,6 +136,15 @@ def closed(rollout: Rollout | None, outcome: change.Outcome) -> Sequence[Event]:
     return [] if rollout is None else [change.Closed(rollout.change, outcome)]
 
 
+def aborted(state: State, decision: Abort, why: Why) -> Sequence[Event]:
+    """Say what an abort means for the log: the candidate is gone, and its change is closed."""
+    rollout = check_rollout(state)
+    slot = rollout.candidate
+    outcome: change.Outcome = "failed" if decision.suspends else "rolled-back"
+    end = Aborted(state.endpoint, slot.tag, slot.release, slot.change, decision.trigger, decision.suspends, *why)
+    return [end, *closed(rollout, outcome)]
+
+
 def _ordered(
     installation: Installation, endpoint: Endpoint, act: str, signed: SignedIntent, now: datetime, do: Act
 ) -> Receipt:
@@ -156,9 +180,7 @@ def _events(installation: Installation, state: State, decision: Decision, why: W
             promoted = Promoted(endpoint, slot.tag, slot.release, state.stable.release, number, *why)
             return [promoted, *closed(rollout, "succeeded")]
         case Abort():
-            outcome: change.Outcome = "failed" if decision.suspends else "rolled-back"
-            end = Aborted(endpoint, slot.tag, slot.release, number, decision.trigger, decision.suspends, *why)
-            return [end, *closed(rollout, outcome)]
+            return aborted(state, decision, why)
         case Stay():
             return []
 

@@ -1,7 +1,7 @@
 """What is known of a rollout now? Everything that a decision about it rests on, read without changing anything."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from lockgate.app.installation import Installation
@@ -23,6 +23,8 @@ from lockgate.formats.names import Endpoint, Name
 
 HEARD = timedelta(seconds=30)  # a node that said nothing for so long is silent
 
+_PAGE = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Flight:
@@ -35,6 +37,7 @@ class Flight:
     nodes: Mapping[Name, Shown]
     alerts: tuple[Raised, ...]
     revoked: bool
+    stable_revoked: bool
     at: datetime
 
     @property
@@ -64,7 +67,22 @@ class Flight:
 
     def grounds(self, watch: Watch) -> Grounds:
         """Write down what is known."""
-        return grounds_of(watch, self.strategy, self.rollout, self.alerts, revoked=self.revoked, now=self.at)
+        found = grounds_of(watch, self.strategy, self.rollout, self.alerts, revoked=self.revoked, now=self.at)
+        return replace(found, stable_revoked=self.stable_revoked or None)
+
+
+def all_endpoints(installation: Installation) -> Iterator[State]:
+    """List all endpoints, as they are."""
+    after = ""
+    while page := installation.catalog.listing("endpoint", after=after, limit=_PAGE):
+        states = [state for state in page if isinstance(state, State)]
+        yield from states
+        after = str(states[-1].endpoint)
+
+
+def in_flight(installation: Installation) -> Iterator[State]:
+    """List the endpoints at which something is rolled out, as they are."""
+    yield from (state for state in all_endpoints(installation) if state.rollout is not None)
 
 
 def look_at(installation: Installation, endpoint: Endpoint, now: datetime) -> Flight | None:
@@ -79,8 +97,10 @@ def look_at(installation: Installation, endpoint: Endpoint, now: datetime) -> Fl
     raised = catalog.find(alerts_subject(endpoint))
     alerts = raised.since(candidate.index, candidate.release) if isinstance(raised, Alerts) else ()
     nodes = _shown(installation.reports.measured(endpoint), candidate.release, state.stable.release)
-    revoked = isinstance(catalog.find(revocation_subject(candidate.release)), Revocation)
-    return Flight(endpoint, rollout, strategy, state.stable, nodes, alerts, revoked, now)
+    revoked, stable_revoked = (
+        isinstance(catalog.find(revocation_subject(slot.release)), Revocation) for slot in (candidate, state.stable)
+    )
+    return Flight(endpoint, rollout, strategy, state.stable, nodes, alerts, revoked, stable_revoked, now)
 
 
 def name_of_watch(endpoint: Endpoint) -> str:

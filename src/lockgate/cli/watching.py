@@ -118,6 +118,8 @@ def _numbers(grounds: "Grounds") -> list[str]:
     ]
     if grounds.revoked:
         lines.append("the candidate is revoked")
+    if grounds.stable_revoked:
+        lines.append("the stable release is revoked: there is nothing to go back to")
     if grounds.begun_anew:
         lines.append(f"begun anew: {one_line(grounds.begun_anew)}")
     data_at = f"{grounds.data_at:%H:%M:%S}" if grounds.data_at else "never"

@@ -15,25 +15,23 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 
 from lockgate.app.follow_rollback import follow_rollback
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Measurements, Receipt
-from lockgate.app.roll_out import go_on
-from lockgate.app.watch_rollout import look_at, name_of_watch
+from lockgate.app.roll_out import go_on, hold_unread
+from lockgate.app.watch_rollout import all_endpoints, look_at, name_of_watch
 from lockgate.controllers.asking import ask
 from lockgate.core.endpoint import State
 from lockgate.core.observation import looked, signals_of
-from lockgate.errors import ConflictError, LockgateError
+from lockgate.errors import ConflictError, DeniedError, LockgateError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.names import Endpoint
 
 LEASE = 3.0  # seconds for which a rollout is claimed: so long nobody else looks after it when we are gone
 PULSE = 1.0
-
-_PAGE = 100
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +66,7 @@ class Rollouts:
     def look(self) -> None:
         """Look once at every rollout in flight. What goes wrong with one is said, and holds up no other."""
         found: list[State] = []
-        self._trying("rollouts", lambda: found.extend(_all(self._installation)))
+        self._trying("rollouts", lambda: found.extend(all_endpoints(self._installation)))
         flying = [state.endpoint for state in found if state.rollout is not None]
         coming = [
             state.endpoint for state in found if state.restoration and state.restoration.is_pending(self._clock())
@@ -104,11 +102,6 @@ class Rollouts:
             _log.exception("%s: no rollout goes on", of)
 
 
-def in_flight(installation: Installation) -> Iterator[Endpoint]:
-    """List the endpoints at which something is rolled out."""
-    yield from (state.endpoint for state in _all(installation) if state.rollout is not None)
-
-
 def tend(
     installation: Installation, endpoint: Endpoint, holder: str, measurements: Measurements | None, now: datetime
 ) -> Receipt | None:
@@ -120,7 +113,10 @@ def tend(
     fence = installation.controllers.claim(name_of_watch(endpoint), holder, LEASE)
     if fence is None:
         return None
-    found = look_at(installation, endpoint, now)
+    try:
+        found = look_at(installation, endpoint, now)
+    except (DeniedError, VerificationError) as e:
+        return hold_unread(installation, endpoint, f"it cannot be judged by this version: {e}", now)
     if found is None:
         return None
     memo = installation.controllers.recall(name_of_watch(endpoint))
@@ -133,11 +129,3 @@ def tend(
     if time.monotonic() - claimed_at > LEASE:
         raise ConflictError(f"{endpoint} took longer to look at than it was claimed for")
     return go_on(installation, endpoint, signals_of(grounds), plain.encode(grounds), now)
-
-
-def _all(installation: Installation) -> Iterator[State]:
-    after = ""
-    while page := installation.catalog.listing("endpoint", after=after, limit=_PAGE):
-        states = [state for state in page if isinstance(state, State)]
-        yield from states
-        after = str(states[-1].endpoint)

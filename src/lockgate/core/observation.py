@@ -87,6 +87,7 @@ class Grounds:
     revoked: bool
     data_at: datetime | None = None
     begun_anew: str | None = None
+    stable_revoked: bool | None = None
 
 
 def watch_anew(strategy: Strategy, rollout: Rollout, look: Look, because: str | None = None) -> Watch:
@@ -158,7 +159,7 @@ def signals_of(grounds: Grounds) -> Signals:
         known = _KNOWN[finding.conclusion]
         found[finding.name] = "missing" if empty and known == "open" else known
     alarms = tuple(Alarm(each.danger, each.severity) for each in grounds.alerts)
-    return Signals(found, grounds.data_at, alarms, grounds.revoked)
+    return Signals(found, grounds.data_at, alarms, grounds.revoked, grounds.stable_revoked is True)
 
 
 def _is_due(watch: Watch, metric: Metric, now: datetime) -> bool:

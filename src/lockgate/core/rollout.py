@@ -142,13 +142,15 @@ class Alarm:
 class Signals:
     """What is known of a candidate now. Of a metric that is not named, nothing is known.
 
-    `data_at` is when the candidate last sent data; `revoked` tells that it is on the deny-list.
+    `data_at` is when the candidate last sent data; `revoked` tells that it is on the deny-list, `stable_revoked` that
+    there is nothing left to go back to.
     """
 
     metrics: Mapping[Name, Finding]
     data_at: datetime | None = None
     alerts: tuple[Alarm, ...] = ()
     revoked: bool = False
+    stable_revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +265,7 @@ def _hold(strategy: Strategy, rollout: Rollout, signals: Signals, now: datetime)
         return Hold("failed")
     if rollout.paused == "inconclusive":
         return Stay()
-    if now - rollout.candidate.at >= timedelta(seconds=strategy.max_seconds):
+    if signals.stable_revoked or now - rollout.candidate.at >= timedelta(seconds=strategy.max_seconds):
         return Hold("inconclusive")
     return None if rollout.paused is None else Stay()
 
