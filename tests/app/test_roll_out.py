@@ -11,7 +11,7 @@ from lockgate.core.journal import read_fact
 from lockgate.core.rollout import Aborted, Signals
 from lockgate.errors import ConflictError, DeniedError, VerificationError
 from lockgate.formats.digest import Digest
-from tests.core.strategies import canary
+from tests.core.strategies import BLUE_GREEN, canary
 from tests.rolling import (
     EVIDENCE,
     FAILED,
@@ -54,6 +54,32 @@ def test_a_healthy_candidate_climbs_step_by_step_and_becomes_stable(world):
     assert through(world) == [5, 5, 5, 50, 50, 100, 100, 100]
     assert outcome(world, number) == ("closed", "succeeded")
     assert str(world.endpoint().stable.tag) == "magika@1.1.0" and weights(world) == {"magika@1.1.0": 100}
+
+
+def test_blue_green_gives_nothing_to_previews_and_then_everything_at_once_beside_the_former_release(world):
+    number = begin(world, strategy=BLUE_GREEN)
+    preview, switched = {"magika@1.0.0": 100, "magika@1.1.0": 0}, {"magika@1.0.0": 0, "magika@1.1.0": 100}
+    for after, signals in ((0, PASSED), (599, PASSED), (1, PASSED), (1, NOTHING), (1, Signals({}))):
+        go_on(world, signals, after=after)
+        assert weights(world) == preview
+
+    go_on(world)
+    assert weights(world) == switched and str(world.endpoint().stable.tag) == "magika@1.0.0"
+    for after in (0, 29):
+        go_on(world, after=after)
+        assert weights(world) == switched
+    go_on(world, after=1)
+    assert weights(world) == {"magika@1.1.0": 100} and outcome(world, number) == ("closed", "succeeded")
+
+
+def test_blue_green_goes_back_at_once_while_the_former_release_is_ready(world):
+    begin(world, strategy=BLUE_GREEN)
+    for after in (0, 600, 0):
+        go_on(world, after=after)
+    assert weights(world)["magika@1.1.0"] == 100
+
+    go_on(world, FAILED)
+    assert weights(world) == {"magika@1.0.0": 100}
 
 
 def test_who_serves_the_candidate_keeps_its_lease_when_it_is_promoted(world):

@@ -29,10 +29,14 @@ _AGAIN_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came of an order: who says what, and who serves there as far as is known and says nothing."""
+    """What came of an order: who says what, and who serves there as far as is known and says nothing.
+
+    `overdue` are those of them that have an agent, which should have said something.
+    """
 
     halts: tuple[Halt, ...]
     silent: tuple[Name, ...]
+    overdue: tuple[Name, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,8 @@ def _look(endpoint: Endpoint, seconds: float, connection: "Connection") -> tuple
     halts = tuple(one.halt for one in halted if one.halt.endpoint == endpoint and now - one.heard_at <= since)
     said = {halt.node for halt in halts}
     silent = [member for member in members if member.node not in said and now - member.at < LATELY]
-    return Heard(halts, tuple(member.node for member in silent)), any(member.control for member in silent)
+    overdue = tuple(member.node for member in silent if member.control)
+    return Heard(halts, tuple(member.node for member in silent), overdue), bool(overdue)
 
 
 def _member(item: Json) -> _Member:

@@ -3,30 +3,37 @@
 import functools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
-from lockgate.cli.speaking import ENDPOINT, EXISTING, FILE, as_json, now, one_line, read, show, speaking, spread
+from lockgate.cli.aiming import aiming
+from lockgate.cli.speaking import EXISTING, FILE, as_json, now, one_line, read, show, speaking, spread
 from lockgate.errors import UnavailableError, VerificationError
+from lockgate.formats import plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.names import Endpoint, Name
 from lockgate.loader.whole_file import write_whole
 
 if TYPE_CHECKING:
+    from lockgate.cli.aiming import Aim
     from lockgate.cli.awaiting import Heard
     from lockgate.cli.directing import Answer, Outcome
     from lockgate.core.fleet import Fleet, Member
     from lockgate.core.halt import Halt
-    from lockgate.core.order import Receipt, Stopped
+    from lockgate.core.order import Order, Receipt, Stopped
     from lockgate.core.trust import Trust
     from lockgate.loader.connection import Connection
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_AT_ONCE = 8  # endpoints; each of them asks all hosts at once
+_STRAIGHT = "lockgate shutdown … --direct --fleet FLEET --trust TRUST --root ROOT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +74,33 @@ def directing(command: Callable[P, R]) -> Callable[..., R]:
 
 
 @click.command()
-@click.argument("where", metavar="ENDPOINT", type=ENDPOINT)
+@aiming
 @click.option("--reason", help="Why, in writing; hosts show it, the log keeps its digest.")
 @directing
 @speaking
 @as_json
-def shutdown(where: Endpoint, reason: str | None, way: Way | None, connection: "Connection", json_: bool) -> int | None:
-    """Suspend an endpoint at once. Nothing serves there later than the lease lifetime; only a new change resumes it.
+def shutdown(aim: "Aim", reason: str | None, way: Way | None, connection: "Connection", json_: bool) -> int:
+    """Suspend endpoints at once. Nothing serves there later than the lease lifetime; only a new change resumes them.
 
-    Shows when each host stopped and cut what ran through its gateway, and names those that say nothing.
+    Shows when each host stopped and cut what ran through its gateway, and names those that say nothing. If an agent
+    says nothing for ten seconds, or the server does not answer, the exit code is 6: go straight to the hosts.
     With --direct the order goes straight to the agent of every host in the fleet file too, and works with the server
     down. Each agent stops what serves, keeps the order, and answers with a receipt signed by its node. Who does not
     answer is named, and the exit code is 6.
     """
-    from lockgate.cli.awaiting import await_halts
-    from lockgate.core.order import ACT, check_reason, reason_digest
+    from lockgate.core.order import check_reason
 
     check_reason(reason)
     if way is not None:
-        return _directly(where, reason, way, connection, json_)
-    intent, ordered = connection.intend(ACT, where, after=reason_digest(reason)), time.monotonic()
-    answer = connection.act(f"/api/v1/endpoints/{where}/shutdown", intent, reason=reason)
-    entry, anchored = answer["first"], answer.get("anchored") is True
-    lines = [f"{where} is suspended (entry {entry})"]
-    if not anchored:
-        lines.append("the signer does not remember it yet: a database from before would not be noticed; ask again")
-    if not json_:
-        show(json_, None, *lines)
-    heard = await_halts(where, ordered, connection)
-    show(json_, {"endpoint": str(where), "entry": entry, "anchored": anchored, "heard": heard}, *_heard(heard))
-    return None
+        return _directly(aim, reason, way, connection, json_)
+    try:
+        given = [_order(where, reason, connection, json_) for where in aim.by_server(connection)]
+    except UnavailableError as e:
+        raise UnavailableError(f"{e}; go straight to the hosts: {_STRAIGHT}") from e
+    found = [_awaited(one, connection, json_) for one in given]
+    if json_:
+        show(json_, _alone(found))
+    return UnavailableError.exit_code if any(one.heard and one.heard.overdue for one in found) else 0
 
 
 @click.command()
@@ -105,8 +109,6 @@ def shutdown(where: Endpoint, reason: str | None, way: Way | None, connection: "
 @as_json
 def fleet(output: Path | None, connection: "Connection", json_: bool) -> None:
     """Show which hosts there are, what they serve, and where their agents take orders. Keep a copy at hand."""
-    from lockgate.formats import plain
-
     found = _asked(connection)
     if output is not None:
         write_whole(output, plain.encode(found))
@@ -115,31 +117,86 @@ def fleet(output: Path | None, connection: "Connection", json_: bool) -> None:
     show(json_, found, *(spread([heads, *rows]) if rows else ["no host has asked for a lease yet"]))
 
 
-def _directly(where: Endpoint, reason: str | None, way: Way, connection: "Connection", json_: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """An order that the server has recorded, and what became of it."""
+
+    endpoint: Endpoint
+    entry: int
+    anchored: bool
+    heard: "Heard | None"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """An order that went to every host, who gave no receipt, and who is not in the fleet file."""
+
+    outcome: "Outcome"
+    silent: list[str]
+    not_in_fleet: list[str]
+
+
+def _order(where: Endpoint, reason: str | None, connection: "Connection", json_: bool) -> tuple[float, _Given]:
+    """Have one endpoint suspended; say at which instant that was asked for."""
+    from lockgate.core.order import ACT, reason_digest
+
+    intent, at = connection.intend(ACT, where, after=reason_digest(reason)), time.monotonic()
+    answer = connection.act(f"/api/v1/endpoints/{where}/shutdown", intent, reason=reason)
+    given = _Given(where, plain.from_plain(int, answer["first"]), answer.get("anchored") is True, None)
+    lines = [f"{where} is suspended (entry {given.entry})"]
+    if not given.anchored:
+        lines.append("the signer does not remember it yet: a database from before would not be noticed; ask again")
+    if not json_:
+        show(json_, None, *lines)
+    return at, given
+
+
+def _awaited(ordered: tuple[float, _Given], connection: "Connection", json_: bool) -> _Given:
+    """Hear from the hosts of one endpoint. All that was ordered has the same ten seconds."""
+    from lockgate.cli.awaiting import await_halts
+
+    at, given = ordered
+    heard = await_halts(given.endpoint, at, connection)
+    if not json_:
+        show(json_, None, *_heard(given.endpoint, heard))
+    return replace(given, heard=heard)
+
+
+def _directly(aim: "Aim", reason: str | None, way: Way, connection: "Connection", json_: bool) -> int:
+    """Send every order to every host, all at once: an endpoint whose hosts are silent holds up no other."""
     from lockgate.cli.directing import Direct, write_order
     from lockgate.core.fleet import strangers
 
     trust, known = _held(way)
     connection.environment = str(trust.environment)
-    order = write_order(where, reason, connection)
-    direct = Direct(order, where, known, trust, connection, functools.partial(_reach, connection))
+    orders = [(where, write_order(where, reason, connection)) for where in aim.by_fleet(known)]
+    unknown = [str(name) for name in strangers(known, trust, now())]
+
+    def send(where: Endpoint, order: "Order") -> _Sent:
+        speaker = replace(connection, environment=connection.environment)
+        outcome = Direct(order, where, known, trust, speaker, functools.partial(_reach, connection)).send(
+            shown, wait=way.wait
+        )
+        return _Sent(outcome, [str(one.node) for one in outcome.answers if one.receipt is None], unknown)
 
     def shown(answers: Sequence["Answer"]) -> None:
         if not json_:
             show(json_, None, *_receipts(answers))
 
-    outcome = direct.send(shown, wait=way.wait)
-    silent = [str(answer.node) for answer in outcome.answers if answer.receipt is None]
-    unknown = [str(name) for name in strangers(known, trust, now())]
-    found = {"outcome": outcome, "silent": silent, "not_in_fleet": unknown}
-    show(json_, found, *_summary(outcome, silent, unknown))
-    return UnavailableError.exit_code if silent or not outcome.answers else 0
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        found = [*pool.map(send, *zip(*orders, strict=True))]
+    show(json_, _alone(found), *(line for one in found for line in _summary(one.outcome, one.silent, unknown)))
+    return UnavailableError.exit_code if any(one.silent or not one.outcome.answers for one in found) else 0
+
+
+def _alone(found: Sequence[object]) -> object:
+    """Write one order as it is, several as a list."""
+    return found[0] if len(found) == 1 else {"orders": found}
 
 
 def _held(way: Way) -> "tuple[Trust, Fleet]":
     from lockgate.core.fleet import Fleet, check_fleet
     from lockgate.core.trust import Root, open_trust
-    from lockgate.formats import plain
 
     trust = open_trust(read(way.trust), plain.decode(Root, read(way.root)), now()).document
     known = plain.decode(Fleet, read(way.fleet))
@@ -153,14 +210,17 @@ def _reach(speaker: "Connection", control: str) -> "Connection":
     return Connection(control.rstrip("/"), speaker.actor, speaker.sign, speaker.tls)
 
 
-def _heard(heard: "Heard | None") -> list[str]:
+def _heard(where: Endpoint, heard: "Heard | None") -> list[str]:
     if heard is None:
         return ["what the hosts did cannot be learnt now: ask each with `lockgate agent status`, or order it directly"]
     rows = [(str(halt.node), _cut(halt), _stopped(halt.stopped)) for halt in heard.halts]
     lines = spread([("NODE", "GATEWAY", "STOPPED"), *rows]) if rows else []
     if heard.silent:
         silent = ", ".join(map(str, heard.silent))
-        lines.append(f"NO WORD from {silent}: what runs there ends when its lease does, not before")
+        lines.append(f"{where}: NO WORD from {silent}: what runs there ends when its lease does, not before")
+    if heard.overdue:
+        overdue = ", ".join(map(str, heard.overdue))
+        lines.append(f"{where}: the agent of {overdue} has not answered: go straight to it: {_STRAIGHT}")
     return lines
 
 
@@ -208,7 +268,6 @@ def _summary(outcome: "Outcome", silent: list[str], unknown: list[str]) -> list[
 def _asked(connection: "Connection") -> "Fleet":
     """Ask who is there; a node that asked for several endpoints is one member, at the address that it said last."""
     from lockgate.core.fleet import Fleet, Member
-    from lockgate.formats import plain
 
     items = connection.get("/api/v1/fleet")["items"]
     seen = [_sighting(item) for item in items] if isinstance(items, list) else []
@@ -224,7 +283,6 @@ def _asked(connection: "Connection") -> "Fleet":
 
 def _sighting(item: Json) -> "Member":
     from lockgate.core.fleet import Member
-    from lockgate.formats import plain
 
     if not isinstance(item, dict):
         raise VerificationError("the server lists something else than sightings")
