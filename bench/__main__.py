@@ -21,6 +21,7 @@ NAMES = (
     "agent",
     "analysis",
     "gateway",
+    "shutdown",
 )
 RESULTS = Path("build/bench.json")
 

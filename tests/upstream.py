@@ -3,6 +3,7 @@
 /fail     500
 /slow     an answer after 50 ms
 /tokens   a stream without end: each line says when it was written (CLOCK_MONOTONIC, seconds)
+/words    the same, a line each second
 else      its name and the path
 """
 
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import time
 
-PULSE = 0.01
+PULSES = {"/tokens": 0.01, "/words": 1.0}
 
 
 class Upstream:
@@ -54,9 +55,9 @@ class Answering(asyncio.Protocol):
             self.answer(head.split()[1].decode())
 
     def answer(self, path):
-        if path == "/tokens":
+        if path in PULSES:
             self.transport.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-            self.tokens = asyncio.get_running_loop().create_task(self.stream())
+            self.tokens = asyncio.get_running_loop().create_task(self.stream(PULSES[path]))
         elif path == "/slow":
             asyncio.get_running_loop().call_later(0.05, self.say, path)
         else:
@@ -68,11 +69,11 @@ class Answering(asyncio.Protocol):
         said = f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\nx-release: a lie\r\n\r\n{body}"
         self.transport.write(said.encode())
 
-    async def stream(self):
+    async def stream(self, pulse):
         while True:
             line = f"{time.monotonic():.6f}\n".encode()
             self.transport.write(b"%x\r\n%b\r\n" % (len(line), line))
-            await asyncio.sleep(PULSE)
+            await asyncio.sleep(pulse)
 
 
 async def main():

@@ -31,12 +31,12 @@ def test_what_envoy_may_have_dropped_is_a_new_version_and_what_it_has_is_not():
     feed._beaten_ns = now_ns = boottime()
 
     def put(seconds):
-        resource = delta_ads.Resource(b"", now_ns + int(seconds * 1e9))
-        return feed.put(delta_ads.LISTENER, {"one": resource})
+        feed.put(delta_ads.LISTENER, {"one": delta_ads.Resource(b"", now_ns + int(seconds * 1e9))})
+        return feed._wanted[delta_ads.LISTENER].resources["one"].life
 
-    assert [put(60), put(61), put(0), put(60), put(61)] == [1, 1, 1, 2, 2]
+    assert [put(60), put(61), put(0), put(60), put(61)] == [0, 0, 0, 1, 1]
     feed._beaten_ns -= int(TTL * 1e9)
-    assert put(62) == 3
+    assert put(62) == 2
 
 
 def test_an_envoy_with_other_bytes_is_refused(monkeypatch, tmp_path):

@@ -3,8 +3,9 @@
     show ──▶ clusters, listeners ──▶ ACK ──▶ routes ──▶ ACK ──▶ what is gone is taken away ──▶ ACK
     cut  ──▶ the endpoint's listeners, its routes ─────────────────────────────────────────▶ ACK
 
-Nothing is routed to what is not there yet, and nothing is taken away that is still routed to. A cut waits for no
-`show`, and undoes its part of one that is under way. Before the gateway is used, it shows once that Envoy drops what
+Only the endpoints that changed are written and sent; the routes of all are one message, joined of what was written
+before. Nothing is routed to what is not there yet, and nothing is taken away that is still routed to. A cut waits for
+no `show`, and undoes its part of one that is under way. Before the gateway is used, it shows once that Envoy drops what
 nobody tells it to keep: without that, a gateway whose owner stands still would serve for ever.
 """
 
@@ -12,7 +13,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from lockgate.core.traffic import Address, Counting, Cut, Traffic, check_whole
 from lockgate.drivers.envoy.admin_socket import AdminSocket
 from lockgate.drivers.envoy.bootstrap import FEED_SOCKET, bootstrap
 from lockgate.drivers.envoy.child import EnvoyChild
-from lockgate.drivers.envoy.delta_ads import Feed, Resource
+from lockgate.drivers.envoy.delta_ads import Feed, Goals, Resource
 from lockgate.drivers.envoy.den import Den
 from lockgate.drivers.envoy.topology import CLUSTER, GATEWAY, LISTENER, ROUTES, Piece, listener_to, piece_of, routes_of
 from lockgate.drivers.envoy.totals import Totals
@@ -35,8 +36,7 @@ _PROBE = "self-test"
 _PROBE_NS = 1_000_000_000
 _TRIES = 3
 
-Goals = dict[str, int]
-Pieces = Mapping[Endpoint, Piece]
+Pieces = Mapping[Endpoint, Piece | None]  # None for an endpoint that is known no more
 
 
 class EnvoyGateway:
@@ -54,7 +54,9 @@ class EnvoyGateway:
         self._counting = threading.Lock()
         self._totals = Totals()
         self._incarnation = secrets.token_hex(16)
-        self._traffic: dict[Endpoint, Traffic] = {}
+        self._settled: dict[Endpoint, Traffic] = {}  # what is surely so
+        self._there: dict[Endpoint, Piece] = {}  # what Envoy may have of each endpoint, by any show that was begun
+        self._routes: dict[Endpoint, bytes] = {}
         self._least = 0
         self._turn = 0
         self.fail_closed = False
@@ -78,22 +80,33 @@ class EnvoyGateway:
         check_whole(traffic)
         if self._listen in {route.address for one in traffic for route in one.routes}:
             raise VerificationError(f"{self._listen} is the gateway itself")
-        pieces = {one.endpoint: piece_of(one) for one in traffic}
         with self._showing:
-            turn = self._begin(fence, {one.endpoint: one for one in traffic})
-            self._step(turn, lambda: self._put_runs(pieces, keep=True))
+            wanted = {one.endpoint: one for one in traffic}
+            turn, changed = self._begin(fence, wanted)
+            pieces = {name: piece_of(wanted[name]) if name in wanted else None for name in changed}
+            self._step(turn, lambda: self._put_runs(pieces))
             self._step(turn, lambda: self._put_routes(pieces))
-            self._step(turn, lambda: self._put_runs(pieces, keep=False))
+            self._step(turn, lambda: self._leave_only(pieces))
+            self._step(turn, lambda: self._settle(wanted, changed))
 
     def cut(self, endpoint: Endpoint, *, fence: int) -> Cut:
         """End all that runs at an endpoint, and let nothing begin (port `Gateway`)."""
+        nothing = Traffic(endpoint, ())
         with self._state:
-            self._turn += 1
             self._least = max(self._least, fence + 1)
-            self._traffic[endpoint] = Traffic(endpoint, ())
-            pieces = {name: piece_of(one) for name, one in self._traffic.items()}
-            goals = self._put_runs(pieces, keep=False) | self._put_routes(pieces)
+            if self._settled.get(endpoint) == nothing:
+                return Cut(endpoint, datetime.now(UTC))
+            self._turn += 1
+            turn = self._turn
+            self._settled.pop(endpoint, None)
+            there = self._there.get(endpoint)
+            goals = self._feed.put(LISTENER, {}, there.listeners if there else ())
+            goals = {**goals, **self._put_routes({endpoint: piece_of(nothing)})}
         self._feed.wait(goals, self._patience)
+        with self._state:
+            if turn == self._turn:
+                self._leave_only({endpoint: piece_of(nothing)})
+                self._settled[endpoint] = nothing
         return Cut(endpoint, datetime.now(UTC))
 
     def counts(self) -> Counting:
@@ -112,14 +125,20 @@ class EnvoyGateway:
         self._feed.stop()
         self._den.leave()
 
-    def _begin(self, fence: int, traffic: dict[Endpoint, Traffic]) -> int:
+    def _begin(self, fence: int, wanted: Mapping[Endpoint, Traffic]) -> tuple[int, Collection[Endpoint]]:
+        """Take a turn; say which endpoints are not surely as they are wanted."""
         with self._state:
             if fence < self._least:
                 raise ConflictError(f"this was decided before what is so now ({fence}, not {self._least} or later)")
             self._least = fence
             self._turn += 1
-            self._traffic = traffic
-            return self._turn
+            if self._feed.is_late():
+                self._settled.clear()
+            known = wanted.keys() | self._there.keys()
+            changed = [name for name in known if name not in wanted or self._settled.get(name) != wanted[name]]
+            for name in changed:
+                self._settled.pop(name, None)
+            return self._turn, changed
 
     def _step(self, turn: int, put: Callable[[], Goals]) -> None:
         with self._state:
@@ -128,31 +147,56 @@ class EnvoyGateway:
             goals = put()
         self._feed.wait(goals, self._patience)
 
-    def _put_runs(self, pieces: Pieces, *, keep: bool) -> Goals:
-        """Want the clusters and listeners of these, and with `keep` those that Envoy has already."""
-        clusters = dict(self._feed.taken(CLUSTER)) if keep else {}
-        listeners = dict(self._feed.taken(LISTENER)) if keep else {}
-        for piece in pieces.values():
-            clusters |= {name: Resource(body) for name, body in piece.clusters.items()}
-            listeners |= {name: Resource(body, piece.until_ns[name]) for name, body in piece.listeners.items()}
-        return {CLUSTER: self._feed.put(CLUSTER, clusters), LISTENER: self._feed.put(LISTENER, listeners)}
+    def _put_runs(self, pieces: Pieces) -> Goals:
+        """Want the clusters and listeners of these, besides what is there."""
+        clusters: dict[str, Resource] = {}
+        listeners: dict[str, Resource] = {}
+        for endpoint, piece in pieces.items():
+            if piece is not None:
+                clusters |= {name: Resource(body) for name, body in piece.clusters.items()}
+                listeners |= {name: Resource(body, piece.until_ns[name]) for name, body in piece.listeners.items()}
+                self._there[endpoint] = piece.beside(self._there.get(endpoint))
+        return {**self._feed.put(CLUSTER, clusters), **self._feed.put(LISTENER, listeners)}
 
     def _put_routes(self, pieces: Pieces) -> Goals:
-        ordered = [pieces[endpoint] for endpoint in sorted(pieces)]
-        return {ROUTES: self._feed.put(ROUTES, {GATEWAY: Resource(routes_of(ordered))})}
+        for endpoint, piece in pieces.items():
+            if piece is None:
+                self._routes.pop(endpoint, None)
+            else:
+                self._routes[endpoint] = piece.routes
+        joined = routes_of([self._routes[endpoint] for endpoint in sorted(self._routes)])
+        return self._feed.put(ROUTES, {GATEWAY: Resource(joined)})
+
+    def _leave_only(self, pieces: Pieces) -> Goals:
+        """Want nothing else of these endpoints any more."""
+        clusters: list[str] = []
+        listeners: list[str] = []
+        for endpoint, piece in pieces.items():
+            was = self._there.pop(endpoint, None)
+            if piece is not None:
+                self._there[endpoint] = piece
+            if was is not None:
+                clusters += was.clusters.keys() - (piece.clusters.keys() if piece else ())
+                listeners += was.listeners.keys() - (piece.listeners.keys() if piece else ())
+        return {**self._feed.put(CLUSTER, {}, clusters), **self._feed.put(LISTENER, {}, listeners)}
+
+    def _settle(self, wanted: Mapping[Endpoint, Traffic], changed: Collection[Endpoint]) -> Goals:
+        """Take it for so, when Envoy has acknowledged all there is."""
+        self._settled |= {name: wanted[name] for name in changed if name in wanted}
+        return self._feed.everything()
 
     def _see_it_let_go(self, until: float) -> None:
         """Give Envoy a listener for a second, and see it there, and gone."""
         for _ in range(_TRIES):
             probe = Resource(listener_to(_PROBE, "nothing"), lasts_ns=_PROBE_NS)
-            self._feed.wait({LISTENER: self._feed.put(LISTENER, {_PROBE: probe})}, max(0.0, until - time.monotonic()))
+            self._feed.wait(self._feed.put(LISTENER, {_PROBE: probe}), max(0.0, until - time.monotonic()))
             was_there = False
             while _PROBE in self._admin.listeners():
                 was_there = True
                 if time.monotonic() > until:
                     raise UnavailableError("Envoy keeps what nobody renews: it would serve for ever")
                 time.sleep(_PULSE)
-            self._feed.wait({LISTENER: self._feed.put(LISTENER, {})}, max(0.0, until - time.monotonic()))
+            self._feed.wait(self._feed.put(LISTENER, {}, [_PROBE]), max(0.0, until - time.monotonic()))
             if was_there:
                 return
         raise UnavailableError("Envoy could not be seen to drop what nobody renews")

@@ -1,16 +1,17 @@
 """How does Envoy learn what to do, and how does it notice that nobody tells it any more?
 
-    put(kind, resources) ──▶ wanted ──▶ what differs from what it was sent ──▶ Envoy ──▶ ACK, or NACK with its reason
+    put(kind, what changed) ──▶ due ──▶ what differs from what it was sent ──▶ Envoy ──▶ ACK, or NACK with its reason
                                         every third of the TTL: "it shall stay" ──▶ Envoy, which drops it otherwise
 
-Incremental xDS over one stream on a unix socket (envoy.service.discovery.v3). A resource with an end (`until_ns`) gets
-a TTL that never goes beyond it. When it is over, we take the resource away; when we are gone, or stand still, Envoy
-does. What it may have dropped by then is told again under a new version, so that its ACK says that it is there.
+Incremental xDS over one stream on a unix socket (envoy.service.discovery.v3): a change costs what it changes, however
+much else there is. A resource with an end (`until_ns`) gets a TTL that never goes beyond it. When it is over, we take
+the resource away; when we are gone, or stand still, Envoy does. What it may have dropped by then is told again under a
+new version, so that its ACK says that it is there.
 """
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -31,6 +32,9 @@ _SECOND = 1_000_000_000
 _ON_ITS_WAY_NS = 100_000_000
 
 
+Goals = Mapping[str, Collection[str]]  # names of each kind
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """Something of Envoy's, encoded.
@@ -42,31 +46,48 @@ class Resource:
     until_ns: int | None = None
     lasts_ns: int | None = None
     life: int = 0  # how often it was dropped and told again
+    hashed: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hashed", self.hashed or sha256(self.body).hexdigest()[:24])
 
     @property
     def version(self) -> str:
         """Name it by what it is, and which time."""
-        return f"{sha256(self.body).hexdigest()[:24]}.{self.life}"
+        return f"{self.hashed}.{self.life}"
 
 
 @dataclass(slots=True)
 class Wanted:
-    """What Envoy should know of one kind, how often that has changed, what it took of it and what it last refused."""
+    """What Envoy should know of one kind, the names that it has not acknowledged as they are, and why it refused some.
 
-    resources: Mapping[str, Resource] = field(default_factory=dict)
-    taken: Mapping[str, Resource] = field(default_factory=dict)
-    generation: int = 0
-    acked: int = -1
-    refused: str | None = None
+    `moved` are those of which only the end has changed.
+    """
+
+    resources: dict[str, Resource] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
+
+    def version(self, name: str) -> str | None:
+        """Say which version of a resource is wanted, if any."""
+        found = self.resources.get(name)
+        return None if found is None else found.version
 
 
 @dataclass(slots=True)
 class Told:
-    """What one stream was told of one kind: versions by name; which answers are awaited, and for which generation."""
+    """What one stream was told of one kind: versions by name; what may differ from that; which answers are awaited."""
 
     versions: dict[str, str]
+    due: set[str]
     awaited: dict[str, "_Asked"] = field(default_factory=dict)
-    is_due: bool = True
+    is_new: bool = True
+
+    def doubt(self, names: Collection[str]) -> None:
+        """Take for uncertain what Envoy has of these."""
+        self.versions.update(dict.fromkeys(self.versions.keys() & set(names), ""))
+        self.due.update(names)
 
 
 class Feed:
@@ -78,6 +99,7 @@ class Feed:
         self._changed = threading.Condition()
         self._wanted = {kind: Wanted() for kind in ORDER}
         self._streams = 0
+        self._line: _Stream | None = None  # the stream of now
         self._nonces = 0
         self._beaten_ns = 0
         self._server: grpc.Server | None = None
@@ -110,60 +132,79 @@ class Feed:
         if self._server is not None:
             self._server.stop(0).wait()
 
-    def put(self, kind: str, resources: Mapping[str, Resource]) -> int:
-        """Want exactly these resources of a kind; return the generation to wait for."""
+    def put(self, kind: str, resources: Mapping[str, Resource], gone: Collection[str] = ()) -> Goals:
+        """Want these resources of a kind, and not those that are `gone`; return what to wait for."""
         with self._changed:
-            wanted = self._wanted[kind]
-            now_ns = _now()
-            resources = {
-                name: self._alive(each, wanted.resources.get(name), now_ns) for name, each in resources.items()
-            }
-            if wanted.refused is not None or _versions(resources) != _versions(wanted.resources):
-                wanted.generation += 1
-                wanted.refused = None
-            wanted.resources = resources
+            wanted, now_ns = self._wanted[kind], _now()
+            changed = [name for name in gone if self._forget(wanted, name)]
+            changed += [name for name, each in resources.items() if self._want(wanted, name, each, now_ns)]
+            wanted.open.update(changed)
+            for told in self._told(kind):
+                told.due.update(changed)
             self._changed.notify_all()
-            return wanted.generation
+            return {kind: [*resources, *gone]}
 
-    def _alive(self, each: Resource, before: Resource | None, now_ns: int) -> Resource:
-        if before is None or before.until_ns is None:
-            return each
-        is_over = before.until_ns < now_ns + _ON_ITS_WAY_NS or self._is_late(now_ns)
-        return replace(each, life=before.life + is_over)
+    def _want(self, wanted: Wanted, name: str, each: Resource, now_ns: int) -> bool:
+        before = wanted.resources.get(name)
+        if before is not None and before.until_ns is not None:
+            is_over = before.until_ns < now_ns + _ON_ITS_WAY_NS or self._is_late(now_ns)
+            each = replace(each, life=before.life + is_over)
+        wanted.resources[name] = each
+        if before is None or before.version != each.version:
+            wanted.refused.pop(name, None)
+            return True
+        if before.until_ns != each.until_ns:
+            wanted.moved.add(name)
+        return wanted.refused.pop(name, None) is not None
+
+    def _forget(self, wanted: Wanted, name: str) -> bool:
+        refused = wanted.refused.pop(name, None)
+        return wanted.resources.pop(name, None) is not None or refused is not None
+
+    def _told(self, kind: str) -> list[Told]:
+        """Find what the stream of now was told of a kind, if it has asked for any."""
+        return [] if self._line is None or kind not in self._line.told else [self._line.told[kind]]
+
+    def is_late(self) -> bool:
+        """Ask whether the last beat is so long ago that Envoy may have dropped things."""
+        return self._is_late(_now())
 
     def _is_late(self, now_ns: int) -> bool:
-        """Ask whether the last beat is so long ago that Envoy may have dropped things."""
         return now_ns > self._beaten_ns + self._ttl_ns // 2
 
-    def taken(self, kind: str) -> Mapping[str, Resource]:
-        """Return what Envoy has taken of a kind, with the ends that hold now."""
+    def everything(self) -> Goals:
+        """Name all that is wanted, or that is still to go."""
         with self._changed:
-            wanted = self._wanted[kind]
-            return {name: wanted.resources.get(name, each) for name, each in wanted.taken.items()}
+            return {kind: [*wanted.resources, *wanted.open] for kind, wanted in self._wanted.items()}
 
-    def wait(self, goals: Mapping[str, int], seconds: float) -> None:
-        """Return when Envoy has acknowledged these generations.
+    def wait(self, goals: Goals, seconds: float) -> None:
+        """Return when Envoy has acknowledged these as they are wanted.
 
         Raises `UnavailableError` with its own words if it refused one, or if it does not answer in time.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._is_settled(goals), seconds):
                 raise UnavailableError(f"Envoy has not acknowledged within {seconds:g} s")
-            for kind in goals:
-                if (words := self._wanted[kind].refused) is not None:
-                    raise UnavailableError(f"Envoy refused {kind.rpartition('.')[2]}: {words}")
+            for kind, name, words in self._refusals(goals):
+                raise UnavailableError(f"Envoy refused {kind.rpartition('.')[2]} {name}: {words}")
 
-    def _is_settled(self, goals: Mapping[str, int]) -> bool:
-        refused = any(self._wanted[kind].refused is not None for kind in goals)
-        return refused or all(self._wanted[kind].acked >= goal for kind, goal in goals.items())
+    def _is_settled(self, goals: Goals) -> bool:
+        return any(self._refusals(goals)) or all(
+            self._wanted[kind].open.isdisjoint(names) for kind, names in goals.items()
+        )
+
+    def _refusals(self, goals: Goals) -> Iterator[tuple[str, str, str]]:
+        for kind, names in goals.items():
+            refused = self._wanted[kind].refused
+            yield from ((kind, name, refused[name]) for name in names if refused and name in refused)
 
     def _stream(self, requests: Iterator[Message], context: grpc.ServicerContext) -> Iterator[Message]:
         """Speak to one Envoy until it, or a newer one, hangs up."""
         with self._changed:
             self._streams += 1
-            stream = _Stream(self._streams)
+            stream = self._line = _Stream(self._streams)
             for wanted in self._wanted.values():
-                wanted.acked = -1
+                wanted.open.update(wanted.resources)
         context.add_callback(lambda: self._hang_up(stream))
         threading.Thread(target=self._listen, args=(requests, stream), name="feed", daemon=True).start()
         while True:
@@ -194,11 +235,11 @@ class Feed:
             return
         told = stream.told.get(kind)
         if told is None:
-            stream.told[kind] = Told(dict(request.initial_resource_versions))
+            has, wanted = dict(request.initial_resource_versions), self._wanted[kind]
+            wanted.open.difference_update(name for name in has if wanted.version(name) == has[name])
+            stream.told[kind] = Told(has, {*has, *wanted.resources, *wanted.open})
             return
-        for name in request.resource_names_subscribe:
-            told.versions.pop(name, None)
-            told.is_due = True
+        told.doubt(request.resource_names_subscribe)
         asked = told.awaited.pop(request.response_nonce, None)
         if asked is not None:
             self._take_answer(told, self._wanted[kind], asked, request.error_detail.message)
@@ -206,57 +247,83 @@ class Feed:
     def _take_answer(self, told: Told, wanted: Wanted, asked: "_Asked", refusal: str) -> None:
         if asked.is_beat:
             if refusal:  # it was slower than its TTL: what it dropped is told again
-                told.versions.clear()
-        elif not refusal:
-            wanted.acked, wanted.taken = max(wanted.acked, asked.generation), asked.resources
-        elif asked.generation == wanted.generation:
-            wanted.refused = refusal
-            told.versions.clear()
-            told.is_due = False
+                told.doubt(asked.versions)
+            return
+        for name, version in asked.versions.items():
+            if refusal and told.versions.get(name) == version:
+                told.versions[name] = ""
+            if wanted.version(name) != version:  # it was changed meanwhile: this is an answer to what counts no more
+                continue
+            if not refusal:
+                wanted.open.discard(name)
+            elif version is not None:
+                wanted.refused[name] = refusal
+            else:
+                told.due.add(name)
 
     def _due(self, stream: "_Stream") -> list[Message]:
         """Say what is to be told now: what has changed, then that the rest shall stay."""
         now_ns = _now()
-        if self._is_late(now_ns) and LISTENER in stream.told:
-            for name, each in self._wanted[LISTENER].resources.items():
-                if each.until_ns is not None:
-                    stream.told[LISTENER].versions.pop(name, None)
+        if LISTENER in stream.told:
+            self._look_at_ends(stream.told[LISTENER], now_ns)
         told = [(kind, stream.told[kind]) for kind in ORDER if kind in stream.told]
         responses = [self._change(kind, each, now_ns) for kind, each in told]
         responses += [self._beat(stream, now_ns)]
         return [response for response in responses if response is not None]
 
+    def _look_at_ends(self, told: Told, now_ns: int) -> None:
+        """Find what is over, and what Envoy may have dropped."""
+        ends = {name: each.until_ns for name, each in self._wanted[LISTENER].resources.items() if each.until_ns}
+        told.due.update(name for name, until_ns in ends.items() if until_ns <= now_ns and name in told.versions)
+        if self._is_late(now_ns):
+            told.doubt(ends)
+
     def _change(self, kind: str, told: Told, now_ns: int) -> Message | None:
         wanted = self._wanted[kind]
-        alive = {
-            name: each for name, each in wanted.resources.items() if each.until_ns is None or each.until_ns > now_ns
+        alive = {name: each for name in told.due if (each := wanted.resources.get(name)) and _is_alive(each, now_ns)}
+        fresh = {
+            name: each.version
+            for name, each in alive.items()
+            if name not in wanted.refused and told.versions.get(name) != each.version
         }
-        fresh = {name: each for name, each in alive.items() if told.versions.get(name) != each.version}
-        gone = sorted(told.versions.keys() - alive.keys())
-        if not (told.is_due or fresh or gone) or wanted.refused is not None:
+        gone = sorted(name for name in told.due if name in told.versions and name not in alive)
+        wanted.open.difference_update(told.due - fresh.keys() - set(gone) - alive.keys())  # never there, so not to go
+        told.due.clear()
+        if not (told.is_new or fresh or gone):
             return None
-        response = self._response(kind, told, _Asked(wanted.generation, wanted.resources))
-        for name, each in fresh.items():
-            added = self._add(response, name, each, now_ns)
+        response = self._response(kind, told, _Asked({**fresh, **{name: wanted.version(name) for name in gone}}))
+        for name in fresh:
+            added = self._add(response, name, alive[name], now_ns)
             added.resource.type_url = PREFIX + kind
-            added.resource.value = each.body
+            added.resource.value = alive[name].body
         response.removed_resources.extend(gone)
-        told.versions = {name: each.version for name, each in alive.items()}
-        told.is_due = False
+        told.versions.update(fresh)
+        for name in gone:
+            del told.versions[name]
+        told.is_new = False
         return response
 
     def _beat(self, stream: "_Stream", now_ns: int) -> Message | None:
-        told = stream.told.get(LISTENER)
-        listeners = self._wanted[LISTENER].resources
-        ends = {name: each.until_ns for name, each in listeners.items()}
-        if told is None or (ends == stream.ends and now_ns < self._beaten_ns + self._ttl_ns // _BEATS):
+        """Say that everything shall stay, if it is time; else say it of what has another end by now."""
+        wanted, told = self._wanted[LISTENER], stream.told.get(LISTENER)
+        if told is None:
             return None
-        stream.ends, self._beaten_ns = ends, now_ns
-        response = self._response(LISTENER, told, _Asked(is_beat=True))
-        for name, each in listeners.items():
-            if each.until_ns is not None and told.versions.get(name) == each.version:
-                self._add(response, name, each, now_ns)
-        return response if response.resources else None
+        names: Collection[str] = wanted.moved
+        if now_ns >= self._beaten_ns + self._ttl_ns // _BEATS:
+            names, self._beaten_ns = wanted.resources.keys(), now_ns
+        stay = {name: wanted.resources[name] for name in names if name in wanted.resources}
+        wanted.moved = set()
+        stay = {
+            name: each
+            for name, each in stay.items()
+            if each.until_ns is not None and told.versions.get(name) == each.version
+        }
+        if not stay:
+            return None
+        response = self._response(LISTENER, told, _Asked(dict.fromkeys(stay), is_beat=True))
+        for name, each in stay.items():
+            self._add(response, name, each, now_ns)
+        return response
 
     def _response(self, kind: str, told: Told, asked: "_Asked") -> Message:
         self._nonces += 1
@@ -280,10 +347,9 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What an answer is about."""
+    """What an answer is about: versions by name, None for what shall go."""
 
-    generation: int = -1
-    resources: Mapping[str, Resource] = field(default_factory=dict)
+    versions: Mapping[str, str | None]
     is_beat: bool = False
 
 
@@ -293,12 +359,11 @@ class _Stream:
 
     number: int
     told: dict[str, Told] = field(default_factory=dict)
-    ends: Mapping[str, int | None] = field(default_factory=dict)
     is_over: bool = False
 
 
-def _versions(resources: Mapping[str, Resource]) -> dict[str, str]:
-    return {name: each.version for name, each in resources.items()}
+def _is_alive(each: Resource, now_ns: int) -> bool:
+    return each.until_ns is None or each.until_ns > now_ns
 
 
 def _now() -> int:
