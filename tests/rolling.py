@@ -14,7 +14,7 @@ from lockgate.core.intent import SignedIntent
 from lockgate.core.lease import Granted, Request, Want, open_grant, sign_request
 from lockgate.core.passport import Admission, Passport, admit_candidate
 from lockgate.core.policy import Demands
-from lockgate.core.release import Release
+from lockgate.core.release import Release, Serve
 from lockgate.core.rollout import Rollout, Signals
 from lockgate.core.strategy import Strategy
 from lockgate.formats import plain
@@ -59,15 +59,15 @@ def open_rollout(world: World, release: Release, strategy: Strategy | None = CAN
     return open_change(world.installation, asked, said, world.now, document).first
 
 
-def begin(world: World, version: str = "1.1.0", strategy: Strategy = CANARY) -> int:
+def begin(world: World, version: str = "1.1.0", strategy: Strategy = CANARY, serve: Serve | None = None) -> int:
     """Let a candidate begin beside release 1.0.0, which serves; return the number of its change."""
-    return tell(world, ("begin", version, strategy.digest), lambda: _begin(world, version, strategy))
+    return tell(world, ("begin", version, strategy.digest), lambda: _begin(world, version, strategy, serve))
 
 
-def _begin(world: World, version: str, strategy: Strategy) -> int:
+def _begin(world: World, version: str, strategy: Strategy, serve: Serve | None) -> int:
     if world.endpoint().stable is None:
         world.serve("1.0.0")
-    release = world.register(version)
+    release = world.register(version, serve=serve) if serve else world.register(version)
     world.attest(release)
     number = open_rollout(world, release, strategy)
     world.approve(number)

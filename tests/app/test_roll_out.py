@@ -11,7 +11,7 @@ from lockgate.core.journal import read_fact
 from lockgate.core.rollout import Aborted, Signals
 from lockgate.errors import ConflictError, DeniedError, VerificationError
 from lockgate.formats.digest import Digest
-from tests.core.strategies import BLUE_GREEN, canary
+from tests.core.strategies import BLUE_GREEN, STICKY, canary
 from tests.rolling import (
     EVIDENCE,
     FAILED,
@@ -83,14 +83,15 @@ def test_blue_green_goes_back_at_once_while_the_former_release_is_ready(world):
 
 
 def test_who_serves_the_candidate_keeps_its_lease_when_it_is_promoted(world):
-    begin(world)
+    begin(world, strategy=STICKY)
     before = asked(world, "magika@1.1.0")["magika@1.1.0"]
     stable = asked(world, "magika@1.0.0")["magika@1.0.0"]
     go_on(world)
     assert asked(world, "magika@1.0.0")["magika@1.0.0"] == replace(stable, weight=95)
+    assert (before.sticky_by, stable.sticky_by) == ("x-user", "x-user")
 
     order(world, "promote")
-    assert asked(world, "magika@1.1.0")["magika@1.1.0"] == replace(before, weight=100, candidate=False)
+    assert asked(world, "magika@1.1.0")["magika@1.1.0"] == replace(before, weight=100, candidate=False, sticky_by=None)
 
 
 def test_a_bad_candidate_loses_everything_and_the_log_says_why(world):

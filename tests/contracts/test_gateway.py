@@ -270,3 +270,29 @@ def test_an_address_that_is_the_gateway_itself_is_refused(gated, stable):
 
     with pytest.raises(VerificationError, match="gateway itself"):
         gated.show(loop)
+
+
+def test_what_is_finishing_ends_what_it_began_and_begins_nothing(gated, stable, candidate):
+    gated.show(Traffic(ENDPOINT, (route(STABLE, stable, 100),)))
+    stream = Stream(gated.address)
+    finishing = replace(route(STABLE, stable, 0), finishing=True)
+
+    gated.show(Traffic(ENDPOINT, (finishing, route(CANDIDATE, candidate, 100)), stable=CANDIDATE))
+
+    assert gated.answers(10) == {(200, str(CANDIDATE)): 10}
+    assert gated.status(x_release=str(STABLE)) == 404
+    seen = stream.newest
+    until(lambda: stream.newest > seen)
+    gated.show(Traffic(ENDPOINT, (finishing,)))
+    assert (gated.status(), gated.status(x_release=str(STABLE)), stream.ended_at) == (503, 404, None)
+    gated.cut(ENDPOINT)
+    until(lambda: stream.ended_at)
+
+
+def test_what_is_finishing_ends_with_its_lease(gated, stable):
+    gated.show(Traffic(ENDPOINT, (route(STABLE, stable, 100),)))
+    stream = Stream(gated.address)
+
+    gated.show(Traffic(ENDPOINT, (replace(route(STABLE, stable, 0, seconds=1.5), finishing=True),)))
+
+    until(lambda: stream.ended_at)

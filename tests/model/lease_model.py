@@ -1,11 +1,13 @@
 """Can anything still serve once a shutdown was acknowledged and the longest lease has run out? Every way is tried.
 
-    server   order ─▶ write ─▶ anchor ─▶ acknowledge        crash, start, restore an old database, a lagging standby
+    server   order or replace ─▶ write ─▶ anchor ─▶ acknowledge   crash, start, restore an old database, a lagging one
     network  asks and grants are delayed, lost (never taken), copied by an attacker and taken again
-    host     ask ─▶ accept ─▶ serve ─▶ its deadline         suspend, resume, a slow clock, a long response
+    host     ask ─▶ accept, or be told that it is superseded ─▶ serve ─▶ its deadline    suspend, resume, a slow clock
     time     a tick may pass before any other step
 
-The property: in no state that can be reached does the host serve at `LIMIT` ticks or more after the acknowledgement.
+The property: in no state that can be reached does the host serve at `LIMIT` ticks or more after the acknowledgement,
+and nothing begins at a host that was told that its release is superseded. `replace` lets another release take the place
+of this one: the server then says so, where it says nothing after an order.
 The search is breadth first, so a counterexample is a shortest one. Instants are kept as ages, so the states are finite.
 
 Rules are switches; `KEPT_BY` names the module that keeps each one. To put an old database back is one step; to promote
@@ -35,6 +37,8 @@ KEPT_BY: Mapping[str, str] = {
     "drift_budget": "lockgate.loader.lease_clock",
     "cut_off": "lockgate.loader.pid_one",
     "anchor": "lockgate.app.watch",
+    "never_renewed": "lockgate.agent.holdings",
+    "nothing_begins": "lockgate.drivers.envoy.topology",
 }
 
 
@@ -50,6 +54,8 @@ class Rules:
     drift_budget: bool = True  # the host uses less than it was granted, because its clock may be slow
     cut_off: bool = True  # a response ends with the lease, one chunk later at most
     anchor: bool = True  # the log's head is kept outside before the acknowledgement, and compared at each start
+    never_renewed: bool = True  # that a release is superseded is no lease, nor does any lease count after it
+    nothing_begins: bool = True  # what is superseded gets no new request
 
     @property
     def deadline(self) -> int:
@@ -82,6 +88,10 @@ class State:
     response: Response = Response.NONE
     suspended: bool = False  # the host
     steady: int = 0  # ticks before the host's clock may lose another one
+    replaced: bool = False  # the endpoint is not active because another release took the place of this one
+    word: bool = False  # the answer on its way says so, and is no grant
+    finishing: bool = False  # the host was told so
+    begun_late: bool = False  # something began after that
 
 
 Step = tuple[str, State]
@@ -101,8 +111,8 @@ def serves(state: State) -> bool:
 
 
 def is_broken(state: State, limit: int = LIMIT) -> bool:
-    """Ask whether the host serves later than it may."""
-    return state.acknowledged is not None and state.acknowledged >= limit and serves(state)
+    """Ask whether the host serves later than it may, or began what it may not."""
+    return state.begun_late or (state.acknowledged is not None and state.acknowledged >= limit and serves(state))
 
 
 def steps(state: State, rules: Rules) -> Iterator[Step]:
@@ -175,14 +185,15 @@ def _held_to_its_lease(state: State, rules: Rules, then: Response) -> State:
     if state.lease is None or state.lease < rules.deadline:
         return state
     running = state.response is Response.RUNNING and rules.cut_off
-    return replace(state, lease=None, response=then if running else state.response)
+    return replace(state, lease=None, response=then if running else state.response, finishing=False)
 
 
 def _shutdown(state: State, rules: Rules) -> Iterator[Step]:
-    yield "crash", replace(state, up=False, memory=state.disk)
+    yield "crash", replace(state, up=False, memory=state.disk, replaced=state.replaced and not state.disk)
     if state.memory:
         if state.acknowledged is None:
             yield "order", replace(state, memory=False)
+            yield "replace", replace(state, memory=False, replaced=True)
         return
     if state.disk:
         yield "write", replace(state, disk=False)
@@ -195,7 +206,7 @@ def _shutdown(state: State, rules: Rules) -> Iterator[Step]:
 
 def _recovery(state: State, rules: Rules) -> Iterator[Step]:
     if not state.disk:
-        yield "restore", replace(state, disk=True, memory=True)
+        yield "restore", replace(state, disk=True, memory=True, replaced=False)
     if not (rules.anchor and state.anchored and state.disk):
         yield "start", replace(state, up=True, memory=state.disk)
 
@@ -207,6 +218,8 @@ def _grants(state: State, rules: Rules) -> Iterator[Step]:
         return
     if state.up and state.memory:
         yield "grant", replace(state, granted=True)
+    if state.up and state.replaced:
+        yield "say superseded", replace(state, granted=True, word=True)
     if not rules.primary_only and state.standby:
         yield "grant from standby", replace(state, granted=True)
 
@@ -216,12 +229,12 @@ def _host(state: State, rules: Rules) -> Iterator[Step]:
         yield "resume", _held_to_its_lease(_awake(state), rules, Response.NONE)
         return
     yield "suspend", replace(state, suspended=True)
-    yield "ask", replace(state, asked=0, granted=False, old_grant=state.old_grant or state.granted)
+    yield "ask", replace(state, asked=0, granted=False, word=False, old_grant=_kept(state))
     yield from _accepts(state, rules)
     if state.response is not Response.NONE:
         yield "end response", replace(state, response=Response.NONE)
-    elif state.lease is not None:
-        yield "begin response", replace(state, response=Response.RUNNING)
+    elif state.lease is not None and not (state.finishing and rules.nothing_begins):
+        yield "begin response", replace(state, response=Response.RUNNING, begun_late=state.finishing)
 
 
 def _awake(state: State) -> State:
@@ -229,14 +242,26 @@ def _awake(state: State) -> State:
     return replace(state, suspended=False, response=response)
 
 
+def _kept(state: State) -> bool:
+    """Ask whether an attacker has a grant: what says superseded is none."""
+    return state.old_grant or (state.granted and not state.word)
+
+
 def _accepts(state: State, rules: Rules) -> Iterator[Step]:
     if state.asked is None:
+        return
+    if state.granted and state.word:
+        told = replace(state, asked=None, granted=False, word=False, finishing=state.lease is not None)
+        renewed = told if rules.never_renewed or state.lease is None else replace(told, lease=0)
+        yield "hear superseded", renewed
+        return
+    if state.finishing and rules.never_renewed:
         return
     age = state.asked if rules.from_sending else 0
     if age >= rules.deadline:
         return
     lease = age if state.lease is None else min(age, state.lease)
-    after = replace(state, asked=None, granted=False, lease=lease, old_grant=state.old_grant or state.granted)
+    after = replace(state, asked=None, granted=False, lease=lease, old_grant=_kept(state))
     if state.granted:
         yield "accept", after
     if state.old_grant and not rules.nonce:

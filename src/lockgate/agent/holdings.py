@@ -2,15 +2,16 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from queue import SimpleQueue
 from typing import Protocol
 
 from lockgate.core.passport import Admission, Passport
+from lockgate.errors import DeniedError
 from lockgate.formats.names import Endpoint, Tag
 from lockgate.loader.control import Leased, Started, Stop, Word
-from lockgate.loader.lease_clock import NANOSECONDS, Held, latest, pause_seconds
+from lockgate.loader.lease_clock import NANOSECONDS, RENEWALS_PER_LIFE, Held, latest, pause_seconds
 from lockgate.loader.leasing import Claim, claim_of
 
 _IDLE_SECONDS = 1.0
@@ -41,6 +42,7 @@ class Holding:
     held: Held | None = None
     port: int | None = None
     answers: bool = False  # its model server does, at that port
+    superseded: bool = False  # once and for all: another release took its place, and no lease of it is renewed
     ended: threading.Event = field(default_factory=threading.Event)
 
     def is_due(self, now_ns: int) -> bool:
@@ -94,12 +96,27 @@ class Holdings:
     def lease(self, claim: Claim, lease: Held) -> None:
         """Hand a lease to every run that claims it, unless it was overtaken by a later one."""
         with self._lock:
-            told = [each for each in self._all if each.claim == claim]
+            told = [each for each in self._all if each.claim == claim and not each.superseded]
             for holding in told:
                 holding.held = latest(holding.held, lease) if holding.held else lease
         self.changed.set()
         for holding in told:
             holding.channel.push(Leased.of(lease))
+
+    def supersede(self, claim: Claim, now_ns: int) -> None:
+        """Let the runs of a claim finish what they have begun, on the lease that they hold, which is never renewed.
+
+        Raises `DeniedError` if one of them holds none any more, or does not serve yet: then there is nothing to finish.
+        """
+        with self._lock:
+            told = [each for each in self._all if each.claim == claim]
+            for holding in told:
+                if holding.held is None or now_ns >= holding.until_ns(holding.held) or not holding.serving:
+                    raise DeniedError(f"{holding.tag} holds no lease to finish on")
+                third_ns = (holding.held.deadline_ns - holding.held.sent_at_ns) // RENEWALS_PER_LIFE
+                holding.held = replace(holding.held, renew_at_ns=now_ns + third_ns)  # to hear of a shutdown
+                holding.superseded = True
+        self.changed.set()
 
     def judged(self, holding: Holding, admission: Admission, edition: int) -> None:
         """Take note that a run was judged again, by the rules of `edition`; they may have shortened its leases."""

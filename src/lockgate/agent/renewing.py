@@ -1,18 +1,21 @@
 """When does the agent ask for leases? At a third of the shortest one, once for everything that runs on the host.
 
 due, or woken ──▶ one request for all ──▶ granted: pushed to each run ── refused: that run stops at once
+                                     ├──▶ superseded: nothing new begins there; it ends with the lease that it has
                                      └──▶ no answer: again in a moment; every lease runs on, and out
+
+What is superseded is asked about as before: a shutdown ends it at once.
 """
 
 from collections.abc import Iterator, Sequence
 
 from lockgate.agent.holdings import Holding
 from lockgate.agent.node import Node, boot_now
-from lockgate.core.lease import MAX_WANTS
+from lockgate.core.lease import MAX_WANTS, Superseded
 from lockgate.errors import DeniedError, LockgateError
 from lockgate.loader.control import Stop
-from lockgate.loader.lease_clock import RETRY_SECONDS
-from lockgate.loader.leasing import Asker, Claim, ask_leases
+from lockgate.loader.lease_clock import RETRY_SECONDS, Held
+from lockgate.loader.leasing import Asker, Claim, ask_leases, superseded
 from lockgate.loader.lessor import HAND_OVER, TERM_SECONDS
 
 BREATH_SECONDS = 0.1  # between two requests, whoever calls for them
@@ -51,10 +54,23 @@ def ask(node: Node, claims: Sequence[Claim]) -> None:
     found = ask_leases(asker_of(node), claims, node.quick)
     node.heard()
     for claim, answer in found.items():
-        if isinstance(answer, DeniedError):
-            node.holdings.stop(claim.endpoint, Stop(answer.reasons, TERM_SECONDS), claim)
-        else:
-            node.holdings.lease(claim, answer)
+        match answer:
+            case Held():
+                node.holdings.lease(claim, answer)
+            case Superseded():
+                _let_finish(node, claim, superseded(answer))
+            case DeniedError():
+                node.holdings.stop(claim.endpoint, Stop(answer.reasons, TERM_SECONDS), claim)
+
+
+def _let_finish(node: Node, claim: Claim, why: DeniedError) -> None:
+    """Let a gateway keep new requests away; without one a run cannot but stop."""
+    try:
+        if node.routing is None or node.routing.gateway is None:
+            raise DeniedError("no gateway keeps new requests away")
+        node.holdings.supersede(claim, boot_now())
+    except DeniedError:
+        node.holdings.stop(claim.endpoint, Stop(why.reasons, TERM_SECONDS), claim)
 
 
 def asker_of(node: Node) -> Asker:

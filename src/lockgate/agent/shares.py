@@ -3,9 +3,10 @@
     stable here, candidate here ──▶ the candidate its weight, the stable one the rest
     stable alone                ──▶ everything: what is approved harms nobody
     candidate alone             ──▶ its weight; the rest is answered 503
+    superseded                  ──▶ nothing new; what is under way goes on until its lease is over
 
 Weights are those of the newest signed grants. Where two of them do not say the same, because one is older, the
-candidate gets the least that either gives it.
+candidate gets the least that either gives it. The header by which callers stay is that of the candidate's newest grant.
 """
 
 from collections import defaultdict
@@ -24,7 +25,7 @@ def traffic_of(running: Iterable[Holding], now_ns: int) -> tuple[Traffic, ...]:
     """Say what the gateway should show for the runs that serve, answer, and hold a lease that is not over."""
     places: defaultdict[Endpoint, dict[Digest, tuple[Holding, Held]]] = defaultdict(dict)
     taken: set[int] = set()
-    for holding in sorted(running, key=lambda each: each.since):
+    for holding in sorted(running, key=lambda each: (each.superseded, each.since)):
         lease, port = holding.held, holding.port
         if lease is None or port is None or not (holding.serving and holding.answers) or port in taken:
             continue
@@ -43,15 +44,17 @@ def weighed(counted: Iterable[Counted], shown: Iterable[Traffic]) -> tuple[Count
 
 
 def _traffic(endpoint: Endpoint, here: Sequence[tuple[Holding, Held]]) -> Traffic:
-    stable = _newest(each for each in here if not each[1].candidate)
-    candidate = _newest(each for each in here if each[1].candidate)
+    going_on = [each for each in here if not each[0].superseded]
+    stable = _newest(each for each in going_on if not each[1].candidate)
+    candidate = _newest(each for each in going_on if each[1].candidate)
     weights: dict[Digest, int] = {}
     if candidate is not None:
         weights[candidate[0].claim.release] = _least(candidate[1], stable[1] if stable else None)
     if stable is not None:
         weights[stable[0].claim.release] = WHOLE - sum(weights.values())
     routes = tuple(_route(*each, weights.get(each[0].claim.release, 0)) for each in here)
-    return Traffic(endpoint, routes, stable[0].claim.release if stable else None)
+    sticky_by = candidate[1].sticky_by if candidate else None
+    return Traffic(endpoint, routes, stable[0].claim.release if stable else None, sticky_by)
 
 
 def _newest(found: Iterable[tuple[Holding, Held]]) -> tuple[Holding, Held] | None:
@@ -67,4 +70,4 @@ def _least(candidate: Held, stable: Held | None) -> int:
 def _route(holding: Holding, lease: Held, weight: int) -> Route:
     assert holding.port is not None
     claim, address = holding.claim, Address("127.0.0.1", holding.port)
-    return Route(claim.release, holding.tag, address, weight, holding.until_ns(lease))
+    return Route(claim.release, holding.tag, address, weight, holding.until_ns(lease), finishing=holding.superseded)

@@ -150,7 +150,8 @@ def _answered(installation: Installation, request: Request, view: View, policy: 
     states = {endpoint: state for endpoint, state in found.items() if isinstance(state, State)}
     listed = [view.states.get(revocation_subject(want.release)) for want in request.wants]
     revoked = Revocations(installation.environment, tuple(one for one in listed if isinstance(one, Revocation)))
-    grant = answer(request, states, rules, revoked)
+    sticky = {endpoint: installation.sticky_by(state.rollout) for endpoint, state in states.items()}
+    grant = answer(request, states, rules, revoked, sticky)
     return Answered(request, grant, sign_grant(grant, installation.keys.lease))
 
 

@@ -25,6 +25,9 @@ from lockgate.core.journal import Rulebook, revocation_subject, rulebook_subject
 from lockgate.core.policy import POLICY, Policy
 from lockgate.core.revocation import Revocation, Revocations, list_revocations
 from lockgate.core.rights import TOWARDS_SAFETY, check_right
+from lockgate.core.rollout import Rollout
+from lockgate.core.strategy import Strategy
+from lockgate.core.traffic import tells_callers_apart
 from lockgate.core.trust import TRUST, Agreed, Directory, Trust, open_agreed
 from lockgate.errors import DeniedError, UnavailableError, VerificationError
 from lockgate.formats import dsse, plain
@@ -57,6 +60,7 @@ class Installation:
     vault: Vault = field(kw_only=True)
     updates: Updates = field(kw_only=True)
     _agreed: dict[tuple[Digest, ...], Agreed[Trust] | Agreed[Policy]] = field(default_factory=dict)
+    _sticky: dict[Digest, str | None] = field(default_factory=dict)
     heads: Heads = field(kw_only=True)
     reads: Reads = field(kw_only=True)
     reports: Reports = field(kw_only=True)
@@ -121,6 +125,18 @@ class Installation:
         assert isinstance(found.document, Policy)
         return Agreed(found.document, found.digest)
 
+    def sticky_by(self, rollout: Rollout | None) -> str | None:
+        """Say by which header callers stay with a release during a rollout; one that cannot be read is none.
+
+        It is only a wish: no lease is refused because of it.
+        """
+        if rollout is None:
+            return None
+        if rollout.strategy not in self._sticky:
+            document = self.catalog.document(rollout.strategy)
+            self._sticky[rollout.strategy] = _sticky_by(document)
+        return self._sticky[rollout.strategy]
+
     def revocations(self, releases: Iterable[Digest], tx: Transaction | None = None) -> Revocations:
         """Return what the deny-list says of keys, and of these releases."""
         find = tx.load if tx else self.catalog.find
@@ -155,3 +171,11 @@ class Installation:
         if not isinstance(found, Rulebook):
             raise UnavailableError(f"{self.environment} has no trust document yet: adopt one first")
         return found
+
+
+def _sticky_by(strategy: bytes) -> str | None:
+    try:
+        header = plain.decode(Strategy, strategy).sticky_by
+    except VerificationError:  # written by another version
+        return None
+    return header if header is not None and tells_callers_apart(header) else None

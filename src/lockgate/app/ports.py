@@ -301,7 +301,7 @@ class Gateway(Protocol):
     def show(self, traffic: Sequence[Traffic], *, fence: int) -> None:
         """Let exactly this be so: all endpoints, all releases. Return when it is; to show it again is no change.
 
-        What is no longer shown is cut off; a release that shall end what it began is shown with weight 0 for so long.
+        What is no longer shown is cut off; a release that shall end what it began is shown as `finishing` for so long.
         Each route ends at its `until_ns`, whatever happens. Raises `ConflictError` for a smaller `fence` than was shown
         before, or one that is not greater than that of a cut, and `UnavailableError` if it is not so yet: it may become
         so all the same.

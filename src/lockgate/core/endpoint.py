@@ -5,9 +5,10 @@
     stable A ──activate with a strategy──▶ stable A, candidate B ──promote──▶ stable B
                                                                  ──abort──▶ stable A
 
-A rollback takes the whole former release or nothing. A suspended endpoint serves nothing, and only a new approved
-change resumes it: no rollback, no restart, no lease. While a candidate is on its way (`core.rollout`)
-nothing else may come.
+What is replaced is superseded: it gets nothing new, and may finish what is under way (`check_superseded`). What was
+suspended, revoked or aborted may not. A rollback takes the whole former release or nothing. A suspended endpoint serves
+nothing, and only a new approved change resumes it: no rollback, no restart, no lease. While a candidate is on its way
+(`core.rollout`) nothing else may come.
 """
 
 from dataclasses import dataclass, replace
@@ -93,6 +94,7 @@ class State:
     """What the log says of an endpoint. `slots` ends with the stable release; before it, what it replaced.
 
     `open_since` is when it was let in, first of all or after it was suspended; `tripped` the breaker that suspended it.
+    `superseded` are the slots that were replaced since anything was last suspended here.
     """
 
     kind: ClassVar[str] = "endpoint"
@@ -106,6 +108,7 @@ class State:
     open_since: datetime | None = None
     tripped: Name | None = None
     restoration: Restoration | None = None
+    superseded: tuple[Slot, ...] | None = None
 
     @property
     def stable(self) -> Slot | None:
@@ -213,6 +216,19 @@ def check_share(state: State, release: Digest) -> Share:
     raise DeniedError(f"{state.endpoint} serves {stable.tag}, not {release}")
 
 
+def check_superseded(state: State, release: Digest) -> Slot:
+    """Return what `release` was here until another took its place; raise `DeniedError` for everything else.
+
+    It is no permission to serve: a lease that was granted before may be used up for what is under way.
+    """
+    check_serving(state)
+    places = [slot for slot in state.superseded or () if slot.release == release]
+    present = [state.stable, state.rollout.candidate if state.rollout else None]
+    if not places or any(slot is not None and slot.release == release for slot in present):
+        raise DeniedError(f"{state.endpoint} has not superseded {release}")
+    return places[-1]
+
+
 def evolve(state: State | None, event: Event, index: int, at: datetime) -> State:
     """Say what the log knows of an endpoint after `event`."""
     state = state or nothing_at(event.endpoint)
@@ -239,7 +255,8 @@ def _activated(state: State, event: Activated, index: int, at: datetime) -> Stat
     slot = Slot(event.tag, event.release, event.change, event.decision, index, at, epoch=index)
     if event.strategy is None:
         since = at if state.suspended or not state.slots else state.open_since
-        return State(state.endpoint, (*state.slots, slot)[-KEPT:], suspended=False, epoch=index, open_since=since)
+        slots, left = (*state.slots, slot)[-KEPT:], _superseded(state)
+        return State(state.endpoint, slots, suspended=False, epoch=index, open_since=since, superseded=left)
     if state.suspended or not state.slots or state.rollout is not None:
         raise VerificationError(f"the log holds a rollout at {state.endpoint} that could not begin there")
     return replace(state, epoch=index, rollout=Rollout(slot, event.strategy, since=at), restoration=None)
@@ -249,8 +266,8 @@ def _rolled_back(state: State, event: RolledBack, index: int, at: datetime) -> S
     slots = state.slots[:-1]
     if slots:
         slots = (*slots[:-1], replace(slots[-1], epoch=index))
-    restoration = Restoration(event.release, index, at)
-    return replace(state, slots=slots, epoch=index, rolled_back_by=event.order, rollout=None, restoration=restoration)
+    back = replace(state, slots=slots, epoch=index, rolled_back_by=event.order, rollout=None)
+    return replace(back, restoration=Restoration(event.release, index, at), superseded=_superseded(state))
 
 
 def _ended(state: State, event: Promoted | Aborted, index: int, at: datetime) -> State:
@@ -259,10 +276,12 @@ def _ended(state: State, event: Promoted | Aborted, index: int, at: datetime) ->
     slot, why = state.rollout.candidate, event.why
     if isinstance(event, Aborted):
         ended = Ended(slot.change, slot.tag, slot.release, "aborted", event.trigger, why, at)
-        return replace(state, suspended=event.suspends, epoch=index, rollout=None, ended=ended)
+        left = None if event.suspends else state.superseded
+        return replace(state, suspended=event.suspends, epoch=index, rollout=None, ended=ended, superseded=left)
     ended = Ended(slot.change, slot.tag, slot.release, "promoted", None, why, at)
     slots = (*state.slots, replace(slot, promoted=index))[-KEPT:]
-    return State(state.endpoint, slots, suspended=False, epoch=index, ended=ended, open_since=state.open_since)
+    left, since = _superseded(state), state.open_since
+    return State(state.endpoint, slots, suspended=False, epoch=index, ended=ended, open_since=since, superseded=left)
 
 
 def _suspended(state: State, why: Digest, index: int, at: datetime) -> State:
@@ -270,4 +289,12 @@ def _suspended(state: State, why: Digest, index: int, at: datetime) -> State:
     if state.rollout is not None:
         slot = state.rollout.candidate
         ended = Ended(slot.change, slot.tag, slot.release, "suspended", None, why, at)
-    return replace(state, suspended=True, epoch=index, rollout=None, ended=ended, tripped=None, restoration=None)
+    ends = replace(state, suspended=True, epoch=index, rollout=None, ended=ended, tripped=None)
+    return replace(ends, restoration=None, superseded=None)
+
+
+def _superseded(state: State) -> tuple[Slot, ...] | None:
+    """Say what is superseded once the stable release is replaced; what was suspended is not, whatever resumes here."""
+    if state.suspended or state.stable is None:
+        return None
+    return (*(state.superseded or ()), state.stable)[-KEPT:]

@@ -3,8 +3,12 @@
     host                                        server
       │  sent_at = boot clock, nonce              │
       ├──── Request{nonce, wants} signed ────────▶│ reads the endpoints from the primary, in one transaction
-      │◀─── Grant{nonce, granted, refused} ───────┤ signed by a key for leases
+      │◀─── Grant{nonce, granted, refused, …} ────┤ signed by a key for leases
       │  deadline = sent_at + seconds · 99 %       │
+
+    granted     ──▶ serve, for so long
+    superseded  ──▶ another took its place: begin nothing; finish on the lease in hand, which is renewed no more
+    refused     ──▶ suspended, revoked, unknown, anything else: stop at once
 
 The time counts from the moment of sending, on a clock that runs during suspend, so that neither a delayed answer nor a
 sleeping host can stretch it (spec/lease.md).
@@ -13,12 +17,14 @@ sleeping host can stretch it (spec/lease.md).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import ClassVar
 
-from lockgate.core.endpoint import State, check_share
+from lockgate.core.endpoint import State, check_serving, check_share, check_superseded
 from lockgate.core.intent import MIN_NONCE
 from lockgate.core.policy import LEASE_SECONDS, Rules
 from lockgate.core.revocation import Revocations
+from lockgate.core.traffic import check_sticky
 from lockgate.core.trust import Actor, Purpose, Trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse, plain
@@ -63,6 +69,7 @@ class Granted:
 
     `keys` is the box with the data keys of the release's files, if the holder asked for them. `weight` is how
     much of new traffic the release gets, in percent: 100 for the stable one, less while a candidate is on its way.
+    Callers with the same value of the header `sticky_by` stay with one release meanwhile.
     """
 
     endpoint: Endpoint
@@ -72,6 +79,20 @@ class Granted:
     keys: str | None = None
     weight: int | None = None
     candidate: bool | None = None
+    sticky_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """No permission any more, because the release `by` took its place; `epoch` is what had let it serve here.
+
+    What is under way may go on until the lease in hand is over. Nothing new begins, and no lease is renewed by this.
+    """
+
+    endpoint: Endpoint
+    release: Digest
+    epoch: int
+    by: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +113,7 @@ class Grant:
     nonce: str
     granted: tuple[Granted, ...]
     refused: tuple[Refused, ...]
+    superseded: tuple[Superseded, ...] | None = None
 
 
 def sign_request(request: Request, signer: Signer) -> bytes:
@@ -125,20 +147,24 @@ def check_control(control: str | None) -> None:
 
 
 def answer(
-    request: Request, states: Mapping[Endpoint, State], rules: Mapping[Endpoint, Rules], revoked: Revocations
+    request: Request,
+    states: Mapping[Endpoint, State],
+    rules: Mapping[Endpoint, Rules],
+    revoked: Revocations,
+    sticky: Mapping[Endpoint, str | None] = MappingProxyType({}),
 ) -> Grant:
     """Grant what should serve, stable or candidate; refuse the rest. An endpoint without state or rules gets nothing.
 
     Enforces: retirement_revocation
     """
-    granted, refused = [], []
-    for want in request.wants:
-        try:
-            revoked.check_release(want.release)
-            granted.append(_grant(want, states.get(want.endpoint), rules.get(want.endpoint)))
-        except DeniedError as e:
-            refused.append(Refused(want.endpoint, want.release, str(e)))
-    return Grant(request.node, request.nonce, tuple(granted), tuple(refused))
+    answers = [
+        _answer(want, states.get(want.endpoint), rules.get(want.endpoint), revoked, sticky.get(want.endpoint))
+        for want in request.wants
+    ]
+    granted = tuple(each for each in answers if isinstance(each, Granted))
+    refused = tuple(each for each in answers if isinstance(each, Refused))
+    superseded = tuple(each for each in answers if isinstance(each, Superseded))
+    return Grant(request.node, request.nonce, granted, refused, superseded or None)
 
 
 def sign_grant(grant: Grant, signer: Signer) -> bytes:
@@ -155,12 +181,7 @@ def open_grant(document: bytes, request: Request, trust: Trust, at: datetime) ->
     grant = plain.decode(Grant, opened.payload)
     if (grant.node, grant.nonce) != (request.node, request.nonce):
         raise VerificationError("the lease answers another request")
-    asked = {(want.endpoint, want.release) for want in request.wants}
-    given = [(one.endpoint, one.release) for one in grant.granted]
-    if not set(given) <= asked:
-        raise VerificationError("the lease grants what was not asked for")
-    if len(set(given)) != len(given):
-        raise VerificationError("the lease grants something twice")
+    _check_asked(grant, request)
     with_keys = {(want.endpoint, want.release) for want in request.wants if want.keys and request.seal_to}
     for one in grant.granted:
         if one.keys is not None and (one.endpoint, one.release) not in with_keys:
@@ -169,13 +190,43 @@ def open_grant(document: bytes, request: Request, trust: Trust, at: datetime) ->
             raise VerificationError(f"a lease lasts 2 to 3600 seconds, not {one.seconds}")
         if one.weight is not None and not 0 <= one.weight <= 100:
             raise VerificationError(f"the lease gives {one.weight} % of the traffic")
+        check_sticky(one.sticky_by)
     return grant
 
 
-def _grant(want: Want, state: State | None, rules: Rules | None) -> Granted:
-    if state is None or rules is None:
-        raise DeniedError(f"{want.endpoint} is unknown here")
+def _check_asked(grant: Grant, request: Request) -> None:
+    """Raise `VerificationError` unless each permission is about something else that was asked for."""
+    asked = {(want.endpoint, want.release) for want in request.wants}
+    given = [(one.endpoint, one.release) for one in grant.granted]
+    given += [(one.endpoint, one.release) for one in grant.superseded or ()]
+    if not set(given) <= asked:
+        raise VerificationError("the lease grants what was not asked for")
+    if len(set(given)) != len(given):
+        raise VerificationError("the lease grants something twice")
+
+
+def _answer(
+    want: Want, state: State | None, rules: Rules | None, revoked: Revocations, sticky_by: str | None
+) -> Granted | Superseded | Refused:
+    """Answer one want: what is not known to be stable, a candidate or superseded is refused."""
+    try:
+        revoked.check_release(want.release)
+        if state is None or rules is None:
+            raise DeniedError(f"{want.endpoint} is unknown here")
+        try:
+            return _superseded(want, state)
+        except DeniedError:
+            return _granted(want, state, rules, sticky_by)
+    except DeniedError as e:
+        return Refused(want.endpoint, want.release, str(e))
+
+
+def _superseded(want: Want, state: State) -> Superseded:
+    slot = check_superseded(state, want.release)
+    return Superseded(want.endpoint, want.release, slot.epoch, check_serving(state).release)
+
+
+def _granted(want: Want, state: State, rules: Rules, sticky_by: str | None) -> Granted:
     share = check_share(state, want.release)
-    return Granted(
-        want.endpoint, want.release, rules.lease.seconds, share.slot.epoch, None, share.weight, share.candidate
-    )
+    allowed = want.endpoint, want.release, rules.lease.seconds, share.slot.epoch
+    return Granted(*allowed, weight=share.weight, candidate=share.candidate, sticky_by=sticky_by)

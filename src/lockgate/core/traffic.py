@@ -10,6 +10,7 @@ on, so whoever obeys can stop by itself.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,17 +70,22 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One release at one address, with its share of what names none, until its lease is over (CLOCK_BOOTTIME)."""
+    """One release at one address, with its share of what names none, until its lease is over (CLOCK_BOOTTIME).
+
+    One that is `finishing` gets no new request, not even one that names it; what is under way goes on.
+    """
 
     release: Digest
     tag: Tag
     address: Address
     weight: int
     until_ns: int
+    finishing: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight <= WHOLE:
-            raise VerificationError(f"{self.tag} cannot have {self.weight} % of the traffic")
+        if not 0 <= self.weight <= WHOLE or (self.finishing and self.weight):
+            finishing = "that is finishing " if self.finishing else ""
+            raise VerificationError(f"{self.tag} {finishing}cannot have {self.weight} % of the traffic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ class Traffic:
 
     def __post_init__(self) -> None:
         wrong = [*_wrong_routes(self.routes)]
-        if self.stable is not None and self.stable not in {route.release for route in self.routes}:
+        if self.stable is not None and self.stable not in {each.release for each in self.routes if not each.finishing}:
             wrong.append("its stable release has no route")
         if self.sticky_by is not None and not tells_callers_apart(self.sticky_by):
             wrong.append(f"callers cannot be told apart by the header {self.sticky_by[:80]!a}")
@@ -140,6 +146,12 @@ def tells_callers_apart(header: str) -> bool:
     return bool(_HEADER.fullmatch(header)) and header not in _NOT_THE_CALLERS and not header.startswith("x-envoy-")
 
 
+def check_sticky(header: str | None) -> None:
+    """Raise `VerificationError` for a header by which callers cannot be told apart."""
+    if header is not None and not tells_callers_apart(header):
+        raise VerificationError(f"callers cannot be told apart by the header {header[:80]!a}")
+
+
 def _wrong_routes(routes: tuple[Route, ...]) -> list[str]:
     wrong = [f"{release} is there twice" for release in _doubled([str(route.release) for route in routes])]
     wrong += [f"two releases at {address}" for address in _doubled([str(route.address) for route in routes])]
@@ -150,4 +162,4 @@ def _wrong_routes(routes: tuple[Route, ...]) -> list[str]:
 
 
 def _doubled(names: list[str]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1})
+    return sorted(name for name, times in Counter(names).items() if times > 1)

@@ -21,7 +21,8 @@ RETRY_SECONDS = 1.0
 class Held:
     """A lease in hand: asked for at `sent_at_ns`, to be renewed from `renew_at_ns`, over at `deadline_ns`.
 
-    With it goes a `weight`, in percent of new traffic, for the stable release or for a `candidate`.
+    With it goes a `weight`, in percent of new traffic, for the stable release or for a `candidate`, and the header by
+    which callers stay with one of them, if they do.
     """
 
     sent_at_ns: int
@@ -29,6 +30,7 @@ class Held:
     deadline_ns: int
     weight: int = 100
     candidate: bool = False
+    sticky_by: str | None = None
 
     @classmethod
     def since(cls, sent_at_ns: int, ttl_seconds: int) -> Self:

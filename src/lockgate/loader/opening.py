@@ -19,14 +19,14 @@ from lockgate.core.box import sealing_key
 from lockgate.core.intent import sign_intent
 from lockgate.core.passport import Admission, admit_candidate, admit_passport, parse_passport
 from lockgate.core.release import Kind
-from lockgate.errors import DeniedError, VerificationError
+from lockgate.errors import VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from lockgate.loader.connection import Connection, ServerSource
 from lockgate.loader.hand_over import Handed, Progress, hand_over
 from lockgate.loader.host import Host
 from lockgate.loader.lease_clock import Held
-from lockgate.loader.leasing import Asker, Claim, ask_lease_and_box, ask_leases, claim_of
+from lockgate.loader.leasing import Asker, Claim, ask_lease_and_box, ask_leases, claim_of, held_or_denied
 from lockgate.loader.namespace import PrivateMounts
 from lockgate.loader.order_book import OrderBook
 from lockgate.loader.source import DirectorySource, Source
@@ -83,10 +83,7 @@ def ask_lease(host: Host, admission: Admission, connection: Connection, how: str
     that brought it back is judged first. It lasts no longer than this host's own policy says.
     """
     claim = _unshut(host, admission)
-    found = ask_leases(Asker(host, how), [claim], connection)[claim]
-    if isinstance(found, DeniedError):
-        raise found
-    return found
+    return held_or_denied(ask_leases(Asker(host, how), [claim], connection)[claim])
 
 
 def ask_lease_and_keys(

@@ -11,14 +11,14 @@ and it goes by itself when nobody says in time that it shall stay. E/R and E/R/t
 counts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from google.protobuf.message import Message
 
 from lockgate.core.traffic import RELEASE_HEADER, WHOLE, Route, Traffic
-from lockgate.drivers.envoy.descriptors import PREFIX, message_class, to_bytes, write
+from lockgate.drivers.envoy.descriptors import PREFIX, to_bytes, write
 from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
 
@@ -33,6 +33,7 @@ _VIRTUAL_HOST = "envoy.config.route.v3.VirtualHost"
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _AGGREGATE = "envoy.extensions.clusters.aggregate.v3.ClusterConfig"
 _TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+_VIRTUAL_HOSTS = b"\x12"  # the key of the field `virtual_hosts` (number 2, of a given length)
 _BUFFER = 256 * KIB
 _MOST = 10_000  # connections and requests to one release
 _HONEST = (
@@ -62,6 +63,14 @@ class Piece:
     routes: bytes
     until_ns: Mapping[str, int]
 
+    def beside(self, other: "Piece | None") -> "Piece":
+        """Say the same, and that what the other has may be there too."""
+        if other is None:
+            return self
+        return replace(
+            self, clusters={**other.clusters, **self.clusters}, listeners={**other.listeners, **self.listeners}
+        )
+
 
 def piece_of(traffic: Traffic) -> Piece:
     """Say one endpoint in Envoy's words."""
@@ -75,14 +84,28 @@ def name_of(traffic: Traffic, route: Route) -> str:
     return f"{traffic.endpoint}/{route.release.hex}"
 
 
-def routes_of(pieces: Sequence[Piece]) -> bytes:
+def routes_of(each: Iterable[bytes]) -> bytes:
     """Join the routes of all endpoints; whatever is none of them is not found."""
-    nothing = write(_VIRTUAL_HOST, {"name": GATEWAY, "domains": ["*"], "routes": [_refusal({"prefix": "/"}, 404)]})
-    written = b"".join([*(piece.routes for piece in pieces), to_bytes(nothing)])  # repeated fields add up when joined
+    before, rest = _around()
+    host = b"".join([*each, rest])  # repeated fields add up when joined, so nothing is read and written again
+    return b"".join([before, _VIRTUAL_HOSTS, _varint(len(host)), host])
+
+
+@cache
+def _around() -> tuple[bytes, bytes]:
     header: Json = {"header": {"key": RELEASE_HEADER, "value": _HONEST}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    whole = write(ROUTES, {"name": GATEWAY, "response_headers_to_add": [header]})
-    whole.virtual_hosts.append(message_class(_VIRTUAL_HOST).FromString(written))
-    return to_bytes(whole)
+    rest: dict[str, Json] = {"name": GATEWAY, "domains": ["*"], "routes": [_refusal({"prefix": "/"}, 404)]}
+    before = to_bytes(write(ROUTES, {"name": GATEWAY, "response_headers_to_add": [header]}))
+    return before, to_bytes(write(_VIRTUAL_HOST, rest))
+
+
+def _varint(number: int) -> bytes:
+    """Encode a length as Protocol Buffers do."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*encoded, number])
 
 
 def listener_to(name: str, cluster: str) -> bytes:
@@ -167,7 +190,7 @@ def _weighed_name(traffic: Traffic, route: Route) -> str:
 
 def _named(traffic: Traffic) -> Iterator[Json]:
     """Who names a release gets that one or none."""
-    for route in traffic.routes:
+    for route in (each for each in traffic.routes if not each.finishing):
         asked: Json = {"name": RELEASE_HEADER, "string_match": {"exact": str(route.release)}}
         yield _route(traffic, {"headers": [asked]}, {"cluster": name_of(traffic, route)})
     named: Json = {"name": RELEASE_HEADER, "present_match": True}
