@@ -37,8 +37,7 @@ def send(stage, given):
     )
 
 
-@pytest.fixture
-def shutdown(stage):
+def typing(stage):
     """Give the command that olivia types, and the files that she keeps for that day."""
     folder = stage.folder / "olivia"
     folder.mkdir(exist_ok=True)
@@ -63,7 +62,12 @@ def shutdown(stage):
         assert done.returncode == ends, done.stdout + done.stderr
         return done.stdout
 
-    yield typed
+    return typed
+
+
+@pytest.fixture
+def shutdown(stage):
+    yield typing(stage)
     stage.dismiss()
     stage.world.now = datetime.now(UTC)
     for path in (stage.home / "orders").glob("*"):

@@ -20,7 +20,7 @@ from tests.live import drill
 from tests.live import gated as gated_stage
 from tests.live.drill import boot_now, wait_until
 from tests.live.gated import staged, wait_for_end
-from tests.live.test_direct_order import order, resume
+from tests.live.test_direct_order import order, resume, typing
 from tests.world import PROD, key
 
 pytestmark = pytest.mark.slow
@@ -96,6 +96,22 @@ def test_an_order_cuts_a_stream_with_the_server_dead(gated, forgotten):
         assert receipt.gateway == "cut" and receipt.cut_at is not None
         assert [stopped.ended for stopped in receipt.stopped] == [True]
         assert call(gated.address, "/prod/magika/score")[0] == 503
+
+
+def test_a_direct_order_cuts_a_stream_with_server_and_database_down(gated, cluster, forgotten):
+    with gated.cast():
+        stream = gated.stream()
+        cluster.server.stop()
+        gated.kill_server()
+        try:
+            told = typing(gated)("--reason", "it tells secrets")
+            wait_for_end(stream)
+
+            assert "1 of 1 hosts keep the order" in told and "the log does not record it yet" in told
+            assert call(gated.address, "/prod/magika/score")[0] == 503
+        finally:
+            cluster.server.start()
+            gated.serve()
 
 
 def test_a_shutdown_by_way_of_the_server_cuts_a_stream(gated, forgotten):

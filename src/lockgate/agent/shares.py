@@ -12,6 +12,7 @@ candidate gets the least that either gives it. The header by which callers stay 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from lockgate.agent.holdings import Holding
 from lockgate.core.report import NOTHING, Counted
@@ -69,5 +70,10 @@ def _least(candidate: Held, stable: Held | None) -> int:
 
 def _route(holding: Holding, lease: Held, weight: int) -> Route:
     assert holding.port is not None
-    claim, address = holding.claim, Address("127.0.0.1", holding.port)
+    claim, address = holding.claim, _here(holding.port)
     return Route(claim.release, holding.tag, address, weight, holding.until_ns(lease), finishing=holding.superseded)
+
+
+@lru_cache(maxsize=1 << 16)
+def _here(port: int) -> Address:
+    return Address("127.0.0.1", port)

@@ -1,7 +1,7 @@
 """How does a `Traffic` become true on this host? Through an Envoy that we own, and that stops when we do.
 
     show ──▶ clusters, listeners ──▶ ACK ──▶ routes ──▶ ACK ──▶ what is gone is taken away ──▶ ACK
-    cut  ──▶ the endpoint's listeners, its routes ─────────────────────────────────────────▶ ACK
+    cut  ──▶ the endpoint's listeners go ──▶ ACK ──▶ its routes ──▶ ACK
 
 Only the endpoints that changed are written and sent; the routes of all are one message, joined of what was written
 before. Nothing is routed to what is not there yet, and nothing is taken away that is still routed to. A cut waits for
@@ -59,6 +59,7 @@ class EnvoyGateway:
         self._routes: dict[Endpoint, bytes] = {}
         self._least = 0
         self._turn = 0
+        self._shown = 0  # the turn of the last show
         self.fail_closed = False
 
     def start(self, seconds: float) -> None:
@@ -91,22 +92,19 @@ class EnvoyGateway:
 
     def cut(self, endpoint: Endpoint, *, fence: int) -> Cut:
         """End all that runs at an endpoint, and let nothing begin (port `Gateway`)."""
-        nothing = Traffic(endpoint, ())
         with self._state:
             self._least = max(self._least, fence + 1)
-            if self._settled.get(endpoint) == nothing:
+            if self._settled.get(endpoint) == Traffic(endpoint, ()):
                 return Cut(endpoint, datetime.now(UTC))
             self._turn += 1
             turn = self._turn
             self._settled.pop(endpoint, None)
             there = self._there.get(endpoint)
             goals = self._feed.put(LISTENER, {}, there.listeners if there else ())
-            goals = {**goals, **self._put_routes({endpoint: piece_of(nothing)})}
-        self._feed.wait(goals, self._patience)
-        with self._state:
-            if turn == self._turn:
-                self._leave_only({endpoint: piece_of(nothing)})
-                self._settled[endpoint] = nothing
+        try:
+            self._feed.wait(goals, self._patience)
+        finally:
+            self._close_routes(endpoint, turn)
         return Cut(endpoint, datetime.now(UTC))
 
     def counts(self) -> Counting:
@@ -125,6 +123,21 @@ class EnvoyGateway:
         self._feed.stop()
         self._den.leave()
 
+    def _close_routes(self, endpoint: Endpoint, turn: int) -> None:
+        """Send nobody to an endpoint that was cut, unless it was shown since.
+
+        After its listeners are gone: Envoy takes its time with the routes of all, and ends no stream meanwhile.
+        """
+        nothing = Traffic(endpoint, ())
+        pieces = {endpoint: piece_of(nothing)}
+        with self._state:
+            goals = self._put_routes(pieces) if self._shown < turn else {}
+        self._feed.wait(goals, self._patience)
+        with self._state:
+            if self._shown < turn:
+                self._leave_only(pieces)
+                self._settled[endpoint] = nothing
+
     def _begin(self, fence: int, wanted: Mapping[Endpoint, Traffic]) -> tuple[int, Collection[Endpoint]]:
         """Take a turn; say which endpoints are not surely as they are wanted."""
         with self._state:
@@ -132,6 +145,7 @@ class EnvoyGateway:
                 raise ConflictError(f"this was decided before what is so now ({fence}, not {self._least} or later)")
             self._least = fence
             self._turn += 1
+            self._shown = self._turn
             if self._feed.is_late():
                 self._settled.clear()
             known = wanted.keys() | self._there.keys()
