@@ -22,6 +22,7 @@ NAMES = (
     "analysis",
     "gateway",
     "shutdown",
+    "kserve",
 )
 RESULTS = Path("build/bench.json")
 

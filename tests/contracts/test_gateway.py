@@ -1,6 +1,7 @@
 """Does every gateway obey what it is shown, in order, and end what it is told to end?
 
-A driver joins by a `Gated`: the gateway, and where callers find it.
+A driver joins by a `Gated`: the gateway, and where callers find it. What a cluster cannot promise (to cut streams, to
+count, to end by itself) only Envoy is asked for: `PROMISED` is what everybody is.
 """
 
 from collections import Counter
@@ -11,20 +12,41 @@ import pytest
 from lockgate.app.ports import Gateway
 from lockgate.core.report import BOUNDS, NOTHING, difference
 from lockgate.core.traffic import Address, Traffic
+from lockgate.drivers import kserve
 from lockgate.errors import ConflictError, VerificationError
 from lockgate.formats.names import Endpoint
 from tests.calling import CANDIDATE, ENDPOINT, STABLE, Stream, call, free_address, route, split, until
+from tests.kube import ApiServer, Reconciler, needs_api_server
 from tests.upstream import Upstream
 
 pytestmark = pytest.mark.live
 
 OTHER = Endpoint.parse("prod/other")
+PROMISED = {
+    "test_what_is_shown_is_so_when_show_returns",
+    "test_each_release_gets_its_share",
+    "test_what_the_weights_leave_over_is_answered_by_nobody",
+    "test_whoever_names_a_release_gets_that_one_or_none",
+    "test_the_path_of_the_endpoint_is_taken_off",
+    "test_a_smaller_fence_is_refused_and_changes_nothing",
+    "test_after_a_cut_only_what_was_decided_later_counts",
+    "test_a_cut_of_what_nobody_knows_is_one_all_the_same",
+    "test_a_route_without_a_lease_leads_nowhere",
+}
+
+
+def pytest_generate_tests(metafunc):
+    if "gated" in metafunc.fixturenames:
+        kinds = ["envoy", "kserve"] if metafunc.function.__name__ in PROMISED else ["envoy"]
+        metafunc.parametrize("gated", kinds, indirect=True, scope="module")
 
 
 @dataclass
 class Gated:
     gateway: Gateway
     address: Address
+    nobody: int = 503  # the status where nobody answers
+    unknown: int = 404  # and for a release that is not there
     fence: int = 0
 
     def show(self, *traffic):
@@ -42,14 +64,43 @@ class Gated:
         return call(self.address, path, **headers)[0]
 
 
-@pytest.fixture(scope="module", params=["envoy"])
+class InCluster(Gated):
+    """A cluster: its services lead to where the routes say that model servers are."""
+
+    def show(self, *traffic):
+        place, services = self.gateway.place, self.reconciler.services
+        services.update(
+            {place.service(one.endpoint, each.release): each.address for one in traffic for each in one.routes}
+        )
+        super().show(*traffic)
+
+
+@pytest.fixture(scope="module")
 def gated(request, tmp_path_factory):
+    if request.param == "kserve":
+        yield from in_cluster(tmp_path_factory.mktemp("cluster"))
+        return
     envoy = pytest.importorskip("lockgate.drivers.envoy")
     address = free_address()
     gateway = envoy.open_gateway(tmp_path_factory.mktemp("home"), listen=address)
     yield Gated(gateway, address)
     gateway.close()
     gateway.close()
+
+
+def in_cluster(folder):
+    if needs_api_server.args[0]:
+        pytest.skip(needs_api_server.kwargs["reason"])
+    with ApiServer(folder) as server:
+        server.install("models")
+        place = kserve.Place("models", "gate", "ingress")
+        reconciler = Reconciler(server.ours, place.routes, {})
+        gateway = kserve.open_gateway(server.ours, place)
+        found = InCluster(gateway, Address("127.0.0.1", reconciler.server_port), nobody=500, unknown=500)
+        found.reconciler = reconciler
+        yield found
+        gateway.close()
+        reconciler.close()
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +136,7 @@ def test_what_the_weights_leave_over_is_answered_by_nobody(gated, candidate):
 
     answers = gated.answers(400)
 
-    assert answers.keys() == {(200, str(CANDIDATE)), (503, None)}
+    assert answers.keys() == {(200, str(CANDIDATE)), (gated.nobody, None)}
     assert 70 < answers[200, str(CANDIDATE)] < 170
 
 
@@ -95,7 +146,7 @@ def test_whoever_names_a_release_gets_that_one_or_none(gated, stable, candidate)
     assert gated.answers(20, x_release=str(CANDIDATE)) == {(200, str(CANDIDATE)): 20}
     gated.show(Traffic(ENDPOINT, (route(STABLE, stable, 100),)))
     for name in (str(CANDIDATE), CANDIDATE.hex, str(STABLE).upper(), f"{STABLE}, {STABLE}", "", "stable"):
-        assert gated.status(x_release=name) == 404
+        assert gated.status(x_release=name) == gated.unknown
     assert gated.status(x_release=str(STABLE)) == 200
 
 
@@ -183,14 +234,14 @@ def test_after_a_cut_only_what_was_decided_later_counts(gated, stable):
     with pytest.raises(ConflictError):
         gated.gateway.show([Traffic(ENDPOINT, (route(STABLE, stable, 100),))], fence=gated.fence)
 
-    assert gated.status() == 503
+    assert gated.status() == gated.nobody
     gated.show(Traffic(ENDPOINT, (route(STABLE, stable, 100),)))
     assert gated.status() == 200
 
 
 def test_a_cut_of_what_nobody_knows_is_one_all_the_same(gated):
     assert gated.cut(Endpoint.parse("prod/unheard-of")).endpoint.name.text == "unheard-of"
-    assert gated.status("/prod/unheard-of/x") == 503
+    assert gated.status("/prod/unheard-of/x") == gated.nobody
 
 
 def test_a_change_of_weights_disturbs_no_stream(gated, stable, candidate):
@@ -215,6 +266,17 @@ def test_what_rests_on_a_lease_ends_with_it(gated, stable, candidate):
     until(lambda: stream.ended_at)
 
     assert (gated.status(), gated.status("/prod/other/x")) == (503, 200)
+    gated.show(Traffic(ENDPOINT, (route(STABLE, stable, 100),)))
+    assert gated.status() == 200
+
+
+def test_a_route_without_a_lease_leads_nowhere(gated, stable, candidate):
+    ending = Traffic(ENDPOINT, (route(STABLE, stable, 100, seconds=1.5),))
+    gated.show(ending, Traffic(OTHER, (route(CANDIDATE, candidate, 100),)))
+
+    until(lambda: gated.status() == gated.nobody)
+
+    assert gated.status("/prod/other/x") == 200
     gated.show(Traffic(ENDPOINT, (route(STABLE, stable, 100),)))
     assert gated.status() == 200
 

@@ -22,6 +22,7 @@ MODELS, HOST, PORT = "/mnt/models", "/var/lib/lockgate", 8500
 USER = 65532
 
 _LONGEST_LABEL = 63
+_SHORT = 12  # digits of a digest in a name
 _PLACE = re.compile(r"\{(model|port|python|file:[^{}]*)\}")
 _IMAGE = re.compile(r"[a-z0-9][a-z0-9._:/-]{0,254}@sha256:[0-9a-f]{64}")
 _HOST_FILES = {"host.toml": "host.toml", "root.json": "root.json", "ca.pem": "ca.pem", "node.pem": "keys/node.pem"}
@@ -78,6 +79,11 @@ def marks_of(wanted: Wanted) -> tuple[Mapping[str, str], Mapping[str, str]]:
     return labels, {ENDPOINT: str(wanted.endpoint), RELEASE: str(wanted.release)}
 
 
+def name_of(endpoint: Endpoint, release: Digest) -> str:
+    """Name the workload and the service of one release at an endpoint; the labels tell which it is, not this."""
+    return f"{endpoint.name.text[:40].rstrip('-')}-{release.hex[:_SHORT]}"
+
+
 def pod_of(wanted: Wanted, image: str, terms: Terms) -> dict[str, Json]:
     """Write the template of a pod that serves a release, from the image of that name and the release's digest."""
     if wanted.serve.image is None:
@@ -89,7 +95,7 @@ def pod_of(wanted: Wanted, image: str, terms: Terms) -> dict[str, Json]:
         "command": _command(wanted.serve),
         "workingDir": MODELS,
         "env": [{"name": name, "value": value} for name, value in _environment(wanted.serve).items()],
-        "ports": [{"containerPort": PORT, "name": "http"}],
+        "ports": [{"containerPort": PORT, "protocol": "TCP", "name": "http"}],
         "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
         "securityContext": sealed_context(),
         "volumeMounts": _model_mounts(),

@@ -3,7 +3,7 @@
 import yaml
 
 from lockgate.core.passport import parse_passport
-from lockgate.core.pod import PORT, Terms, Wanted, marks_of, pod_of
+from lockgate.core.pod import PORT, Terms, Wanted, marks_of, name_of, pod_of
 from lockgate.core.release import Manifest
 from lockgate.formats import dsse, plain
 from lockgate.formats.canonical import Json
@@ -11,13 +11,6 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 
 Object = dict[str, Json]
-
-_SHORT = 12  # digits of the digest in a name: enough to tell the releases of one endpoint apart
-
-
-def name_of(endpoint: Endpoint, release: Digest) -> str:
-    """Name the service that leads to one release at an endpoint; the label tells which it is, not this."""
-    return f"{endpoint.name.text[:40].rstrip('-')}-{release.hex[:_SHORT]}"
 
 
 def workload(passport: bytes, endpoint: Endpoint, image: str, loader: str, models: str, replicas: int) -> str:
@@ -29,7 +22,7 @@ def workload(passport: bytes, endpoint: Endpoint, image: str, loader: str, model
     metadata: Object = {"name": name_of(endpoint, release), "namespace": models, "labels": labels}
     template = pod_of(wanted, image, Terms(loader))
     spec: Object = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
-    ports: Json = [{"name": "http", "port": 80, "targetPort": PORT}]
+    ports: Json = [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": PORT}]
     deployment: Object = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -34,7 +34,7 @@ def server(chosen: Chosen) -> Object:
         {
             **_container("server", chosen.image, ["lockgate", "up", "--home", _HOME], [home, sockets, tls, _TMP]),
             "env": _server_environment(chosen),
-            "ports": [{"name": "https", "containerPort": SERVER_PORT}],
+            "ports": [{"name": "https", "containerPort": SERVER_PORT, "protocol": "TCP"}],
             "readinessProbe": _asks("/readyz", SERVER_PORT, SERVER),
             "livenessProbe": {**_asks("/healthz", SERVER_PORT, SERVER), "initialDelaySeconds": 30},
         },
@@ -65,7 +65,7 @@ def porter(chosen: Chosen) -> Object:
     mounts += [{"name": "tls", "mountPath": _TLS, "readOnly": True}, _TMP]
     container: Object = {
         **_container("porter", chosen.image, command, mounts),
-        "ports": [{"name": "https", "containerPort": PORTER_PORT}],
+        "ports": [{"name": "https", "containerPort": PORTER_PORT, "protocol": "TCP"}],
         "readinessProbe": _asks("/healthz", PORTER_PORT, PORTER),
         "livenessProbe": _asks("/healthz", PORTER_PORT, PORTER),
     }
@@ -82,7 +82,7 @@ def agent(chosen: Chosen) -> Object:
     command = ["lockgate", "agent", "--home", _HOME]
     container: Object = {
         **_container("agent", chosen.image, command, [{"name": "home", "mountPath": _HOME}, _TMP]),
-        "ports": [{"name": "orders", "containerPort": AGENT_PORT}],
+        "ports": [{"name": "orders", "containerPort": AGENT_PORT, "protocol": "TCP"}],
     }
     volumes: list[Json] = [
         {"name": "home", "hostPath": {"path": _HOME, "type": "Directory"}},
@@ -96,7 +96,10 @@ def agent(chosen: Chosen) -> Object:
 
 def front(name: str, port: int, to: int) -> Object:
     """A service before the pods of one name."""
-    spec: Object = {"selector": _labels(name), "ports": [{"name": "https", "port": port, "targetPort": to}]}
+    spec: Object = {
+        "selector": _labels(name),
+        "ports": [{"name": "https", "port": port, "protocol": "TCP", "targetPort": to}],
+    }
     return {"apiVersion": "v1", "kind": "Service", "metadata": named(name, SYSTEM), "spec": spec}
 
 
