@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lockgate.cli.demo import magika
+from lockgate.cli.demo import magika, wheels
 from lockgate.cli.demo.magika_server import Habits, read_habits
 from lockgate.errors import UnavailableError, VerificationError
 
@@ -130,8 +130,8 @@ def test_a_pip_that_does_not_exist_is_named(tmp_path, pip, published, monkeypatc
 def test_a_pip_is_found_even_where_there_is_none(monkeypatch):
     monkeypatch.delenv("LOCKGATE_PIP", raising=False)
 
-    with magika._pip() as command:
-        magika._run([*command, "--version"], "")
+    with wheels._pip() as command:
+        wheels._run([*command, "--version"], "")
     assert command[0] == sys.executable or not Path(command[0]).exists()
 
 
@@ -194,7 +194,7 @@ def test_the_lock_leaves_out_what_only_an_extra_or_another_platform_wants(tmp_pa
         (place / "METADATA").write_text("Metadata-Version: 2.1\n" + "\n".join(lines) + "\n")
     monkeypatch.syspath_prepend(tmp_path)
 
-    assert magika._locked(["Alpha_One"]) == ["alpha-one==1.5", "beta-two==1.5"]
+    assert wheels.locked(["Alpha_One"]) == ["alpha-one==1.5", "beta-two==1.5"]
 
 
 def split(line):
@@ -214,11 +214,11 @@ def test_a_contract_holds_every_answer_and_no_label_that_is_always_renamed(tmp_p
 
 def test_the_cache_can_be_named(monkeypatch, tmp_path):
     monkeypatch.setenv("LOCKGATE_CACHE", str(tmp_path))
-    assert magika.default_cache() == tmp_path
+    assert wheels.default_cache() == tmp_path
 
     monkeypatch.delenv("LOCKGATE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert magika.default_cache() == tmp_path / "xdg" / "lockgate"
+    assert wheels.default_cache() == tmp_path / "xdg" / "lockgate"
 
 
 def test_the_model_server_needs_nothing_else_of_this_package():

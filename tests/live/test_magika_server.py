@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import onnxruntime
 import pytest
 
-from lockgate.cli.demo import magika
+from lockgate.cli.demo import magika, wheels
 from lockgate.cli.demo.magika_server import MAX_BODY, classify, read_settings
 from lockgate.cli.demo.samples import SAMPLES
 
@@ -25,7 +25,7 @@ VERSIONS = [release.version for release in magika.RELEASES]
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     into = tmp_path_factory.mktemp("magika")
-    magika.build(magika.fetch(magika.default_cache()), into)
+    magika.build(magika.fetch(wheels.default_cache()), into)
     return into
 
 
@@ -149,7 +149,7 @@ def test_the_second_model_narrows_the_first_and_the_third_keeps_the_second(built
 
 def test_a_release_says_how_many_requests_it_takes_at_once_and_how_long_each_waits(built, tmp_path):
     tuned = magika.Release("1.1.0", magika.STANDARD_V3_3, serving={"at_once": 1, "gather_ms": 1000})
-    magika.build(magika.fetch(magika.default_cache()), tmp_path, [tuned])
+    magika.build(magika.fetch(wheels.default_cache()), tmp_path, [tuned])
     with serving(tmp_path / "1.1.0") as (_, _, port), ThreadPoolExecutor(2) as pool:
         for _ in range(10):  # until both are there within the second
             found = sorted(pool.map(lambda _: ask(port, "POST", "/classify", b"x" * 40), range(2)), key=str)

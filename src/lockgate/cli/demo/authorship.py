@@ -1,21 +1,21 @@
 """How does a release of the story come about? Its author describes it, the CI tells how it was built and tested."""
 
 import json
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from lockgate.cli.demo import magika
-from lockgate.cli.demo.company import KINDS
 from lockgate.cli.demo.evaluation import evaluate
 from lockgate.cli.demo.story import Story
-from lockgate.core.evidence import Provenance
+from lockgate.core.evidence import Provenance, TestRun
 from lockgate.formats import plain
 
 BUILD_TYPE = "https://lockgate.invalid/demo/build/v1"
 
 
-def seal_components(story: Story, version: str) -> None:
-    """Have the CI sign every component of a release."""
-    for kind in KINDS:
+def seal_components(story: Story, version: str, but: Collection[str] = ()) -> None:
+    """Have the CI sign every component of a release, but those that it has signed before."""
+    for kind in sorted(set(story.subject.kinds) - set(but)):
         folder = story.built / version / kind
         key = story.stage.key("ci-components")
         story.stage.lockgate("sign", folder, "--key", key, "--signature", f"{folder}.sig")
@@ -23,29 +23,41 @@ def seal_components(story: Story, version: str) -> None:
 
 def describe_release(story: Story, version: str) -> None:
     """Write the `release.toml` of a release."""
-    contract = magika.contract(story.built / version)
+    command = ["{python}", "-m", "lockgate.cli.demo.magika_server", "--model", "{model}", "--port", "{port}"]
+    write_description(story, version, magika.contract(story.built / version), {"command": command})
+
+
+def write_description(
+    story: Story, version: str, contract: Mapping[str, Sequence[str]], serve: Mapping[str, object]
+) -> None:
+    """Write the `release.toml` of a release with this contract, which is served like this."""
     lines = [
-        'name = "magika"',
+        f'name = "{story.subject.name}"',
         f'version = "{version}"',
         f'license = "{magika.LICENSE}"',
         'authors = ["alice"]',
-        *(f'[components.{kind}]\npath = "{kind}"\nsignature = "{kind}.sig"' for kind in KINDS),
+        *(f'[components.{kind}]\npath = "{kind}"\nsignature = "{kind}.sig"' for kind in story.subject.kinds),
         "[contract]",
         *(f"{name} = {json.dumps(values)}" for name, values in contract.items()),
         "[serve]",
-        'command = ["{python}", "-m", "lockgate.cli.demo.magika_server", "--model", "{model}", "--port", "{port}"]',
+        *(f"{name} = {_inline(value)}" for name, value in serve.items()),
     ]
     (story.built / version / "release.toml").write_text("\n".join(lines) + "\n")
 
 
 def attest_release(story: Story, version: str) -> tuple[str, str]:
     """Attest provenance and a real test result; return the verdict and the accuracy."""
-    stage, tag, digest = story.stage, f"magika@{version}", story.releases[version]
+    return attest(story, version, "https://github.com/google/magika", evaluate(story.stage, story.built / version))
+
+
+def attest(story: Story, version: str, builder: str, run: TestRun) -> tuple[str, str]:
+    """Attest who built a release, and what its suite found; return the verdict and the accuracy."""
+    stage, tag, digest = story.stage, f"{story.subject.name}@{version}", story.releases[version]
     output = stage.folder / f"result-{version}.json"
-    run = evaluate(stage, story.built / version, output)
+    output.write_text(json.dumps(plain.to_plain(run)))
     key = ("--signing-key", stage.key("ci-results"), "--digest", digest)
     made = stage.folder / f"provenance-{version}.json"
-    built = Provenance(BUILD_TYPE, "https://github.com/google/magika", "alice", None, datetime.now(UTC))
+    built = Provenance(BUILD_TYPE, builder, "alice", None, datetime.now(UTC))
     made.write_text(json.dumps(plain.to_plain(built)))
     story.dev_lockgate("attest", "provenance", tag, *key, "--provenance", made, who="ci")
     story.dev_lockgate("attest", "result", tag, *key, "--result", output, who="ci")
@@ -62,3 +74,10 @@ def register_release(story: Story, version: str) -> None:
     )  # fmt: skip
     story.releases[version] = created["release"]
     attest_release(story, version)
+
+
+def _inline(value: object) -> str:
+    """Write a list, or a table of texts, as TOML does in one line."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{name} = {json.dumps(text)}" for name, text in value.items()) + " }"
+    return json.dumps(value)

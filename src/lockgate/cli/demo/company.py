@@ -5,6 +5,8 @@ alerts. The CI signs components and test results with keys of its own. Two of th
 the policy of each environment.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,19 @@ SUITE = "file-types"
 ACCURACY = "0.9"
 LEASE_SECONDS = 6
 KINDS = ["weights", "config", "dependency-lock"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose story it is: the kinds of its components, and the suite that it must pass."""
+
+    name: str
+    kinds: Sequence[str]
+    suite: str
+    accuracy: str
+
+
+MAGIKA = Subject("magika", KINDS, SUITE, ACCURACY)
 _RESULTS = ["https://slsa.dev/provenance/v1", "https://in-toto.io/attestation/test-result/v0.1"]
 
 
@@ -39,20 +54,27 @@ def make_keys(stage: Stage) -> None:
     stage.lockgate("key", "create", stage.key("ci-components"), "--algorithm", "p256")
 
 
-def start_site(stage: Stage, environment: str, exporter: dict[str, str] | None) -> tuple[Site, dict[str, str]]:
+def start_site(
+    stage: Stage, environment: str, exporter: dict[str, str] | None, subject: Subject = MAGIKA
+) -> tuple[Site, dict[str, str]]:
     """Found an installation and start it; return it with the public keys of its server."""
-    site, keys = found_site(stage, environment, exporter)
+    site, keys = found_site(stage, environment, exporter, subject)
     serve_site(stage, site)
     return site, keys
 
 
 def found_site(
-    stage: Stage, environment: str, exporter: dict[str, str] | None = None, **demands: object
+    stage: Stage,
+    environment: str,
+    exporter: dict[str, str] | None = None,
+    subject: Subject = MAGIKA,
+    **demands: object,
 ) -> tuple[Site, dict[str, str]]:
     """Found an installation, whose policy may demand more than usual; return it with the public keys of its server."""
     site = Site(environment, stage.folder / environment, f"http://127.0.0.1:{free_port()}")
     keys: dict[str, str] = stage.lockgate("init", "--environment", environment, site=site)["keys"]
-    _hold_ceremony(stage, site, _trust(stage, environment, keys, exporter), _policy(environment, demands))
+    trust = _trust(stage, environment, keys, exporter, subject)
+    _hold_ceremony(stage, site, trust, _policy(environment, subject, demands))
     return site, keys
 
 
@@ -75,11 +97,13 @@ def make_host(stage: Stage, name: str, site: Site, url: str | None = None, home:
     return home
 
 
-def _trust(stage: Stage, environment: str, keys: dict[str, str], exporter: dict[str, str] | None) -> dict[str, Any]:
+def _trust(
+    stage: Stage, environment: str, keys: dict[str, str], exporter: dict[str, str] | None, subject: Subject
+) -> dict[str, Any]:
     actors = [{"name": name, "roles": roles, "keys": [_public(stage, name)]} for name, roles in PEOPLE.items()]
     actors += [{"name": name, "roles": ["agent"], "keys": [_public(stage, name)]} for name in HOSTS]
     signers = [
-        _signer("ci-components", "component", [*KINDS, "release"], _public(stage, "ci-components")),
+        _signer("ci-components", "component", [*subject.kinds, "release"], _public(stage, "ci-components")),
         _signer("ci-results", "result", _RESULTS, _public(stage, "ci-results")),
         *(_signer(f"server-{name}", name, [], keys[name]) for name in ("vsa", "lease", "checkpoint")),
         _signer("server-updates", "updates", [], keys["tuf-online"]),
@@ -97,11 +121,11 @@ def _trust(stage: Stage, environment: str, keys: dict[str, str], exporter: dict[
     }
 
 
-def _policy(environment: str, demands: dict[str, object]) -> dict[str, Any]:
+def _policy(environment: str, subject: Subject, demands: dict[str, object]) -> dict[str, Any]:
     rules = {
-        "components": KINDS,
+        "components": list(subject.kinds),
         "provenance": True,
-        "evaluations": [{"suite": SUITE, "metrics": {"accuracy": ACCURACY}, "max_age_days": 30}],
+        "evaluations": [{"suite": subject.suite, "metrics": {"accuracy": subject.accuracy}, "max_age_days": 30}],
         "approvals": {"count": 2, "role": "approver"},
         "lease": {"seconds": LEASE_SECONDS, "on_silence": "stop"},
         "rollback_seconds": 60,
@@ -112,7 +136,7 @@ def _policy(environment: str, demands: dict[str, object]) -> dict[str, Any]:
         "environment": environment,
         "version": 1,
         "expires": _in_a_year(),
-        "endpoints": {f"{environment}/magika": rules},
+        "endpoints": {f"{environment}/{subject.name}": rules},
         "rule_changes": {"count": 2, "role": "approver"},
     }
 

@@ -4,7 +4,7 @@ import shutil
 import time
 from datetime import UTC, datetime
 
-from lockgate.cli.demo import magika
+from lockgate.cli.demo import magika, wheels
 from lockgate.cli.demo.attacks import play_attacks
 from lockgate.cli.demo.authorship import attest_release, describe_release, seal_components
 from lockgate.cli.demo.company import HOSTS, KINDS, LEASE_SECONDS, make_host, make_keys, start_site
@@ -33,9 +33,9 @@ def _set_up(stage: Stage) -> Story:
     with stage.step(
         "fetch", "three published generations of magika, by pinned hash, from the cache if it has them"
     ) as told:
-        wheels = magika.fetch(magika.default_cache())
-        magika.build(wheels, stage.folder / "magika")
-        told.detail = ", ".join(sorted(path.name for path in wheels.values()))
+        fetched = magika.fetch(wheels.default_cache())
+        magika.build(fetched, stage.folder / "magika")
+        told.detail = ", ".join(sorted(path.name for path in fetched.values()))
     with stage.step("install", "two installations, dev and prod: each its own PostgreSQL, store, log and keys") as told:
         make_keys(stage)
         dev, keys = start_site(stage, "dev", None)

@@ -4,29 +4,21 @@
     model   standard_v1  →    standard_v3_2  →    standard_v3_2      →    standard_v3_3
     release 0.9.0             1.0.0 MAJOR         1.0.1 PATCH             1.1.0 MINOR
 
-The wheels are pinned by hash and kept in a cache; pip fetches them with whatever index its owner has configured. Only
-the files named here are read from them, and nothing of them is ever executed. A component is a byte-exact copy, with
-three exceptions that are ours: `config/model.json` says what upstream has in its code only (the model's name, the
-smallest file that it is asked about), 1.0.1 changes one number of 1.0.0, so that a short Markdown note gets its name,
-and a release of the chapter `rollout` may say in `config/serving.json` how its requests are served.
+The wheels are pinned by hash ([wheels](wheels.py)). Only the files named here are read from them, and nothing of them
+is ever executed. A component is a byte-exact copy, with three exceptions that are ours: `config/model.json` says what
+upstream has in its code only (the model's name, the smallest file that it is asked about), 1.0.1 changes one number of
+1.0.0, so that a short Markdown note gets its name, and a release of the chapter `rollout` may say in
+`config/serving.json` how its requests are served.
 """
 
-import hashlib
-import importlib.metadata
-import importlib.util
 import json
-import os
-import re
-import subprocess
-import sys
-import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lockgate.errors import UnavailableError, VerificationError
+from lockgate.cli.demo import wheels
+from lockgate.cli.demo.wheels import Wheel, locked
 
 LICENSE = "Apache-2.0"
 
@@ -42,9 +34,14 @@ class Generation:
     config: tuple[str, ...]
 
     @property
+    def published(self) -> Wheel:
+        """Say which wheel it is: the one for any platform, without upstream's own executable."""
+        return Wheel("magika", self.wheel, self.sha256)
+
+    @property
     def filename(self) -> str:
-        """Say what the wheel is called: the one for any platform, without upstream's own executable."""
-        return f"magika-{self.wheel}-py3-none-any.whl"
+        """Say what the wheel is called."""
+        return self.published.filename
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,88 +90,17 @@ RELEASES = (
 )
 
 
-def default_cache() -> Path:
-    """Return where downloads are kept: `$LOCKGATE_CACHE`, else the user's cache directory."""
-    named = os.environ.get("LOCKGATE_CACHE")
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lockgate"
-
-
 def fetch(cache: Path, generations: Sequence[Generation] = GENERATIONS) -> dict[str, Path]:
-    """Return the wheels by their own version, fetching what the cache lacks or holds in another form.
-
-    Raises:
-        UnavailableError: pip could not get a wheel.
-        VerificationError: what it got is not what is pinned.
-    """
-    cache.mkdir(parents=True, exist_ok=True)
-    missing = [generation for generation in generations if not _is_kept(generation, cache)]
-    if missing:
-        with _pip() as pip:
-            for generation in missing:
-                _download(pip, generation, cache)
-    return {generation.wheel: cache / generation.filename for generation in generations}
+    """Return the wheels by their own version, fetching what the cache lacks or holds in another form."""
+    found = wheels.fetch(cache, [generation.published for generation in generations])
+    return {generation.wheel: found[generation.published] for generation in generations}
 
 
-def _is_kept(generation: Generation, cache: Path) -> bool:
-    kept = cache / generation.filename
-    return kept.is_file() and _sha256(kept) == generation.sha256
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _pip() -> Iterator[list[str]]:
-    """Find a pip: the one that is named, the one beside this Python, or one of its own for the moment."""
-    if named := os.environ.get("LOCKGATE_PIP"):
-        yield [named]
-    elif importlib.util.find_spec("pip"):
-        yield [sys.executable, "-m", "pip"]
-    else:
-        with tempfile.TemporaryDirectory(prefix="lockgate-pip-") as place:
-            _run([sys.executable, "-m", "venv", place], "install python3-venv, or name a pip in LOCKGATE_PIP")
-            yield [f"{place}/bin/python", "-m", "pip"]
-
-
-def _download(pip: list[str], generation: Generation, cache: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=cache) as place:
-        pinned = Path(place, "requirements.txt")
-        pinned.write_text(f"magika=={generation.wheel} --hash=sha256:{generation.sha256}\n")
-        only = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--platform", "any"]
-        quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
-        remedy = f"give pip an index that has it, or put {generation.filename} into {cache}"
-        _run([*pip, "download", *quiet, *only, "--dest", place, "--requirement", str(pinned)], remedy)
-        got = Path(place, generation.filename)
-        if not got.is_file():
-            raise UnavailableError(f"pip brought no {generation.filename}: {remedy}")
-        if (found := _sha256(got)) != generation.sha256:
-            raise VerificationError(f"{got.name} has sha256 {found}, not {generation.sha256}")
-        got.replace(cache / generation.filename)
-
-
-def _run(command: list[str], remedy: str) -> None:
-    try:
-        done = subprocess.run(
-            command, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
-        )
-    except (OSError, subprocess.TimeoutExpired) as e:
-        raise UnavailableError(f"{command[0]}: {e}: {remedy}") from e
-    if done.returncode == 0:
-        return
-    said = done.stderr or done.stdout
-    if "DO NOT MATCH THE HASHES" in said:
-        raise VerificationError("pip was offered a wheel of magika with another hash than the pinned one")
-    errors = [line.strip() for line in said.splitlines() if line.startswith("ERROR")]
-    raise UnavailableError(f"{(errors or ['no reason given'])[-1]}: {remedy}")
-
-
-def build(wheels: Mapping[str, Path], into: Path, releases: Sequence[Release] = RELEASES) -> None:
+def build(fetched: Mapping[str, Path], into: Path, releases: Sequence[Release] = RELEASES) -> None:
     """Write `into/VERSION/{weights,config,dependency-lock}/…` for each release; none of them may be there before."""
-    lock = "".join(f"{line}\n" for line in _locked(("numpy", "onnxruntime"))).encode()
+    lock = "".join(f"{line}\n" for line in locked(("numpy", "onnxruntime"))).encode()
     for release in releases:
-        for name, content in _components(release, wheels[release.generation.wheel]).items():
+        for name, content in _components(release, fetched[release.generation.wheel]).items():
             _write(into / release.version / name, content)
         _write(into / release.version / "dependency-lock" / "requirements.txt", lock)
 
@@ -203,33 +129,6 @@ def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
         file.write(content)
-
-
-def _locked(roots: Iterable[str]) -> list[str]:
-    """List `name==version` of `roots` and of all the installed distributions that they need."""
-    found: dict[str, str] = {}
-    wanted = list(roots)
-    while wanted:
-        name = _canonical(wanted.pop())
-        if name in found:
-            continue
-        found[name] = importlib.metadata.version(name)
-        wanted += _needs(name)
-    return [f"{name}=={version}" for name, version in sorted(found.items())]
-
-
-def _needs(name: str) -> Iterator[str]:
-    installed = {_canonical(each.name) for each in importlib.metadata.distributions()}
-    for line in importlib.metadata.requires(name) or ():
-        requirement, _, marker = line.partition(";")
-        needed = re.split(r"[^A-Za-z0-9._-]", requirement.strip(), maxsplit=1)[0]
-        # What only an extra asks for is not needed; what only another platform asks for is not installed.
-        if "extra" not in marker and _canonical(needed) in installed:
-            yield needed
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()  # (PyPA specification, "Names and normalization")
 
 
 def contract(release: Path) -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import urllib3
 
-from lockgate.cli.demo import magika
+from lockgate.cli.demo import magika, wheels
 from lockgate.cli.demo.authorship import register_release
 from lockgate.cli.demo.company import HOSTS, found_site, make_host, make_keys, serve_site
 from lockgate.cli.demo.crowd import Answered, Crowd, told
@@ -98,7 +98,7 @@ def play(stage: Stage) -> None:
 
 def _set_up(stage: Stage) -> Play:
     with stage.step("traffic", "prod with a host whose Envoy stands before the model; four releases, tested") as told_:
-        magika.build(magika.fetch(magika.default_cache()), stage.folder / "magika", RELEASES)
+        magika.build(magika.fetch(wheels.default_cache()), stage.folder / "magika", RELEASES)
         make_keys(stage)
         prod, _ = found_site(stage, "prod", rollout=DEMANDS)
         host = make_host(stage, HOSTS[0], prod, home=prod.home / "host")

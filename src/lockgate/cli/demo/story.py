@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lockgate.cli.demo.company import MAGIKA, Subject
 from lockgate.cli.demo.evaluation import classify
 from lockgate.cli.demo.samples import SAMPLES
 from lockgate.cli.demo.stage import Site, Stage, promise
@@ -25,6 +26,12 @@ class Story:
     releases: dict[str, str] = field(default_factory=dict)
     before_rollback: str = ""
     served_before_rollback: Any = None
+    subject: Subject = MAGIKA
+
+    @property
+    def endpoint(self) -> str:
+        """Say where its releases serve."""
+        return f"prod/{self.subject.name}"
 
     def dev_lockgate(self, *arguments: object, who: str, expect: int = 0) -> Any:
         """Do something in dev."""
@@ -36,9 +43,11 @@ class Story:
 
     def authorize(self, version: str, reason: str, *options: object) -> int:
         """Have alice open a change, and bob and carol approve it; return its number."""
-        tag = f"magika@{version}"
+        tag = f"{self.subject.name}@{version}"
         number = int(
-            self.prod_lockgate("change", "open", tag, "--endpoint", ENDPOINT, "--reason", reason, who="alice")["change"]
+            self.prod_lockgate("change", "open", tag, "--endpoint", self.endpoint, "--reason", reason, who="alice")[
+                "change"
+            ]
         )
         for who in ("bob", "carol"):
             self.prod_lockgate("change", "approve", number, *options, who=who)

@@ -5,7 +5,7 @@ import time
 
 import yaml
 
-from lockgate.cli.demo import magika
+from lockgate.cli.demo import magika, wheels
 from lockgate.cli.demo.authorship import register_release
 from lockgate.cli.demo.company import ACCURACY, HOSTS, LEASE_SECONDS, make_host, make_keys, serve_site, start_site
 from lockgate.cli.demo.rogue import forge_updates
@@ -31,7 +31,7 @@ def play(stage: Stage) -> None:
 
 def _set_up(stage: Stage) -> Story:
     with stage.step("found", "prod: server, signer, store and PostgreSQL; two releases, signed and tested") as told:
-        magika.build(magika.fetch(magika.default_cache()), stage.folder / "magika")
+        magika.build(magika.fetch(wheels.default_cache()), stage.folder / "magika")
         make_keys(stage)
         prod, _ = start_site(stage, "prod", None)
         host = make_host(stage, HOSTS[0], prod)

@@ -1,0 +1,1 @@
+"""The demo: what does a person see of all this?"""

@@ -1,0 +1,118 @@
+"""What surrounds the desk in the story, and what is it asked? Its tools, its memory, its releases, its callers."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from lockgate.cli.demo.authorship import attest, seal_components, write_description
+from lockgate.cli.demo.company import Subject
+from lockgate.cli.demo.desk import desk_release
+from lockgate.cli.demo.desk.desk_questions import REQUESTS, is_right
+from lockgate.cli.demo.desk.desk_tools import create_book
+from lockgate.cli.demo.desk.documents import sections
+from lockgate.cli.demo.desk.parts import KINDS
+from lockgate.cli.demo.evaluation import counted
+from lockgate.cli.demo.stage import Stage, free_port, promise
+from lockgate.cli.demo.story import Story
+from lockgate.core.evidence import TestRun
+
+DESK = Subject("desk", KINDS, "desk-answers", "0.75")
+VERSIONS = tuple(made.version for made in desk_release.RELEASES)
+SAME = ("weights", "tokenizer", "dependency-lock")  # in both releases
+THREADS = {"OPENBLAS_NUM_THREADS": "1"}
+_MODULE = "lockgate.cli.demo.desk"
+
+
+def start_surroundings(stage: Stage) -> None:
+    """Start the MCP server and the database that the desk works with."""
+    port = free_port()
+    book = stage.folder / "book.sqlite"
+    create_book(book, sections(("how-to", "explanation", "tutorial")))
+    words = ["--book", str(book), "--port", str(port)]
+    stage.start([sys.executable, "-m", f"{_MODULE}.desk_tools", *words], "desk-tools")
+    stage.start([sys.executable, "-m", f"{_MODULE}.desk_memory", "--home", str(stage.folder / "memory")], "desk-memory")
+    stage.until("the desk's database is there", lambda: bool(_database(stage)))
+    (stage.folder / "tools-url").write_text(f"http://127.0.0.1:{port}/mcp")
+
+
+def grant(stage: Stage, schema: str) -> Path:
+    """Write what a binding would give: an account with a schema, and the way to the tools; return the folder."""
+    with psycopg.connect(_database(stage), autocommit=True) as connection:
+        connection.execute(psycopg.sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(psycopg.sql.Identifier(schema)))
+    folder = stage.folder / f"bindings-{schema}"
+    folder.mkdir(mode=0o700)
+    memory = {**conninfo_to_dict(_database(stage)), "schema": schema}
+    for name, means in (("memory", memory), ("tools", {"url": (stage.folder / "tools-url").read_text()})):
+        (folder / f"{name}.json").write_text(json.dumps({"type": "access/v1", "name": name, "means": means}))
+    return folder
+
+
+def _database(stage: Stage) -> str:
+    lines = (stage.folder / "desk-memory.log").read_text().splitlines()
+    return lines[-1] if lines else ""
+
+
+def author_release(story: Story, version: str, bindings: Path) -> str:
+    """Sign, describe, register and attest a release; return what its suite found."""
+    _seal(story, version)
+    (made,) = (made for made in desk_release.RELEASES if made.version == version)
+    command = ["{python}", "-m", f"{_MODULE}.desk_server", "--model", "{model}", "--bindings", str(bindings),
+               "--port", "{port}"]  # fmt: skip
+    write_description(story, version, desk_release.contract(made), {"command": command, "environment": THREADS})
+    created = story.prod_lockgate(
+        "release", "create", story.built / version / "release.toml",
+        "--manifest-key", story.stage.key("ci-components"), who="alice",
+    )  # fmt: skip
+    story.releases[version] = created["release"]
+    verdict, accuracy = attest(story, version, "https://lockgate.invalid/desk", evaluate(story, version))
+    promise(verdict == "PASSED", f"desk@{version} {verdict} with {accuracy}")
+    return f"{version} {verdict} ({accuracy})"
+
+
+def _seal(story: Story, version: str) -> None:
+    """Have every component signed; what is the same in both releases is signed once."""
+    seal_components(story, version, () if version == VERSIONS[0] else SAME)
+    if version != VERSIONS[0]:
+        for kind in SAME:
+            shutil.copy(story.built / VERSIONS[0] / f"{kind}.sig", story.built / version)
+
+
+def evaluate(story: Story, version: str) -> TestRun:
+    """Ask a release everything that it should be able to do, and count."""
+    stage = story.stage
+    bindings = grant(stage, f"evaluation_{version.replace('.', '_')}")
+    with answering(stage, story.built / version, bindings) as url:
+        right = sum(is_right(request, ask(stage, url, "evaluation", request)) for request in REQUESTS)
+    return counted(DESK, right, len(REQUESTS))
+
+
+@contextmanager
+def answering(stage: Stage, model: Path, bindings: Path) -> Iterator[str]:
+    """Serve a release that nobody has approved yet, for those who test it; yield its address."""
+    port = free_port()
+    words = ["--model", str(model), "--bindings", str(bindings), "--port", str(port)]
+    process = stage.start([sys.executable, "-m", f"{_MODULE}.desk_server", *words], "evaluation", THREADS)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        stage.until("the desk answers", lambda: "release" in stage.ask(f"{url}/healthz"))
+        yield url
+    finally:
+        stage.stop(process)
+
+
+def ask(stage: Stage, url: str, session: str, request: str) -> Mapping[str, Any]:
+    """Ask a desk something, as anybody may."""
+    return stage.ask(f"{url}/ask", json.dumps({"session": session, "request": request}).encode())
+
+
+def listed_parts(story: Story, version: str) -> dict[str, str]:
+    """Return the digests that the registered manifest of a release lists."""
+    shown = story.prod_lockgate("release", "show", f"desk@{version}", who="dave")
+    return {name: part["digest"] for name, part in shown["manifest"]["components"].items()}
