@@ -131,7 +131,7 @@ def _asking(stage: Stage) -> list[dict[str, object]]:
         through += _ask(stage.listen, "/prod/magika/x")
     added = MILLI * (statistics.median(through) - statistics.median(direct))
     figure = f"{added:.2f} ms ({MILLI * statistics.median(direct):.2f} ms without it)"
-    return [_said("one caller, one connection: the gateway adds, p50", figure, "at most 0.5 ms", ok=added <= 0.5)]
+    return [_said("one caller, one connection: the gateway adds, p50", figure, "at most 0.3 ms", ok=added <= 0.3)]
 
 
 def _ask(address: Address, path: str) -> list[float]:
