@@ -23,6 +23,7 @@ NAMES = (
     "gateway",
     "shutdown",
     "kserve",
+    "rollback",
 )
 RESULTS = Path("build/bench.json")
 
