@@ -24,6 +24,7 @@ NAMES = (
     "shutdown",
     "kserve",
     "rollback",
+    "bindings",
 )
 RESULTS = Path("build/bench.json")
 

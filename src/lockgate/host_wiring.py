@@ -20,7 +20,7 @@ from lockgate.core.traffic import Address
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.keys import Signer
 from lockgate.formats.names import Name
-from lockgate.loader.tls import Tls, check_private
+from lockgate.loader.tls import Tls, check_private, is_local
 
 GATEWAY = "127.0.0.1:8421"
 
@@ -148,4 +148,35 @@ def _webhook(table: Table, site: Site) -> Binding:
     return Webhook(table.name, (site.node, site.key), asked, tried, folder)
 
 
-_DRIVERS: Mapping[BindingKind, Callable[[Table, Site], Binding]] = {"webhook": _webhook}
+def _postgres(table: Table, _site: Site) -> Binding:
+    _check_extra(table, "psycopg")
+    from lockgate.drivers.postgres_role import Database, PostgresRole
+
+    address, user, group = table.text("address"), table.text("user"), table.text("group")
+    return PostgresRole(table.name, Database(address, user, table.secret("password_file"), group))
+
+
+def _redis(table: Table, site: Site) -> Binding:
+    _check_extra(table, "redis")
+    from lockgate.drivers.redis_user import RedisUser, Server
+
+    host, _, port = table.text("address").rpartition(":")
+    if not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise VerificationError(f"{_BINDINGS}: {table.name}: address is written HOST:PORT")
+    bare, tls, ca = host.removeprefix("[").removesuffix("]"), table.flag("tls"), table.text("tls_ca", "")
+    if not (tls or is_local(bare)):
+        raise VerificationError(f"{_BINDINGS}: {table.name}: {bare} is no loopback address, so it takes tls = true")
+    user, password = table.text("user"), table.secret("password_file")
+    return RedisUser(table.name, Server(bare, int(port), user, password, str(site.home / ca) if ca else None, tls))
+
+
+def _check_extra(table: Table, package: str) -> None:
+    if not _is_there(package):
+        raise UnavailableError(f"{_BINDINGS}: {table.name} needs: pip install 'lockgate[bindings]'")
+
+
+_DRIVERS: Mapping[BindingKind, Callable[[Table, Site], Binding]] = {
+    "webhook": _webhook,
+    "postgres": _postgres,
+    "redis": _redis,
+}

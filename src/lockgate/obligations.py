@@ -98,7 +98,7 @@ _ALL = (
     Obligation(
         "emergency_shutdown", "3.3.4", "3.3.4", "9.6.1 9.6.3",
         "One hand cuts an endpoint and all it holds within the set time, whatever is down.", _GAP,
-        "endpoints only: tools, connectors, credentials and memory stores are not cut",
+        "bindings are cut and tried by hosts that live; what a model server handed to others is not found",
     ),
     Obligation(
         "audit_record", "3.4.1", "3.2.2", "12.5.3",

@@ -73,7 +73,7 @@ def stage(theatre):
 class Stage:
     """Who takes part in a drill. The world must be of today, and its leases short, before one is made."""
 
-    def __init__(self, folder, conninfo, program=BEATS):
+    def __init__(self, folder, conninfo, program=BEATS, environment=None):
         self.folder, self.conninfo = folder, conninfo
         self.port, self.control = free_port(), free_port()
         self.wire = Wire(self.port)
@@ -85,7 +85,7 @@ class Stage:
         self.home = self._home()
         self.server, self.programs = None, []
         command = ("{python}", "-c", program, str(folder / "beats"), "{file:weights/model.onnx}", "{port}")
-        self.release = self.world.serve(serve=Serve(command, {}))
+        self.release = self.world.serve(serve=Serve(command, environment or {}))
 
     def serve(self):
         """Start the server unless it runs."""

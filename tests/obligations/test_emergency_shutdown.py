@@ -1,18 +1,25 @@
 """Does one authorised hand stop an endpoint, whatever else is going on, until a new approved change resumes it?"""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from lockgate.agent.grant_book import GrantBook
+from lockgate.agent.tethers import Scope, Tethers
 from lockgate.app.grant_leases import grant_leases
 from lockgate.app.issue_passport import passport_for
+from lockgate.core.binding import Holder
 from lockgate.core.lease import Request, Want, open_grant, sign_request
 from lockgate.core.release import Release
 from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
+from lockgate.host_wiring import Wired
+from tests.bound import InMemory
 from tests.guarded import CRITICAL, Watched
 from tests.warning import warn
-from tests.world import PROD, World, key
+from tests.world import NOW, PROD, World, key
 
 
 def granted(world: World, release: Release) -> int:
@@ -122,3 +129,18 @@ def test_a_rule_of_the_policy_stops_an_endpoint_without_any_hand() -> None:
         passport_for(watched.world.installation, PROD)
     resume(watched.world, watched.release)
     assert granted(watched.world, watched.release) == 1
+
+
+def test_what_the_endpoint_holds_is_cut_and_tried_whatever_one_of_the_systems_does(tmp_path: Path) -> None:
+    systems = {name: InMemory() for name in ("memory", "liar", "gone")}
+    tethers = Tethers({Name(name): Wired("webhook", each) for name, each in systems.items()}, GrantBook(tmp_path))
+    holder = Holder(PROD, Name("host-1"), Digest.of(b"a"))
+    for tether in tethers.all.values():
+        tethers.grant(tether, holder, NOW, tethers.fence(PROD))
+    systems["liar"].trouble, systems["gone"].trouble = "lies", "down"
+
+    severed = tethers.sever(Scope(PROD)).result(tethers) or ()
+
+    assert {str(one.name): one.state for one in severed} == {"memory": "cut", "liar": "open", "gone": "unknown"}
+    with pytest.raises(DeniedError, match="was to be cut"):
+        tethers.grant(tethers.all[Name("liar")], holder, NOW, tethers.fence(PROD))

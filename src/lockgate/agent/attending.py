@@ -109,6 +109,7 @@ def judge_all_again(node: Node) -> None:
         claim, why = holding.claim, (holding.passport, holding.judged_at)
         try:
             admission = judge_again(node.host, claim, *why, node.connection, node.orders)
+            node.tethers.check(admission.permit.rules.bindings)
         except DeniedError as e:
             node.tell(f"{holding.tag} at {claim.endpoint} is not admitted any more: {e}")
             node.holdings.stop(claim.endpoint, Stop(e.reasons, 0), claim)

@@ -121,9 +121,11 @@ class Conversation:
         edition = self.node.edition
         admission = self.node.judge(question.endpoint, candidate=question.candidate is True)
         permit, passport = admission.permit, admission.passport
+        self.node.tethers.check(permit.rules.bindings)
         tag, grace = permit.release.manifest.tag, permit.rules.lease.grace
         claim = claim_of(admission)
         holding = Holding(claim, tag, grace, self.line, datetime.now(UTC), passport, admission.at, edition)
+        holding.bindings = permit.rules.bindings or {}
         self.line.say(Judged(passport))
         self._begin(holding)
         try:
@@ -163,6 +165,7 @@ class Conversation:
             self.node.holdings.started(self.holding, happened)
         else:
             self.holding.ended.set()
+            self.node.tethers.leave(self.holding.holder(self.node.host.node))
 
     def _begin(self, holding: Holding) -> None:
         if self.holding is not None:

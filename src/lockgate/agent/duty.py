@@ -32,6 +32,8 @@ from lockgate.agent.order_door import OrderDoor
 from lockgate.agent.renewing import renew_until_the_end
 from lockgate.agent.reporting import report_until_the_end
 from lockgate.agent.routing import Routing
+from lockgate.agent.tethering import duties as binding_duties
+from lockgate.agent.tethering import let_go
 from lockgate.core.lease import check_control
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.host_wiring import check_gateway, open_gateway
@@ -72,6 +74,8 @@ def serve(home: Path, *, insecure: bool, gateway: str | None = None, tied: bool 
         sys.setswitchinterval(_SWITCH_SECONDS)
         _take_orders(node, chosen, leaving, insecure=insecure)
         duties = _have_gateway(node, chosen, leaving)
+        leaving.callback(node.tethers.close)
+        let_go(node)
         door = leaving.enter_context(control_socket.opened(node, chosen.runner))
         for duty in (
             partial(renew_until_the_end, node),
@@ -81,6 +85,7 @@ def serve(home: Path, *, insecure: bool, gateway: str | None = None, tied: bool 
             partial(listen_until_the_end, node),
             partial(control_socket.let_in, node, door, chosen.runner),
             *duties,
+            *binding_duties(node),
         ):
             threading.Thread(target=_whole, args=(node, duty), daemon=True).start()
         tell(f"the agent of {node.host.node} for {node.host.trust.document.environment} is ready")

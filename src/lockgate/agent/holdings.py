@@ -1,16 +1,17 @@
 """What runs on this host, and on which lease? One holding for each run, and the way to tell it something."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from queue import SimpleQueue
 from typing import Protocol
 
+from lockgate.core.binding import Bound, Holder
 from lockgate.core.passport import Admission, Passport
 from lockgate.errors import DeniedError
-from lockgate.formats.names import Endpoint, Tag
-from lockgate.loader.control import Leased, Started, Stop, Word
+from lockgate.formats.names import Endpoint, Name, Tag
+from lockgate.loader.control import Access, Leased, Started, Stop, Word
 from lockgate.loader.lease_clock import NANOSECONDS, RENEWALS_PER_LIFE, Held, latest, pause_seconds
 from lockgate.loader.leasing import Claim, claim_of
 
@@ -43,7 +44,13 @@ class Holding:
     port: int | None = None
     answers: bool = False  # its model server does, at that port
     superseded: bool = False  # once and for all: another release took its place, and no lease of it is renewed
+    bindings: Mapping[Name, Bound] | None = None  # what it may hold, once it was judged by this agent
+    told: dict[Name, Access] = field(default_factory=dict)
     ended: threading.Event = field(default_factory=threading.Event)
+
+    def holder(self, node: Name) -> Holder:
+        """Say as whom it holds its bindings, on this node."""
+        return Holder(self.claim.endpoint, node, self.claim.release)
 
     def is_due(self, now_ns: int) -> bool:
         """Ask whether a lease is to be asked for."""
@@ -122,7 +129,7 @@ class Holdings:
         """Take note that a run was judged again, by the rules of `edition`; they may have shortened its leases."""
         with self._lock:
             holding.passport, holding.judged_at, holding.edition = admission.passport, admission.at, edition
-            holding.claim = claim_of(admission)
+            holding.claim, holding.bindings = claim_of(admission), admission.permit.rules.bindings or {}
 
     def stop(self, endpoint: Endpoint, stop: Stop, claim: Claim | None = None) -> Sequence[Holding]:
         """Stop every run at an endpoint (or those of one claim), and forget it; say which they were."""

@@ -1,7 +1,8 @@
 """What does the agent of a host hold? Its key, its rules, its orders, its runs, and the way to the server.
 
 Everything else in this package takes a `Node`: `renewing` asks for leases, `obeying` carries out orders, `attending`
-does what is to be done now and then, `routing` feeds the gateway, `control_socket` and `order_door` let others in.
+does what is to be done now and then, `routing` feeds the gateway, `tethering` grants and cuts what runs may hold,
+`control_socket` and `order_door` let others in.
 """
 
 import threading
@@ -11,11 +12,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lockgate.agent.grant_book import GrantBook
 from lockgate.agent.holdings import Holdings
 from lockgate.agent.routing import Routing
+from lockgate.agent.tethers import Tethers
 from lockgate.core.passport import Admission
 from lockgate.errors import LockgateError, UnavailableError
 from lockgate.formats.names import Endpoint
+from lockgate.host_wiring import Site, open_bindings
 from lockgate.loader.host import Host, open_host
 from lockgate.loader.opening import connect, judge_endpoint
 from lockgate.loader.order_book import OrderBook
@@ -49,6 +53,8 @@ class Node:
         except UnavailableError:
             self._host = open_host(self.home, datetime.now(UTC))
         self.orders = OrderBook(self._host, datetime.now(UTC))
+        known = open_bindings(Site(self.home, self._host.node, self._host.key))
+        self.tethers = Tethers(known, GrantBook(self.home / "bindings"))
         self.connection = connect(self._host)
         self.quick = connect(self._host)
         self.quick.patience = QUICK_SECONDS

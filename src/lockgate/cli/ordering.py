@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from lockgate.cli.aiming import aiming
+from lockgate.cli.severed_rows import is_alarming, severed_rows
 from lockgate.cli.speaking import EXISTING, FILE, as_json, now, one_line, read, show, speaking, spread
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats import plain
@@ -82,8 +83,9 @@ def directing(command: Callable[P, R]) -> Callable[..., R]:
 def shutdown(aim: "Aim", reason: str | None, way: Way | None, connection: "Connection", json_: bool) -> int:
     """Suspend endpoints at once. Nothing serves there later than the lease lifetime; only a new change resumes them.
 
-    Shows when each host stopped and cut what ran through its gateway, and names those that say nothing. If an agent
-    says nothing for ten seconds, or the server does not answer, the exit code is 6: go straight to the hosts.
+    Shows when each host stopped, cut what ran through its gateway, and cut and tried each binding, and names those that
+    say nothing. If an agent says nothing for ten seconds, or the server does not answer, the exit code is 6: go
+    straight to the hosts. It is 6 too if somebody still gets into a binding, or nobody knows: that is an alarm.
     With --direct the order goes straight to the agent of every host in the fleet file too, and works with the server
     down. Each agent stops what serves, keeps the order, and answers with a receipt signed by its node. Who does not
     answer is named, and the exit code is 6.
@@ -100,7 +102,8 @@ def shutdown(aim: "Aim", reason: str | None, way: Way | None, connection: "Conne
     found = [_awaited(one, connection, json_) for one in given]
     if json_:
         show(json_, _alone(found))
-    return UnavailableError.exit_code if any(one.heard and one.heard.overdue for one in found) else 0
+    alarming = any(one.heard and (one.heard.overdue or is_alarming(one.heard.halts)) for one in found)
+    return UnavailableError.exit_code if alarming else 0
 
 
 @click.command()
@@ -186,7 +189,12 @@ def _directly(aim: "Aim", reason: str | None, way: Way, connection: "Connection"
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = [*pool.map(send, *zip(*orders, strict=True))]
     show(json_, _alone(found), *(line for one in found for line in _summary(one.outcome, one.silent, unknown)))
-    return UnavailableError.exit_code if any(one.silent or not one.outcome.answers for one in found) else 0
+    return UnavailableError.exit_code if any(one.silent or _is_alarming(one.outcome.answers) for one in found) else 0
+
+
+def _is_alarming(answers: Sequence["Answer"]) -> bool:
+    """Tell whether nobody answered, or somebody may still get in somewhere."""
+    return not answers or is_alarming([answer.receipt for answer in answers if answer.receipt is not None])
 
 
 def _alone(found: Sequence[object]) -> object:
@@ -215,6 +223,7 @@ def _heard(where: Endpoint, heard: "Heard | None") -> list[str]:
         return ["what the hosts did cannot be learnt now: ask each with `lockgate agent status`, or order it directly"]
     rows = [(str(halt.node), _cut(halt), _stopped(halt.stopped)) for halt in heard.halts]
     lines = spread([("NODE", "GATEWAY", "STOPPED"), *rows]) if rows else []
+    lines += severed_rows(heard.halts)
     if heard.silent:
         silent = ", ".join(map(str, heard.silent))
         lines.append(f"{where}: NO WORD from {silent}: what runs there ends when its lease does, not before")
@@ -232,7 +241,7 @@ def _receipts(answers: Sequence["Answer"]) -> list[str]:
             continue
         kept_at, cut = _clock(answer.receipt.kept_at), _cut(answer.receipt)
         rows.append((str(answer.node), kept_at, cut, _stopped(answer.receipt.stopped), f"{answer.seconds} s"))
-    return spread(rows)
+    return [*spread(rows), *severed_rows([answer.receipt for answer in answers if answer.receipt is not None])]
 
 
 def _stopped(found: "Sequence[Stopped]") -> str:

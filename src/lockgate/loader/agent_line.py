@@ -23,9 +23,10 @@ from lockgate.core.box import sealing_key
 from lockgate.core.passport import Admission, admit_candidate, admit_passport
 from lockgate.errors import DeniedError, LockgateError, UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
-from lockgate.formats.names import Endpoint
+from lockgate.formats.names import Endpoint, Name
 from lockgate.loader.control import (
     MAX_WORD,
+    Access,
     Ended,
     Judged,
     Keys,
@@ -54,6 +55,7 @@ from lockgate.loader.standing import Standing
 ANSWER_SECONDS = 5.0  # for what the agent can say without asking anybody
 _JUDGE_SECONDS = 150.0  # for a passport, which it must fetch
 _LEASE_SECONDS = 15.0
+_BIND_SECONDS = 15.0
 _AGAIN_SECONDS = 0.2
 
 W = TypeVar("W", Judged, Session, Standing)
@@ -73,6 +75,8 @@ class AgentLine:
         self._started: Started | None = None
         self._key: X25519PrivateKey | None = None
         self._keys: Keys | None = None
+        self._access: dict[Name, Access] = {}
+        self._put: Callable[[Access], None] | None = None
         self._open(door)
         self.connection = connect(host)
         self.connection.enter = self._session
@@ -127,6 +131,19 @@ class AgentLine:
         """Return the lease that was pushed last (port `Lessor`)."""
         del admission
         return latest(lease, self._leased())
+
+    def bind(self, admission: Admission, put: Callable[[Access], None]) -> None:
+        """Wait for what the endpoint may hold, and `put` it; what comes later too (port `Lessor`)."""
+        wanted = set(admission.permit.rules.bindings or {})
+        with self._news:
+            self._news.wait_for(lambda: wanted <= self._access.keys() or self._gone or self._stop, _BIND_SECONDS)
+            if self._stop is not None:
+                raise DeniedError(*self._stop.reasons)
+            if missing := ", ".join(map(str, sorted(wanted - self._access.keys()))):
+                raise UnavailableError(f"the agent grants no access to {missing}: see `lockgate agent status`")
+            for access in self._access.values():
+                put(access)
+            self._put = put
 
     def words(self, admission: Admission, lease: Held) -> Iterator[Held | Stop]:
         """Yield what the agent pushes; reach it again when it is gone (port `Lessor`)."""
@@ -217,6 +234,8 @@ class AgentLine:
                 case Leased():
                     lease = _of_this_clock(word.held)
                     self._held = latest(self._held, lease) if self._held else lease
+                case Access():
+                    self._take(word)
                 case Stop():
                     self._stop = word
                 case Keys():
@@ -224,6 +243,15 @@ class AgentLine:
                 case _:
                     self._answer = word
             self._news.notify_all()
+
+    def _take(self, access: Access) -> None:
+        self._access[access.name] = access
+        if self._put is None:
+            return
+        try:
+            self._put(access)
+        except UnavailableError as e:
+            self._tell(f"the model server does not learn how to get into {access.name}: {e}")
 
     def _reach_again(self) -> None:
         assert self._taken is not None

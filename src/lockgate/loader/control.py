@@ -3,6 +3,7 @@
     run                                       agent
      │── Serve{endpoint, seal_to} ──────────────▶│ fetch, judge, look at the orders, ask for a lease
      │◀─ Judged{passport} ── Keys{box} ── Leased │        or Refused{error, reasons}
+     │◀─ Access{name, means} ── …                │ for each binding that the policy names, and again with each lease
      │── Started ───────────────────────────────▶│
      │◀─ Leased, Leased, … ── Stop{reasons} ─────│ pushed
      │── Ended ─────────────────────────────────▶│
@@ -15,18 +16,19 @@ are microseconds of CLOCK_BOOTTIME, which both ends share.
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
+from lockgate.core.binding import BindingKind
 from lockgate.core.passport import MAX_PASSPORT, Passport
 from lockgate.core.policy import LEASE_SECONDS
 from lockgate.errors import ConflictError, DeniedError, LockgateError, UnavailableError, VerificationError
 from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
-from lockgate.formats.names import Endpoint, Tag
+from lockgate.formats.names import Endpoint, Name, Tag
 from lockgate.loader.lease_clock import Held
 from lockgate.loader.leasing import Claim
 from lockgate.loader.standing import Standing
@@ -155,6 +157,18 @@ class Leased:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What lets a model server into one binding, under its own `login`; `means` is for whoever opens connections."""
+
+    type: ClassVar[str] = "access/v1"
+    name: Name
+    kind: BindingKind
+    login: str
+    until: datetime
+    means: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Permission to serve ended. The model server gets `grace_seconds` to end by itself, if its lease lasts so long."""
 
@@ -191,7 +205,7 @@ class Session:
 
 
 Question: TypeAlias = Serve | TakeBack | Started | Ended | SessionWanted | StatusWanted
-Word: TypeAlias = Judged | Keys | Leased | Stop | Refused | Session | Standing
+Word: TypeAlias = Judged | Keys | Leased | Access | Stop | Refused | Session | Standing
 
 
 def encode(message: Question | Word) -> bytes:

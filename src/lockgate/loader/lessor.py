@@ -21,7 +21,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from lockgate.loader.agent_line import AgentLine
 from lockgate.loader.connection import Connection, ServerSource
-from lockgate.loader.control import SOCKET, Ended, Started, Stop
+from lockgate.loader.control import SOCKET, Access, Ended, Started, Stop
 from lockgate.loader.host import Host, open_host
 from lockgate.loader.lease_clock import RENEWALS_PER_LIFE, Held, latest, pause_seconds
 from lockgate.loader.leasing import claim_of
@@ -30,6 +30,7 @@ from lockgate.loader.opening import (
     Opened,
     ask_lease,
     ask_lease_and_keys,
+    check_unbound,
     connect,
     directory_source,
     judge_endpoint,
@@ -62,6 +63,9 @@ class Lessor(Protocol):
     def fresh(self, admission: Admission, lease: Held) -> Held:
         """Return the lease to start on: the same, or a later one if it is due. Raise if it was taken back."""
 
+    def bind(self, admission: Admission, put: Callable[[Access], None]) -> None:
+        """Have `put` called for each binding that the endpoint may hold, and again for each that changes."""
+
     def words(self, admission: Admission, lease: Held) -> Iterator[Held | Stop]:
         """Yield each later lease as it comes, and at last why to stop. Waits for each, however long it takes."""
 
@@ -90,7 +94,9 @@ class OwnLessor:
     def admit(self, endpoint: Endpoint, *, keys: bool, candidate: bool = False) -> Admission:
         """Judge what should serve at `endpoint` (port `Lessor`)."""
         self.keys = keys
-        return judge_endpoint(self.host, endpoint, self.connection, candidate=candidate)
+        admission = judge_endpoint(self.host, endpoint, self.connection, candidate=candidate)
+        check_unbound(admission)
+        return admission
 
     def lease(self, admission: Admission) -> tuple[Held, dict[Digest, bytes]]:
         """Ask the server for a lease (port `Lessor`)."""
@@ -101,6 +107,11 @@ class OwnLessor:
     def fresh(self, admission: Admission, lease: Held) -> Held:
         """Ask again if the lease is due: copying took its time (port `Lessor`)."""
         return self._renewed(admission) if lease.is_due(_now()) else lease
+
+    def bind(self, admission: Admission, put: Callable[[Access], None]) -> None:
+        """Raise `DeniedError` if there is anything to be bound (port `Lessor`)."""
+        del put
+        check_unbound(admission)
 
     def words(self, admission: Admission, lease: Held) -> Iterator[Held | Stop]:
         """Ask again and again, until what is in force admits it no more (port `Lessor`)."""
@@ -167,6 +178,7 @@ class OwnLessor:
             assert self.admission is not None
             why = self.admission.passport, self.admission.at
             self.admission = judge_again(host, claim_of(self.admission), *why, self.connection, OrderBook(host, now))
+            check_unbound(self.admission)
 
     def _found_agent(self, admission: Admission) -> bool:
         try:

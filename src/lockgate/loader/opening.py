@@ -19,7 +19,7 @@ from lockgate.core.box import sealing_key
 from lockgate.core.intent import sign_intent
 from lockgate.core.passport import Admission, admit_candidate, admit_passport, parse_passport
 from lockgate.core.release import Kind
-from lockgate.errors import VerificationError
+from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from lockgate.loader.connection import Connection, ServerSource
@@ -74,6 +74,16 @@ def judge_endpoint(
         host.remember(admission, connection)
     orders.settle(admission)
     return admission
+
+
+def check_unbound(admission: Admission) -> None:
+    """Raise `DeniedError` for what holds bindings: only an agent grants them, and cuts them again.
+
+    Enforces: emergency_shutdown
+    """
+    if bindings := admission.permit.rules.bindings:
+        named = ", ".join(map(str, sorted(bindings)))
+        raise DeniedError(f"{admission.permit.endpoint} may hold {named}, so it is served through an agent only")
 
 
 def ask_lease(host: Host, admission: Admission, connection: Connection, how: str) -> Held:
@@ -213,7 +223,8 @@ def _normal(name: str) -> str:
 
 
 def _unshut(host: Host, admission: Admission) -> Claim:
-    """Claim what was judged, unless an order shuts it meanwhile."""
+    """Claim what was judged, unless an order shuts it meanwhile, or only an agent may claim it."""
+    check_unbound(admission)
     OrderBook(host, datetime.now(UTC)).check(admission.permit.endpoint)
     return claim_of(admission)
 

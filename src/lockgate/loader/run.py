@@ -12,13 +12,15 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lockgate.core.release import Serve
 from lockgate.errors import UnavailableError, VerificationError
+from lockgate.loader.bound_folder import BoundFolder
 from lockgate.loader.connection import Connection
 from lockgate.loader.control import Ended, Started, Stop
 from lockgate.loader.hand_over import Handed
@@ -30,7 +32,7 @@ from lockgate.loader.supervise import Child, forwarding
 
 STOPPED = 10  # the exit code of `run` when the permission to serve ended
 _LOOK_SECONDS = 1.0
-_PLACE = re.compile(r"\{(model|port|python|file:[^{}]*)\}")
+_PLACE = re.compile(r"\{(model|port|python|bindings|file:[^{}]*)\}")
 
 
 def serve_release(host: Host, opened: Opened, connection: Connection, port: int, tell: Tell) -> Ended:
@@ -48,27 +50,51 @@ def keep_serving(opened: Opened, lessor: Lessor, port: int, tell: Tell) -> Ended
     """
     port = port or _free_port()
     manifest = opened.admission.permit.release.manifest
-    command = command_line(manifest.serve, opened.files, port)
-    environment = {"PATH": os.defpath, **manifest.serve.environment}
-    _check_words(command, environment)
-    lease = lessor.fresh(opened.admission, opened.lease)  # nothing starts on a permission that is about to end
-    child = Child(command, environment, opened.files.directory or Path("/"), opened.files.fds)
-    with forwarding(child):
-        watch = _Watch(replace(opened, lease=lease), lessor, child, tell)
-        tell(f"started {manifest.tag} as {' '.join(command[:3])} … at port {port}")
-        lessor.note(Started(datetime.now(UTC), port))
-        ended = watch.to_its_end()
+    with _bound(opened, lessor) as bindings:
+        command = command_line(manifest.serve, opened.files, port, bindings)
+        environment = {"PATH": os.defpath, **_environment(manifest.serve, bindings)}
+        _check_words(command, environment)
+        lease = lessor.fresh(opened.admission, opened.lease)  # nothing starts on a permission that is about to end
+        child = Child(command, environment, opened.files.directory or Path("/"), opened.files.fds)
+        with forwarding(child):
+            watch = _Watch(replace(opened, lease=lease), lessor, child, tell)
+            tell(f"started {manifest.tag} as {' '.join(command[:3])} … at port {port}")
+            lessor.note(Started(datetime.now(UTC), port))
+            ended = watch.to_its_end()
     lessor.note(ended)
     return ended
 
 
-def command_line(serve: Serve, files: Handed, port: int) -> Sequence[str]:
-    """Fill in the manifest's command: `{model}`, `{port}`, `{python}` and `{file:COMPONENT/NAME}`, nothing else."""
+def command_line(serve: Serve, files: Handed, port: int, bindings: Path | None = None) -> Sequence[str]:
+    """Fill in the manifest's command: `{model}`, `{port}`, `{python}`, `{bindings}` and `{file:COMPONENT/NAME}`."""
     values = {"port": str(port), "python": sys.executable}
+    if bindings is not None:
+        values["bindings"] = str(bindings)
     if files.directory is not None:
         values["model"] = str(files.directory)
     values |= {f"file:{name}": path for name, path in files.paths.items()}
     return [_PLACE.sub(lambda place: _value(place[1], values), word) for word in serve.command]
+
+
+@contextmanager
+def _bound(opened: Opened, lessor: Lessor) -> Iterator[Path | None]:
+    """Have a folder with what the endpoint may hold, None if that is nothing."""
+    if not opened.admission.permit.rules.bindings:
+        yield None
+        return
+    folder = BoundFolder(opened.files)
+    try:
+        lessor.bind(opened.admission, folder.put)
+        yield folder.path
+    finally:
+        folder.close()
+
+
+def _environment(serve: Serve, bindings: Path | None) -> Mapping[str, str]:
+    """Fill in `{bindings}`, and nothing else, where the manifest says what the environment holds."""
+    if bindings is None and any("{bindings}" in value for value in serve.environment.values()):
+        raise VerificationError("the environment wants {bindings}, and the policy lets this endpoint hold none")
+    return {name: value.replace("{bindings}", str(bindings)) for name, value in serve.environment.items()}
 
 
 def _free_port() -> int:
@@ -82,6 +108,8 @@ def _value(name: str, values: Mapping[str, str]) -> str:
     """Look up what stands in a placeholder's stead; what is put in is never looked at again."""
     if name == "model" and name not in values:
         raise UnavailableError("this host has no private mounts, so there is no {model}; the command must use {file:…}")
+    if name == "bindings" and name not in values:
+        raise VerificationError("the command wants {bindings}, and the policy lets this endpoint hold none")
     if name not in values:
         raise VerificationError(f"the command wants {{{name[:200]}}}, and no component has that file")
     return values[name]
