@@ -48,8 +48,8 @@ _ALL = (
     Obligation(
         "verified_loading", "3.1.2", "3.1.1 3.3.1", "3.1.3",
         "The serving host judges for itself and hands over exactly the bytes that it verified.", _GAP,
-        "what enters while running (adapters) has no way in yet; a model server that runs is not judged anew by "
-        "itself; in a pod of a cluster the files are verified, but no lease ends the server: its route does",
+        "adapters enter a running vLLM by our plugin alone, not yet seen with vLLM itself, others not at all; "
+        "in a pod of a cluster the files are verified, but no lease ends the server: its route does",
     ),
     Obligation(
         "provenance_record", "3.1.3", "3.1.3", "3.1.1",
