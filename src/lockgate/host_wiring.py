@@ -180,3 +180,16 @@ _DRIVERS: Mapping[BindingKind, Callable[[Table, Site], Binding]] = {
     "postgres": _postgres,
     "redis": _redis,
 }
+
+
+def cluster_gateway(
+    api: str, account: Path, models: str, gateway: str, tell: Callable[[str], None], *, kserve: bool = False
+) -> Gateway:
+    """Open the routes of a cluster: `account` holds ca.crt and token, `gateway` is NAMESPACE/NAME."""
+    from lockgate.drivers.kserve import Cluster, Place, open_gateway
+
+    namespace, slash, name = gateway.partition("/")
+    if not (namespace and slash and name):
+        raise VerificationError(f"a gateway of a cluster is NAMESPACE/NAME, not {gateway[:80]!a}")
+    cluster = Cluster(api.rstrip("/"), account / "ca.crt", account / "token")
+    return open_gateway(cluster, Place(models, name, namespace, kserve), tell)

@@ -78,3 +78,27 @@ def admit(home: Path, loader: str, listen: str, tls_certificate: Path | None, tl
     command += ["--tls-certificate", str(tls_certificate)] if tls_certificate else []
     command += ["--tls-key", str(tls_key)] if tls_key else []
     os.execv(sys.executable, command)  # noqa: S606 - doors do not import each other
+
+
+@kubernetes.command("routes")
+@HOME
+@click.option("--endpoint", "endpoints", type=ENDPOINT, multiple=True, required=True, help="May be given again.")
+@click.option("--gateway", required=True, help="The Gateway of the cluster: NAMESPACE/NAME.")
+@click.option("--models", default="models", show_default=True, help="The namespace in which releases serve.")
+@click.option("--api", default="https://kubernetes.default.svc", show_default=True, help="The API server.")
+@click.option("--account", type=FOLDER, required=True, help="A folder that holds ca.crt and token.")
+@click.option("--kserve", is_flag=True, help="Releases are InferenceServices: call NAME-predictor, and stop them.")
+def keep_routes(home: Path, endpoints: tuple[Endpoint, ...], account: Path, kserve: bool, **named: str) -> None:
+    """Keep the routes of endpoints what they should be: judged, leased, and shown every two seconds.
+
+    HOME is that of a serving host. Weights come from the signed leases; what is denied or suspended is cut. What
+    somebody else holds is told, and not taken from them. Stops on SIGTERM or Ctrl-C, and cuts what it showed.
+    """
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "lockgate.porter.route_keeper", str(home), "--account", str(account)]
+    for name, value in named.items():
+        command += [f"--{name}", value]
+    for endpoint in endpoints:
+        command += ["--endpoint", str(endpoint)]
+    command += ["--kserve"] if kserve else []
+    os.execv(sys.executable, command)  # noqa: S606 - doors do not import each other

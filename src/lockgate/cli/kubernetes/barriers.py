@@ -7,6 +7,7 @@ from lockgate.cli.kubernetes.workloads import (
     NODES,
     PORTER,
     PORTER_PORT,
+    ROUTES,
     SERVER,
     SERVER_PORT,
     SYSTEM,
@@ -98,6 +99,7 @@ def networks(chosen: Chosen) -> list[Object]:
         _policy(SERVER, SYSTEM, _only(SERVER), [reading], [databases]),
         _policy(PORTER, SYSTEM, _only(PORTER), [{"ports": [_port(PORTER_PORT)]}], [asking]),
         _policy(AGENT, NODES, _only(AGENT), [{"ports": [_port(AGENT_PORT)]}], [asking]),
+        _policy(ROUTES, SYSTEM, _only(ROUTES), [], [asking, {"ports": [_port(443), _port(6443)]}]),
         _policy("models", chosen.models, {}, [gateway], [asking]),
     ]
 
@@ -109,10 +111,10 @@ def rights(chosen: Chosen) -> list[Object]:
         {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": verbs},
         {"apiGroups": ["serving.kserve.io"], "resources": ["inferenceservices"], "verbs": ["get", "patch"]},
     ]
-    name = named("lockgate-routes", chosen.models)
+    name = named(ROUTES, chosen.models)
     group = "rbac.authorization.k8s.io"
-    subject: Object = {"kind": "ServiceAccount", "name": "lockgate-routes", "namespace": SYSTEM}
-    role: Object = {"apiGroup": group, "kind": "Role", "name": "lockgate-routes"}
+    subject: Object = {"kind": "ServiceAccount", "name": ROUTES, "namespace": SYSTEM}
+    role: Object = {"apiGroup": group, "kind": "Role", "name": ROUTES}
     return [
         {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": name, "rules": rules},
         {

@@ -13,7 +13,7 @@ from lockgate.formats.canonical import Json
 Object = dict[str, Json]
 
 SYSTEM, NODES = "lockgate", "lockgate-nodes"
-SERVER, PORTER, AGENT = "lockgate-server", "lockgate-porter", "lockgate-agent"
+SERVER, PORTER, AGENT, ROUTES = "lockgate-server", "lockgate-porter", "lockgate-agent", "lockgate-routes"
 SERVER_PORT, PORTER_PORT, AGENT_PORT = 8420, 8443, 8422
 NODE_FILES = {"host.toml": "host.toml", "root.json": "root.json", "ca.pem": "ca.pem", "node.pem": "keys/node.pem"}
 

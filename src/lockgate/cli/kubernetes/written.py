@@ -18,6 +18,7 @@ from lockgate.cli.kubernetes.workloads import (
     NODES,
     PORTER,
     PORTER_PORT,
+    ROUTES,
     SERVER,
     SERVER_PORT,
     SYSTEM,
@@ -38,7 +39,7 @@ def objects(chosen: Chosen) -> Mapping[str, list[Object]]:
     return {
         "namespaces": namespaces(chosen),
         "accounts": [
-            *(account(name, SYSTEM) for name in (SERVER, PORTER, "lockgate-routes")),
+            *(account(name, SYSTEM) for name in (SERVER, PORTER, ROUTES)),
             account(AGENT, NODES),
         ],
         "rights": rights(chosen),
