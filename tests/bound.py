@@ -7,8 +7,10 @@ import json
 import secrets
 import threading
 import time
+import urllib.request
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlencode
 
 from lockgate.core.binding import Seen, logins_of, open_call
 from lockgate.errors import UnavailableError
@@ -40,7 +42,6 @@ class InMemory:
         return "open" if self._logins(endpoint, holder) else "shut"
 
     def observed(self, endpoint):
-        self._ask("observed", endpoint)
         return Seen({login: self.sessions.get(login, 0) for login in self._logins(endpoint, None)})
 
     def close(self):
@@ -141,6 +142,13 @@ class Desk:
             case _:
                 return False
         return True
+
+
+def introspect(url, token, secret="the secret of the services"):
+    """Ask about a token, as a service would."""
+    asked = urllib.request.Request(url, urlencode({"token": token}).encode(), {"Authorization": f"Bearer {secret}"})
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        return json.loads(answer.read())
 
 
 def say(door, status, body=None, **headers):

@@ -30,6 +30,13 @@ user = "binder"
 password_file = "secret"
 """
 
+BADGE = """
+[badge]
+kind = "credential"
+listen = "192.0.2.1:8423"
+secret_file = "secret"
+"""
+
 
 @pytest.fixture
 def site(tmp_path):
@@ -83,6 +90,8 @@ def test_what_is_written_is_made_ready_without_asking_anybody(site):
         (MEMORY.replace("6379", "0"), "written HOST:PORT"),
         (MEMORY.replace("127.0.0.1", "memory.example"), "it takes tls = true"),
         (MEMORY.replace('"secret"', '"open"'), "others may read"),
+        (BADGE, "no loopback address"),
+        (BADGE.replace("192.0.2.1:8423", "8423"), "not an IP address"),
     ],
 )
 def test_a_near_miss_is_refused_without_telling_it(site, text, why):

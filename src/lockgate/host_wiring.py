@@ -20,7 +20,7 @@ from lockgate.core.traffic import Address
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.keys import Signer
 from lockgate.formats.names import Name
-from lockgate.loader.tls import Tls, check_private, is_local
+from lockgate.loader.tls import Tls, check_private, is_local, listening
 
 GATEWAY = "127.0.0.1:8421"
 
@@ -170,6 +170,13 @@ def _redis(table: Table, site: Site) -> Binding:
     return RedisUser(table.name, Server(bare, int(port), user, password, str(site.home / ca) if ca else None, tls))
 
 
+def _credential(table: Table, _site: Site) -> Binding:
+    from lockgate.drivers.introspection import Introspection
+
+    at = listening(table.text("listen"), secured=False)
+    return Introspection(table.name, at, table.secret("secret_file"))
+
+
 def _check_extra(table: Table, package: str) -> None:
     if not _is_there(package):
         raise UnavailableError(f"{_BINDINGS}: {table.name} needs: pip install 'lockgate[bindings]'")
@@ -179,6 +186,7 @@ _DRIVERS: Mapping[BindingKind, Callable[[Table, Site], Binding]] = {
     "webhook": _webhook,
     "postgres": _postgres,
     "redis": _redis,
+    "credential": _credential,
 }
 
 

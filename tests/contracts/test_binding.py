@@ -17,7 +17,7 @@ from lockgate.core.binding import Holder
 from lockgate.errors import UnavailableError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
-from tests.bound import Desk, InMemory
+from tests.bound import Desk, InMemory, introspect
 from tests.bound_servers import Database, Redis
 from tests.world import key
 
@@ -85,9 +85,26 @@ def redis_user(request, _folder):
     server.hang_up()
 
 
+def credential(_request, _folder):
+    from lockgate.drivers.introspection import Introspection
+
+    driver = Introspection(Name("pass"), ("127.0.0.1", 0), "the secret of the services")
+
+    def enter(granted):
+        def use():
+            if not introspect(granted["introspect"], granted["token"])["active"]:
+                raise PermissionError
+
+        use()
+        return use
+
+    yield Bed(driver, enter, (PermissionError,), observes=False)
+
+
 BEDS = [
     pytest.param(in_memory, id="memory"),
     pytest.param(webhook, id="webhook", marks=pytest.mark.live),
+    pytest.param(credential, id="credential", marks=pytest.mark.live),
     pytest.param(postgres_role, id="postgres", marks=pytest.mark.live),
     pytest.param(redis_user, id="redis", marks=pytest.mark.live),
 ]

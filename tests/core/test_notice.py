@@ -5,17 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core import change, endpoint, release, restoration, rollout
+from lockgate.core.binding import Severed
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import Alerted
+from lockgate.core.halt import Halt
 from lockgate.core.journal import EVENT_TYPES
-from lockgate.core.notice import QUIET, frozen, notice_of, quoted, tried
+from lockgate.core.notice import QUIET, frozen, notice_of, quoted, still_open, tried
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
 from lockgate.core.trust import TrustAdopted
 from lockgate.formats import canonical
 from lockgate.formats.names import Name
 from tests.core.test_journal import ALICE, EVENTS, PROD_NAME, TAG, A, B, entry
-from tests.world import PROD
+from tests.world import NOW, PROD
 
 TOLD = (
     change.Proposed,
@@ -201,3 +203,13 @@ def test_an_actor_that_no_trust_would_name_does_no_harm():
     found = notice_of(canonical.encode(odd), 7, "prod", str)
 
     assert found.text.startswith("everyone x (http: y) put version 1 of the trust")
+
+
+def test_what_is_not_cut_is_told_without_what_others_could_write_into_it():
+    severed = Severed(Name("crm"), "webhook", "open", NOW, NOW, "see <https://evil.example> @all")
+    halt = Halt(Name("host-1"), PROD, (), "none", None, NOW, (severed,))
+
+    notice = still_open("prod", halt)
+
+    assert notice.entry is None and "crm is open" in notice.text and "prod/magika" in notice.text
+    assert "<" not in notice.text and "@" not in notice.text

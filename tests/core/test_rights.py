@@ -35,6 +35,7 @@ TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights
     "order.relay": {"agent"},
     "report.send": {"agent"},
     "halt.send": {"agent"},
+    "ties.send": {"agent"},
     "alert.raise": {"detector", "security-authority"},
     "news.follow": {"agent"},
 }

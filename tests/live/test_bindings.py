@@ -100,6 +100,12 @@ def is_in(stage, memory, desk):
     )
 
 
+def shown(stage):
+    """Say what the server shows as held: names, and how many sessions are open."""
+    found = speak(stage.port, "olivia").get(f"/api/v1/endpoints/{PROD}/bindings")
+    return {(tie["name"], tie["sessions"]) for node in found["nodes"] for tie in node["ties"]}
+
+
 def order(stage):
     ends = datetime.now(UTC) + timedelta(days=1)
     said = Intent("endpoint.suspend", str(PROD), None, None, Name("olivia"), str(time.time_ns()).zfill(32), ends)
@@ -127,6 +133,7 @@ def test_what_the_policy_names_is_held_with_the_lease_and_cut_by_an_order_with_t
         first = desk.calls[-1].until
         wait_until(lambda: desk.calls[-1].until > first, 30)
         token = desk.tokens[login(stage)]
+        wait_until(lambda: shown(stage) == {("crm", None), ("memory", 1)}, 30)
         stage.kill_server()
 
         began = datetime.now(UTC)

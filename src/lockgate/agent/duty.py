@@ -34,6 +34,7 @@ from lockgate.agent.reporting import report_until_the_end
 from lockgate.agent.routing import Routing
 from lockgate.agent.tethering import duties as binding_duties
 from lockgate.agent.tethering import let_go
+from lockgate.agent.tying import tell_ties_until_the_end
 from lockgate.core.lease import check_control
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
 from lockgate.host_wiring import check_gateway, open_gateway
@@ -86,6 +87,7 @@ def serve(home: Path, *, insecure: bool, gateway: str | None = None, tied: bool 
             partial(control_socket.let_in, node, door, chosen.runner),
             *duties,
             *binding_duties(node),
+            partial(tell_ties_until_the_end, node),
         ):
             threading.Thread(target=_whole, args=(node, duty), daemon=True).start()
         tell(f"the agent of {node.host.node} for {node.host.trust.document.environment} is ready")

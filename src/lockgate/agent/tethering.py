@@ -9,6 +9,7 @@ One thread for each binding: another system that is slow or down holds up its ow
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -18,10 +19,12 @@ from lockgate.agent.node import Node, boot_now
 from lockgate.agent.tethers import Scope, Tether
 from lockgate.core.binding import Holder
 from lockgate.errors import LockgateError
+from lockgate.formats.names import Endpoint
 from lockgate.loader.control import Access
 
 COME_BACK_SECONDS = 10.0  # for a run whose connection broke, or whose agent was started again
 AGAIN_SECONDS = 2.0
+OBSERVE_SECONDS = 5.0
 
 _TICK_SECONDS = 0.2
 _LEAST = timedelta(seconds=0.3)  # less than that is no longer lease, but the jitter between two clocks
@@ -53,7 +56,7 @@ class Tending:
     def __init__(self, node: Node, tether: Tether) -> None:
         self._node, self._tether = node, tether
         self._loose: dict[Holder, float] = {}
-        self._again_at = 0.0
+        self._again_at = self._observe_at = 0.0
 
     def look(self, now: float) -> None:
         """Grant, renew and cut what is due."""
@@ -64,6 +67,9 @@ class Tending:
         if self._tether.alarms and now >= self._again_at:
             self._again_at = now + AGAIN_SECONDS
             self._try_again()
+        if now >= self._observe_at:
+            self._observe_at = now + OBSERVE_SECONDS
+            self._observe({holder.endpoint for holder in held})
 
     def _held(self) -> Mapping[Holder, Sequence[Holding]]:
         """List who may hold this binding, and the runs of each; one that is not judged yet keeps what it has."""
@@ -118,6 +124,14 @@ class Tending:
     def _try_again(self) -> None:
         for scope in list(self._tether.alarms):
             self._say(scope, self._node.tethers.cut(self._tether, scope).state)
+
+    def _observe(self, endpoints: set[Endpoint]) -> None:
+        """Count what is open, for whoever looks; what cannot be counted is not known."""
+        seen: dict[str, int] = {}
+        for endpoint in endpoints:
+            with suppress(LockgateError):
+                seen |= self._tether.binding.observed(endpoint).logins
+        self._tether.seen = seen
 
     def _say(self, scope: Scope, state: str) -> None:
         """Say what is not cut, and when it is."""

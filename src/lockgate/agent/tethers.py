@@ -53,6 +53,7 @@ class Tether:
     def __init__(self, name: Name, wired: Wired) -> None:
         self.name, self.kind, self.binding = name, wired.kind, wired.binding
         self.alarms: dict[Scope, Alarm] = {}
+        self.seen: dict[str, int] = {}  # how many sessions each login had when that was looked at last
         self.told: dict[Scope, Severed] = {}  # what came of trying last, where it once was an alarm
         self._turns: dict[Endpoint, threading.Lock] = {}
         self._lock = threading.Lock()

@@ -186,6 +186,18 @@ def show_endpoint(where: Endpoint, connection: "Connection", json_: bool) -> Non
     show(json_, found, *lines, json.dumps(found, indent=2))
 
 
+@endpoint.command("bindings")
+@click.argument("where", metavar="ENDPOINT", type=ENDPOINT)
+@speaking
+@as_json
+def show_bindings(where: Endpoint, connection: "Connection", json_: bool) -> None:
+    """Show what an endpoint may hold by the policy, what each host says that it holds now, and what is not cut."""
+    from lockgate.cli.severed_rows import held_rows
+
+    found = connection.get(f"/api/v1/endpoints/{where}/bindings")
+    show(json_, found, *held_rows(found))
+
+
 @click.command()
 @click.argument("where", metavar="ENDPOINT", type=ENDPOINT)
 @click.option(

@@ -1,10 +1,13 @@
-"""How does a person read what became of the bindings of an endpoint? A row for each, an alarm for what is not cut."""
+"""How does a person read what an endpoint holds, and what became of it? A row for each, an alarm if it is not cut."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from lockgate.cli.speaking import one_line, spread
+from lockgate.errors import VerificationError
+from lockgate.formats.canonical import Json
+from lockgate.formats.names import Name
 
 if TYPE_CHECKING:
     from lockgate.core.halt import Halt
@@ -27,9 +30,41 @@ def severed_rows(told: "Sequence[Told]") -> list[str]:
     return lines
 
 
+def held_rows(found: "Mapping[str, Json]") -> list[str]:
+    """Write what an endpoint may hold, and what it holds where."""
+    from lockgate.core.binding import Bound
+    from lockgate.core.tie import Ties
+    from lockgate.formats import plain
+
+    may = plain.from_plain(Mapping[Name, Bound], found["bindings"], "bindings")  # type: ignore[type-abstract]
+    nodes = [plain.from_plain(Ties, each, "ties") for each in _listed(found["nodes"])]
+    rows = [
+        (
+            str(tie.name), tie.kind, str(each.node), tie.state if tie.state == "granted" else tie.state.upper(),
+            tie.release.hex[:16] if tie.release else "all", _clock(tie.until),
+            "-" if tie.sessions is None else str(tie.sessions),
+        )
+        for each in nodes
+        for tie in each.ties
+    ]  # fmt: skip
+    held = {row[0] for row in rows}
+    rows += [
+        (str(name), bound.kind, "-", "not granted", "-", "-", "-")
+        for name, bound in may.items()
+        if str(name) not in held
+    ]
+    return spread([("BINDING", "KIND", "NODE", "STATE", "RELEASE", "UNTIL", "SESSIONS"), *sorted(rows)])
+
+
 def is_alarming(told: "Sequence[Told]") -> bool:
     """Tell whether somebody may still get in somewhere."""
     return any(one.state != "cut" for each in told for one in each.bindings or ())
+
+
+def _listed(found: "Json") -> "Sequence[Json]":
+    if not isinstance(found, list):
+        raise VerificationError("the server's nodes are no list")
+    return found
 
 
 def _times(severed: object) -> tuple[datetime | None, datetime | None]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lockgate.core import change, endpoint, release, restoration, rollout
 from lockgate.core.danger import Severity
 from lockgate.core.detection import Alerted
+from lockgate.core.halt import Halt
 from lockgate.core.journal import Denied, Event, read_fact
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
@@ -127,6 +128,15 @@ def frozen(environment: str, reason: str | None) -> Notice:
     return Notice(
         f"Lockgate {environment}: log frozen",
         f"The log of {environment} is frozen, so nothing is granted and nothing is signed: {quoted(reason)}.",
+    )
+
+
+def still_open(environment: str, halt: Halt) -> Notice:
+    """Say of which bindings a host cannot say that nobody gets in any more."""
+    told = ", ".join(f"{one.name} is {one.state} ({quoted(one.why or '')})" for one in halt.bindings or () if one.why)
+    return Notice(
+        f"Lockgate {environment}: not cut",
+        f"{halt.endpoint} was to be cut on {halt.node}, and what it holds is not: {told}. The host goes on trying.",
     )
 
 

@@ -57,6 +57,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "order.relay": frozenset({Role.AGENT}),
         "report.send": frozenset({Role.AGENT}),
         "halt.send": frozenset({Role.AGENT}),
+        "ties.send": frozenset({Role.AGENT}),
         "alert.raise": frozenset({Role.DETECTOR, Role.SECURITY_AUTHORITY}),
         "news.follow": frozenset({Role.AGENT}),
     }

@@ -21,6 +21,7 @@ from lockgate.core.order import Order
 from lockgate.core.passport import Logged, Passport
 from lockgate.core.release import Record
 from lockgate.core.revocation import Revocation
+from lockgate.server import binding_routes as bindings
 from lockgate.server import blob_routes as blobs
 from lockgate.server import change_routes as changes
 from lockgate.server import endpoint_routes as endpoints
@@ -234,6 +235,14 @@ DOORS = (
     Door("POST", LEASES, None, LeaseDoor, Mapping[str, object]),
     Door("GET", f"{API}/news", "news.follow", news.get_news, gives=news.Stream),
     Door("POST", f"{API}/halts", "halt.send", endpoints.post_halt, Mapping[str, object]),
+    Door("POST", f"{API}/ties", "ties.send", bindings.post_ties, Mapping[str, object]),
+    Door(
+        "GET",
+        f"{API}/endpoints/{{environment}}/{{name}}/bindings",
+        "read",
+        bindings.get_bindings,
+        gives=bindings.Holdings,
+    ),
     Door("GET", f"{API}/fleet", "read", endpoints.get_fleet, gives=Fleet),
     Door("GET", f"{API}/log/entries", "log.read", log.get_entries),
     Door("GET", f"{API}/log/proof/{{index}}", "read", log.get_proof, gives=str),

@@ -14,6 +14,7 @@ from lockgate.app.take_halt import take_halt
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, endpoint_subject
+from lockgate.core.notice import still_open
 from lockgate.core.order import Order
 from lockgate.errors import VerificationError
 from lockgate.formats import plain
@@ -98,7 +99,10 @@ def get_fleet(visit: Here) -> Response:
 
 def post_halt(visit: Here, body: Body) -> Response:
     """Hear what a node has stopped; the envelope is signed by the node, which must be the one of the session."""
-    visit.desk.sightings.hear(take_halt(visit.installation, body, visit.session.actor, visit.now), visit.now)
+    halt = take_halt(visit.installation, body, visit.session.actor, visit.now)
+    if visit.desk.sightings.hear(halt, visit.now):
+        for teller in visit.desk.tellers:
+            teller.urge(still_open(str(visit.installation.environment), halt))
     return Response(status_code=204)
 
 

@@ -5,18 +5,21 @@ A sighting is no proof: it is what a node said, with its own signature, when it 
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from lockgate.app.grant_leases import Answered
 from lockgate.core.halt import Halt
+from lockgate.core.tie import Ties
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
 
 MOST = 100_000
 KEPT = timedelta(days=1)
+LATELY = timedelta(seconds=30)  # nodes say every few seconds what is held there
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -51,6 +54,7 @@ class Sightings:
         self._lock = threading.Lock()
         self._seen: dict[tuple[Name, Endpoint], Sighting] = {}
         self._halts: dict[tuple[Name, Endpoint], Halted] = {}
+        self._ties: dict[tuple[Name], tuple[Ties, datetime]] = {}
 
     def see(self, answers: Sequence[Answered], now: datetime) -> None:
         """Take note of what was asked."""
@@ -64,10 +68,25 @@ class Sightings:
                 with self._lock:
                     _keep(self._seen, (request.node, want.endpoint), sighting)
 
-    def hear(self, halt: Halt, now: datetime) -> None:
-        """Take note of what was stopped."""
+    def hear(self, halt: Halt, now: datetime) -> bool:
+        """Take note of what was stopped; say whether it names something not cut that was not known before."""
+        place = (halt.node, halt.endpoint)
         with self._lock:
-            _keep(self._halts, (halt.node, halt.endpoint), Halted(halt, now))
+            before = self._halts.get(place)
+            _keep(self._halts, place, Halted(halt, now))
+        return bool(_not_cut(halt) - (_not_cut(before.halt) if before else set()))
+
+    def hold(self, ties: Ties, now: datetime) -> None:
+        """Take note of what a node says that endpoints hold there."""
+        with self._lock:
+            _keep(self._ties, (ties.node,), (ties, now))
+
+    def ties(self, endpoint: Endpoint, now: datetime) -> list[Ties]:
+        """List what nodes said lately of what an endpoint holds."""
+        with self._lock:
+            found = [ties for ties, heard_at in self._ties.values() if now - heard_at < LATELY]
+        mine = [replace(each, ties=tuple(tie for tie in each.ties if tie.endpoint == endpoint)) for each in found]
+        return sorted((each for each in mine if each.ties), key=lambda each: each.node)
 
     def halts(self, now: datetime) -> list[Halted]:
         """List what was stopped in the last day."""
@@ -82,7 +101,11 @@ class Sightings:
             return sorted(self._seen.values(), key=lambda one: (one.node, one.endpoint))
 
 
-def _keep(kept: dict[tuple[Name, Endpoint], T], place: tuple[Name, Endpoint], one: T) -> None:
+def _not_cut(halt: Halt) -> set[Name]:
+    return {one.name for one in halt.bindings or () if one.state != "cut"}
+
+
+def _keep(kept: dict[K, T], place: K, one: T) -> None:
     if place not in kept and len(kept) >= MOST:
         del kept[next(iter(kept))]
     kept[place] = one
