@@ -1,6 +1,7 @@
 """What surrounds the desk in the story, and what is it asked? Its tools, its memory, its releases, its callers."""
 
 import json
+import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,11 @@ def start_surroundings(stage: Stage) -> None:
     create_book(book, sections(("how-to", "explanation", "tutorial")))
     words = ["--book", str(book), "--port", str(port)]
     stage.start([sys.executable, "-m", f"{_MODULE}.desk_tools", *words], "desk-tools")
-    stage.start([sys.executable, "-m", f"{_MODULE}.desk_memory", "--home", str(stage.folder / "memory")], "desk-memory")
+    password = stage.folder / "keys" / "memory"
+    password.touch(0o600)
+    password.write_text(secrets.token_urlsafe(32))
+    words = ["--home", str(stage.folder / "memory"), "--password-file", str(password)]
+    stage.start([sys.executable, "-m", f"{_MODULE}.desk_memory", *words], "desk-memory")
     stage.until("the desk's database is there", lambda: bool(_database(stage)))
     (stage.folder / "tools-url").write_text(f"http://127.0.0.1:{port}/mcp")
 
