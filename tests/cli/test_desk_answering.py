@@ -75,7 +75,7 @@ def desk(server, *, contract=("find_order", "open_ticket"), memory=None, pinned=
         index=INDEX,
         digests={"weights": "sha256:00"},
     )
-    return Desk(parts, memory or ListMemory(), ToolLine({"url": url}, parts.pinned))
+    return Desk(parts, memory or ListMemory(), ToolLine(lambda: {"url": url}, parts.pinned))
 
 
 def ask(desk, request, session="s"):
@@ -158,7 +158,7 @@ def test_tools_that_cannot_be_reached_are_said_to_be_so(server):
 
 
 def test_without_memory_there_is_no_answer(server):
-    nowhere = PostgresMemory({"host": "127.0.0.1", "port": "1", "user": "desk", "schema": "desk"})
+    nowhere = PostgresMemory(lambda: {"host": "127.0.0.1", "port": "1", "user": "desk", "schema": "desk"})
 
     with pytest.raises(ForgottenError, match="memory cannot be reached"):
         ask(desk(server, memory=nowhere), "Where is A-1042?")

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from lockgate.cli.demo.authorship import attest, seal_components, write_description
 from lockgate.cli.demo.company import Subject
 from lockgate.cli.demo.desk import desk_release
+from lockgate.cli.demo.desk.desk_memory import BINDER, GROUP
 from lockgate.cli.demo.desk.desk_questions import REQUESTS, is_right
 from lockgate.cli.demo.desk.desk_tools import create_book
 from lockgate.cli.demo.desk.documents import sections
@@ -31,45 +33,54 @@ THREADS = {"OPENBLAS_NUM_THREADS": "1"}
 _MODULE = "lockgate.cli.demo.desk"
 
 
-def start_surroundings(stage: Stage) -> None:
-    """Start the MCP server and the database that the desk works with."""
+def start_surroundings(stage: Stage, host: Path) -> None:
+    """Start the MCP server and the database that the desk works with, and tell `host` how its agent gets in there."""
     port = free_port()
     book = stage.folder / "book.sqlite"
     create_book(book, sections(("how-to", "explanation", "tutorial")))
     words = ["--book", str(book), "--port", str(port)]
     stage.start([sys.executable, "-m", f"{_MODULE}.desk_tools", *words], "desk-tools")
-    password = stage.folder / "keys" / "memory"
+    password = host / "keys" / "memory"
     password.touch(0o600)
     password.write_text(secrets.token_urlsafe(32))
     words = ["--home", str(stage.folder / "memory"), "--password-file", str(password)]
     stage.start([sys.executable, "-m", f"{_MODULE}.desk_memory", *words], "desk-memory")
-    stage.until("the desk's database is there", lambda: bool(_database(stage)))
-    (stage.folder / "tools-url").write_text(f"http://127.0.0.1:{port}/mcp")
+    stage.until("the desk's database is there", lambda: bool(database(stage)))
+    where = conninfo_to_dict(database(stage))
+    (host / "bindings.toml").touch(0o600)
+    (host / "bindings.toml").write_text(
+        f'[memory]\nkind = "postgres"\naddress = "host={where["host"]} port={where["port"]} dbname={where["dbname"]}"\n'
+        f'user = "{BINDER}"\npassword_file = "keys/memory"\ngroup = "{GROUP}"\n'
+    )
+    _write_access(stage.folder / "tools.json", {"url": f"http://127.0.0.1:{port}/mcp"})
 
 
-def grant(stage: Stage, schema: str) -> Path:
-    """Write what a binding would give: an account with a schema, and the way to the tools; return the folder."""
-    with psycopg.connect(_database(stage), autocommit=True) as connection:
-        connection.execute(psycopg.sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(psycopg.sql.Identifier(schema)))
-    folder = stage.folder / f"bindings-{schema}"
-    folder.mkdir(mode=0o700)
-    memory = {**conninfo_to_dict(_database(stage)), "schema": schema}
-    for name, means in (("memory", memory), ("tools", {"url": (stage.folder / "tools-url").read_text()})):
-        (folder / f"{name}.json").write_text(json.dumps({"type": "access/v1", "name": name, "means": means}))
-    return folder
+def _write_access(path: Path, means: Mapping[str, object]) -> None:
+    path.touch(0o600)
+    path.write_text(json.dumps({"type": "access/v1", "name": path.stem, "means": means}))
 
 
-def _database(stage: Stage) -> str:
+def _grant(stage: Stage, schema: str) -> Path:
+    """Write what the binding of memory would give, for a release that is only tested; return the file."""
+    with psycopg.connect(database(stage), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    path = stage.folder / f"{schema}.json"
+    _write_access(path, {**conninfo_to_dict(database(stage)), "schema": schema})
+    return path
+
+
+def database(stage: Stage) -> str:
+    """Say how the owner of the desk's database gets in; nothing while it is not there."""
     lines = (stage.folder / "desk-memory.log").read_text().splitlines()
     return lines[-1] if lines else ""
 
 
-def author_release(story: Story, version: str, bindings: Path) -> str:
+def author_release(story: Story, version: str) -> str:
     """Sign, describe, register and attest a release; return what its suite found."""
     _seal(story, version)
     (made,) = (made for made in desk_release.RELEASES if made.version == version)
-    command = ["{python}", "-m", f"{_MODULE}.desk_server", "--model", "{model}", "--bindings", str(bindings),
-               "--port", "{port}"]  # fmt: skip
+    access = ["--memory", "{bindings}/memory.json", "--tools", str(story.stage.folder / "tools.json")]
+    command = ["{python}", "-m", f"{_MODULE}.desk_server", "--model", "{model}", *access, "--port", "{port}"]
     write_description(story, version, desk_release.contract(made), {"command": command, "environment": THREADS})
     created = story.prod_lockgate(
         "release", "create", story.built / version / "release.toml",
@@ -92,17 +103,18 @@ def _seal(story: Story, version: str) -> None:
 def evaluate(story: Story, version: str) -> TestRun:
     """Ask a release everything that it should be able to do, and count."""
     stage = story.stage
-    bindings = grant(stage, f"evaluation_{version.replace('.', '_')}")
-    with answering(stage, story.built / version, bindings) as url:
+    memory = _grant(stage, f"evaluation_{version.replace('.', '_')}")
+    with answering(stage, story.built / version, memory) as url:
         right = sum(is_right(request, ask(stage, url, "evaluation", request)) for request in REQUESTS)
     return counted(DESK, right, len(REQUESTS))
 
 
 @contextmanager
-def answering(stage: Stage, model: Path, bindings: Path) -> Iterator[str]:
+def answering(stage: Stage, model: Path, memory: Path) -> Iterator[str]:
     """Serve a release that nobody has approved yet, for those who test it; yield its address."""
     port = free_port()
-    words = ["--model", str(model), "--bindings", str(bindings), "--port", str(port)]
+    access = ["--memory", str(memory), "--tools", str(stage.folder / "tools.json")]
+    words = ["--model", str(model), *access, "--port", str(port)]
     process = stage.start([sys.executable, "-m", f"{_MODULE}.desk_server", *words], "evaluation", THREADS)
     try:
         url = f"http://127.0.0.1:{port}"

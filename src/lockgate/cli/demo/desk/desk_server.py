@@ -4,8 +4,8 @@
                    with `Accept: text/event-stream`: an event for each step as it is done, then one for the answer
     GET  /healthz                                          →  {"release", "parts"}
 
-`--model DIR` holds the verified components, `--bindings DIR` what was granted: `memory.json` and `tools.json`. It has
-no other secret, and gets none.
+`--model DIR` holds the verified components, `--memory FILE` and `--tools FILE` what a binding granted (`access/v1`). It
+has no other secret, and gets none.
 """
 
 import argparse
@@ -137,24 +137,29 @@ class Served(ThreadingHTTPServer):
         super().__init__(address, Exchange)
 
 
-def open_desk(model: Path, bindings: Path) -> Desk:
+def open_desk(model: Path, memory: Path, tools: Path) -> Desk:
     """Make the desk of the verified parts and of what was granted."""
     parts = read_parts(model)
-    memory, tools = (json.loads((bindings / f"{name}.json").read_bytes())["means"] for name in ("memory", "tools"))
-    return Desk(parts, PostgresMemory(memory), ToolLine(tools, parts.pinned))
+    return Desk(parts, PostgresMemory(lambda: _means(memory)), ToolLine(lambda: _means(tools), parts.pinned))
+
+
+def _means(access: Path) -> Mapping[str, str]:
+    means: Mapping[str, str] = json.loads(access.read_bytes())["means"]
+    return means
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(prog="desk_server", description="Serve one release of the desk.")
     parser.add_argument("--model", type=Path, required=True, help="a directory with the components")
-    parser.add_argument("--bindings", type=Path, required=True, help="a directory with memory.json and tools.json")
+    parser.add_argument("--memory", type=Path, required=True, help="how to get into the database")
+    parser.add_argument("--tools", type=Path, required=True, help="how to get to the MCP server")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True, help="0: any free one")
     given = parser.parse_args()
     # As the first process of a PID namespace it would otherwise ignore the signal.
     signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(0))
-    desk = open_desk(given.model, given.bindings)
+    desk = open_desk(given.model, given.memory, given.tools)
     with Served((given.host, given.port), desk) as served:
         print(f"serving desk@{desk.parts.version} on http://{given.host}:{served.server_port}", flush=True)
         served.serve_forever()

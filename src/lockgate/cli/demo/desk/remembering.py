@@ -5,7 +5,7 @@ two schemas, so neither remembers what the other was told.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,13 +42,12 @@ class Memory(Protocol):
 class PostgresMemory:
     """Memory in a schema of PostgreSQL. Any threads; one connection, opened again when it was lost."""
 
-    def __init__(self, access: Mapping[str, str]) -> None:
-        """Take what the binding gave: how to connect, and the `schema` that is ours."""
-        wanted = {name: value for name, value in access.items() if name != "schema"}
-        self._conninfo = make_conninfo("", **wanted, connect_timeout=_PATIENCE_SECONDS)
-        self._schema = access["schema"]
+    def __init__(self, access: Callable[[], Mapping[str, str]]) -> None:
+        """Take what reads how to connect, and the `schema` that is ours: after a cut the password is another one."""
+        self._access = access
         self._lock = threading.Lock()
         self._connection: psycopg.Connection | None = None
+        self._name = sql.Identifier("turn")
 
     def recall(self, session: str, most: int) -> list[Turn]:
         """Return the latest turns, oldest first."""
@@ -65,23 +64,25 @@ class PostgresMemory:
 
     @contextmanager
     def _table(self) -> Iterator[tuple[psycopg.Connection, sql.Identifier]]:
-        table = sql.Identifier(self._schema, "turn")
         with self._lock:
             try:
                 if self._connection is None or self._connection.closed:
-                    self._connection = self._open(table)
-                yield self._connection, table
+                    self._connection, self._name = self._open()
+                yield self._connection, self._name
             except psycopg.Error as e:
                 if self._connection is not None:
                     self._connection.close()
                 raise ForgottenError("memory cannot be reached") from e
 
-    def _open(self, table: sql.Identifier) -> psycopg.Connection:
-        connection = psycopg.connect(self._conninfo, autocommit=True)
+    def _open(self) -> tuple[psycopg.Connection, sql.Identifier]:
+        access = dict(self._access())
+        table = sql.Identifier(access.pop("schema"), "turn")
+        conninfo = make_conninfo("", **access, connect_timeout=_PATIENCE_SECONDS)
+        connection = psycopg.connect(conninfo, autocommit=True)
         connection.execute(
             sql.SQL(
                 "CREATE TABLE IF NOT EXISTS {} (number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
                 " session text NOT NULL, request text NOT NULL, answer text NOT NULL)"
             ).format(table)
         )
-        return connection
+        return connection, table

@@ -5,7 +5,7 @@ is another tool. So before each call the server is asked what it offers. A call 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
@@ -24,9 +24,8 @@ class ToolError(Exception):
 class ToolLine:
     """A line to the MCP server that a binding leads to: its `url`, and a `token` if there is one. Any threads."""
 
-    def __init__(self, access: Mapping[str, str], pinned: Mapping[str, Mapping[str, Any]]) -> None:
-        self._url, self._pinned = access["url"], pinned
-        self._headers = {"Authorization": f"Bearer {access['token']}"} if "token" in access else {}
+    def __init__(self, access: Callable[[], Mapping[str, str]], pinned: Mapping[str, Mapping[str, Any]]) -> None:
+        self._access, self._pinned = access, pinned
 
     def call(self, tool: str, arguments: Mapping[str, str]) -> Mapping[str, Any]:
         """Call a tool; raise `ToolError` if it is not the pinned one, cannot be reached or refuses."""
@@ -38,10 +37,11 @@ class ToolLine:
             raise ToolError(f"{tool} cannot be reached") from e
 
     async def _call(self, tool: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
-        refused, result = None, None
+        refused, result, access = None, None, self._access()
+        headers = {"Authorization": f"Bearer {access['token']}"} if "token" in access else {}
         async with (
-            httpx2.AsyncClient(headers=self._headers, timeout=_PATIENCE_SECONDS) as http,
-            Client(streamable_http_client(self._url, http_client=http)) as client,
+            httpx2.AsyncClient(headers=headers, timeout=_PATIENCE_SECONDS) as http,
+            Client(streamable_http_client(access["url"], http_client=http)) as client,
         ):
             offered = {each.name: each.model_dump() for each in (await client.list_tools()).tools}
             try:
