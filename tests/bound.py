@@ -21,11 +21,13 @@ class InMemory:
     """Something with accounts and sessions (port `Binding`). `trouble` is what is wrong with it: hangs, lies, down."""
 
     def __init__(self):
+        self.tools = {}
         self.secrets, self.sessions, self.until, self.trouble = {}, {}, {}, ""
         self.asked, self.answers = [], threading.Event()
 
-    def grant(self, holder, until):
+    def grant(self, holder, until, tools=()):
         self._ask("grant", holder)
+        self.tools[holder.login] = tuple(tools)
         self.until[holder.login] = until
         secret = self.secrets.setdefault(holder.login, secrets.token_hex(16))
         return {"login": holder.login, "secret": secret}

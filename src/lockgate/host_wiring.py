@@ -23,6 +23,7 @@ from lockgate.formats.names import Name
 from lockgate.loader.tls import Tls, check_private, is_local, listening
 
 GATEWAY = "127.0.0.1:8421"
+ANY_PORT = ("127.0.0.1", 0)  # of a door to tools: the model server learns it with its token
 
 _NEEDED = ("grpc", "google.protobuf")
 _BINDINGS = "bindings.toml"
@@ -57,6 +58,10 @@ class Table:
         if not isinstance(found, str):
             raise VerificationError(f"{_BINDINGS}: {self.name}: {word} is not text")
         return found
+
+    def has(self, word: str) -> bool:
+        """Ask whether something is said of this."""
+        return word in self._found
 
     def flag(self, word: str) -> bool:
         """Take a yes or no; what is left out is no."""
@@ -182,11 +187,24 @@ def _check_extra(table: Table, package: str) -> None:
         raise UnavailableError(f"{_BINDINGS}: {table.name} needs: pip install 'lockgate[bindings]'")
 
 
+def _mcp(table: Table, _site: Site) -> Binding:
+    from lockgate.drivers.mcp_door import McpDoor
+    from lockgate.drivers.mcp_door.upstream import Upstream
+
+    secret = table.secret("secret_file") if table.has("secret_file") else None
+    at = listening(table.text("listen"), secured=False) if table.has("listen") else ANY_PORT
+    try:
+        return McpDoor(table.name, Upstream(table.text("url"), secret, table.tls()), at)
+    except VerificationError as e:
+        raise VerificationError(f"{_BINDINGS}: {table.name}: {e}") from e
+
+
 _DRIVERS: Mapping[BindingKind, Callable[[Table, Site], Binding]] = {
     "webhook": _webhook,
     "postgres": _postgres,
     "redis": _redis,
     "credential": _credential,
+    "mcp": _mcp,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from lockgate.agent.grant_book import GrantBook
 from lockgate.agent.holdings import Holdings
 from lockgate.agent.tethering import COME_BACK_SECONDS, Tending
-from lockgate.agent.tethers import Scope, Tethers
+from lockgate.agent.tethers import Leave, Scope, Tethers
 from lockgate.core.binding import Bound, Holder
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
@@ -35,7 +35,7 @@ def tethers_of(folder, **systems):
 
 def granted(tethers, holder=HOLDER):
     return {
-        str(name): tethers.grant(tether, holder, LATER, tethers.fence(holder.endpoint)).means
+        str(name): tethers.grant(tether, Leave(holder, LATER), tethers.fence(holder.endpoint)).means
         for name, tether in tethers.all.items()
     }
 
@@ -98,8 +98,8 @@ def test_nothing_is_granted_behind_a_cut(tmp_path):
     tethers.sever(Scope(PROD)).result(tethers)
 
     with pytest.raises(DeniedError, match="was cut meanwhile"):
-        tethers.grant(tether, HOLDER, LATER, fence)
-    tethers.grant(tether, replace(HOLDER, endpoint=OTHER), LATER, tethers.fence(OTHER))
+        tethers.grant(tether, Leave(HOLDER, LATER), fence)
+    tethers.grant(tether, Leave(replace(HOLDER, endpoint=OTHER), LATER), tethers.fence(OTHER))
     assert list(system.secrets) == [replace(HOLDER, endpoint=OTHER).login]
 
 
@@ -111,7 +111,7 @@ def test_what_hangs_while_it_is_granted_is_cut_when_it_comes_back(tmp_path):
 
     def grant():
         try:
-            tethers.grant(tether, HOLDER, LATER, fence)
+            tethers.grant(tether, Leave(HOLDER, LATER), fence)
         except DeniedError as e:
             refused.append(e)
 

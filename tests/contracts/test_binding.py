@@ -3,11 +3,14 @@
 A driver joins by a `Bed`: the binding, and how its model server would get in with what was granted.
 """
 
+import http.client
+import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -19,6 +22,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
 from tests.bound import Desk, InMemory, introspect
 from tests.bound_servers import Database, Redis
+from tests.tool_server import SECRET, ToolServer
 from tests.world import key
 
 DESK, OTHER = Endpoint.parse("prod/desk"), Endpoint.parse("prod/other")
@@ -39,7 +43,7 @@ class Bed:
     observes: bool = True
 
     def grant(self, holder):
-        return self.binding.grant(holder, datetime.now(UTC) + timedelta(minutes=5))
+        return self.binding.grant(holder, datetime.now(UTC) + timedelta(minutes=5), ("count",))
 
     def gets_in(self, granted):
         try:
@@ -101,7 +105,41 @@ def credential(_request, _folder):
     yield Bed(driver, enter, (PermissionError,), observes=False)
 
 
+def mcp(_request, _folder):
+    from lockgate.drivers.mcp_door import McpDoor
+    from lockgate.drivers.mcp_door.upstream import Upstream
+
+    lines = []
+
+    def ask(granted, method, **params):
+        lines.append(http.client.HTTPConnection(urlsplit(granted["url"]).netloc, timeout=20))
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        lines[-1].request("POST", "/mcp", body, {"Authorization": f"Bearer {granted['token']}"})
+        answer = lines[-1].getresponse()
+        if answer.status != 200:
+            raise PermissionError
+        return answer
+
+    def enter(granted):
+        under_way = ask(granted, "tools/call", name="count")
+
+        def use():
+            ask(granted, "ping").read()
+            if not under_way.readline():
+                raise PermissionError
+
+        use()
+        return use
+
+    with ToolServer() as server:
+        door = McpDoor(Name("tools"), Upstream(server.url, SECRET), ("127.0.0.1", 0))
+        yield Bed(door, enter, (PermissionError, http.client.HTTPException, OSError))
+        for line in lines:
+            line.close()
+
+
 BEDS = [
+    pytest.param(mcp, id="mcp", marks=pytest.mark.live),
     pytest.param(in_memory, id="memory"),
     pytest.param(webhook, id="webhook", marks=pytest.mark.live),
     pytest.param(credential, id="credential", marks=pytest.mark.live),

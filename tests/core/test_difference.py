@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lockgate.core.binding import Bound
 from lockgate.core.breaker import Breaker, OnAlerts, OnFailures, OnRevoked, OnUnguarded
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.difference import Effect, differences, gaining
@@ -30,6 +31,7 @@ TABLES = {
 }  # fmt: skip
 WHOLE = {
     Retiring,
+    Bound,
     Breaker,
     OnAlerts,
     OnFailures,
@@ -62,6 +64,8 @@ conditions = st.one_of(
     st.builds(OnRevoked),
 )
 breakers = st.builds(Breaker, names, conditions)
+kinds = st.builds(Bound, st.sampled_from(["postgres", "redis", "mcp"]))
+bindings = st.dictionaries(names, kinds, min_size=1, max_size=3)
 ruled = st.builds(
     Rules,
     components=lists(st.sampled_from(Kind)),
@@ -73,6 +77,7 @@ ruled = st.builds(
     hand_over=st.sampled_from(["sealed", "private"]),
     rollout=st.none() | demands,
     breakers=st.none() | lists(breakers),
+    bindings=st.none() | bindings,
 )
 policies = st.builds(
     Policy, names, spans, instants, st.dictionaries(st.sampled_from(["prod/a", "prod/b"]), ruled), approvals

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lockgate.agent.grant_book import GrantBook
-from lockgate.agent.tethers import Scope, Tethers
+from lockgate.agent.tethers import Leave, Scope, Tethers
 from lockgate.app.grant_leases import grant_leases
 from lockgate.app.issue_passport import passport_for
 from lockgate.core.binding import Holder
@@ -136,11 +136,11 @@ def test_what_the_endpoint_holds_is_cut_and_tried_whatever_one_of_the_systems_do
     tethers = Tethers({Name(name): Wired("webhook", each) for name, each in systems.items()}, GrantBook(tmp_path))
     holder = Holder(PROD, Name("host-1"), Digest.of(b"a"))
     for tether in tethers.all.values():
-        tethers.grant(tether, holder, NOW, tethers.fence(PROD))
+        tethers.grant(tether, Leave(holder, NOW), tethers.fence(PROD))
     systems["liar"].trouble, systems["gone"].trouble = "lies", "down"
 
     severed = tethers.sever(Scope(PROD)).result(tethers) or ()
 
     assert {str(one.name): one.state for one in severed} == {"memory": "cut", "liar": "open", "gone": "unknown"}
     with pytest.raises(DeniedError, match="was to be cut"):
-        tethers.grant(tethers.all[Name("liar")], holder, NOW, tethers.fence(PROD))
+        tethers.grant(tethers.all[Name("liar")], Leave(holder, NOW), tethers.fence(PROD))

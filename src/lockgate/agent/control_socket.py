@@ -125,7 +125,7 @@ class Conversation:
         tag, grace = permit.release.manifest.tag, permit.rules.lease.grace
         claim = claim_of(admission)
         holding = Holding(claim, tag, grace, self.line, datetime.now(UTC), passport, admission.at, edition)
-        holding.bindings = permit.rules.bindings or {}
+        holding.tools, holding.bindings = permit.release.manifest.contract.tools, permit.rules.bindings or {}
         self.line.say(Judged(passport))
         self._begin(holding)
         try:

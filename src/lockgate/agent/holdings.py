@@ -45,6 +45,7 @@ class Holding:
     answers: bool = False  # its model server does, at that port
     superseded: bool = False  # once and for all: another release took its place, and no lease of it is renewed
     bindings: Mapping[Name, Bound] | None = None  # what it may hold, once it was judged by this agent
+    tools: tuple[str, ...] = ()  # of its contract, then
     told: dict[Name, Access] = field(default_factory=dict)
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -129,7 +130,8 @@ class Holdings:
         """Take note that a run was judged again, by the rules of `edition`; they may have shortened its leases."""
         with self._lock:
             holding.passport, holding.judged_at, holding.edition = admission.passport, admission.at, edition
-            holding.claim, holding.bindings = claim_of(admission), admission.permit.rules.bindings or {}
+            holding.claim, permit = claim_of(admission), admission.permit
+            holding.tools, holding.bindings = permit.release.manifest.contract.tools, permit.rules.bindings or {}
 
     def stop(self, endpoint: Endpoint, stop: Stop, claim: Claim | None = None) -> Sequence[Holding]:
         """Stop every run at an endpoint (or those of one claim), and forget it; say which they were."""

@@ -16,7 +16,7 @@ from functools import partial
 from lockgate.agent.halting import is_shut
 from lockgate.agent.holdings import Holding
 from lockgate.agent.node import Node, boot_now
-from lockgate.agent.tethers import Scope, Tether
+from lockgate.agent.tethers import Leave, Scope, Tether
 from lockgate.core.binding import Holder
 from lockgate.errors import LockgateError
 from lockgate.formats.names import Endpoint
@@ -93,7 +93,7 @@ class Tending:
         if not set(runs) & set(node.holdings.all()):
             return  # it was stopped meanwhile
         try:
-            access = node.tethers.grant(self._tether, holder, until, fence)
+            access = node.tethers.grant(self._tether, Leave(holder, until, runs[0].tools), fence)
         except LockgateError as e:
             node.worry(about, f"{self._tether.name} is not granted to {holder.endpoint}: {e}")
         except Exception as e:  # noqa: BLE001 - whatever a driver does wrong: all others are looked after

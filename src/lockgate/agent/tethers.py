@@ -47,6 +47,15 @@ class Alarm:
     severed: Severed
 
 
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Who is let in until when, and what tools its contract lists."""
+
+    holder: Holder
+    until: datetime
+    tools: tuple[str, ...] = ()
+
+
 class Tether:
     """One binding of this host."""
 
@@ -94,17 +103,18 @@ class Tethers:
         with self._lock:
             return self._fences[endpoint]
 
-    def grant(self, tether: Tether, holder: Holder, until: datetime, fence: int) -> Access:
-        """Let a holder in until then; raise `DeniedError` if it was cut since `fence` was read, or is still to be.
+    def grant(self, tether: Tether, leave: Leave, fence: int) -> Access:
+        """Let a holder in for a while; raise `DeniedError` if it was cut since `fence` was read, or is still to be.
 
         Enforces: emergency_shutdown
         """
+        holder = leave.holder
         with tether.turn(holder.endpoint):
             self._check_fence(holder, fence)
             _check_shut(tether, holder)
             self.book.note(tether.name, holder)
-            means = tether.binding.grant(holder, until)
-            access = Access(tether.name, tether.kind, holder.login, until, means)
+            means = tether.binding.grant(holder, leave.until, leave.tools)
+            access = Access(tether.name, tether.kind, holder.login, leave.until, means)
             try:
                 self._check_fence(holder, fence)
             except DeniedError:  # the cut did not wait for this

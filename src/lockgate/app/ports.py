@@ -330,9 +330,10 @@ class Binding(Protocol):
     Each call ends within a few seconds. What it raises never holds a secret.
     """
 
-    def grant(self, holder: Holder, until: datetime) -> Mapping[str, Json]:
+    def grant(self, holder: Holder, until: datetime, tools: Sequence[str] = ()) -> Mapping[str, Json]:
         """Let a holder in until then, or longer than before; return what its model server needs to get in.
 
+        Where tools are called: these, which the contract of its release lists, and no others.
         The same as long as it is not cut; after a cut, another secret. Raises `UnavailableError` if it may not be so.
         """
 

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "trust": ("ruling", "Whom an environment trusts: propose, sign, publish, show."),
     "policy": ("ruling", "What an endpoint demands: check, propose, sign, publish, show."),
     "release": ("releasing", "Create, list, show, diff, export and import releases."),
+    "tools": ("pinning", "List the tools of an MCP server, pinned, for the contract of a release."),
     "attest": ("releasing", "Attach provenance or a test result to a release."),
     "evidence": ("releasing", "Show the evidence of a release."),
     "change": ("changing", "Open, show, assess, approve, reject, withdraw, activate changes."),

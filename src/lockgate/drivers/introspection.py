@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,8 +60,9 @@ class Introspection:
         self.url = f"http://{at[0]}:{self._door.server_address[1]}/introspect"
         threading.Thread(target=self._door.serve_forever, args=(0.25,), name=f"ask {name}", daemon=True).start()
 
-    def grant(self, holder: Holder, until: datetime) -> Mapping[str, Json]:
+    def grant(self, holder: Holder, until: datetime, tools: Sequence[str] = ()) -> Mapping[str, Json]:
         """Vouch for the token of a holder until then (port `Binding`)."""
+        del tools
         left_ns = round((until - datetime.now(UTC)).total_seconds() * 1e9)
         ends_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + left_ns
         with self._lock:

@@ -62,8 +62,9 @@ class PostgresRole:
         self._given: dict[str, list[str]] = {}  # all that were given out, and are to be tried
         self._lock = threading.Lock()
 
-    def grant(self, holder: Holder, until: datetime) -> Mapping[str, Json]:
+    def grant(self, holder: Holder, until: datetime, tools: Sequence[str] = ()) -> Mapping[str, Json]:
         """Let the role of a holder log in until then (port `Binding`)."""
+        del tools
         login = holder.login
         with self._speaking() as connection:
             known = self._secrets.get(login)

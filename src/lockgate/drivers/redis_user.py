@@ -60,9 +60,9 @@ class RedisUser:
         self._given: dict[str, list[str]] = {}  # all that were given out, and are to be tried
         self._lock = threading.Lock()
 
-    def grant(self, holder: Holder, until: datetime) -> Mapping[str, Json]:
+    def grant(self, holder: Holder, until: datetime, tools: Sequence[str] = ()) -> Mapping[str, Json]:
         """Let the user of a holder in; Redis knows no end of it (port `Binding`)."""
-        del until
+        del until, tools
         login = holder.login
         with self._speaking() as server:
             secret = self._secrets.get(login)

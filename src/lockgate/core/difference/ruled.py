@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 from lockgate.core.difference.breaking import breakers, listed
+from lockgate.core.difference.held import bindings, listed_bindings
 from lockgate.core.difference.sentence import (
     Difference,
     Effect,
@@ -49,7 +50,8 @@ def _demands(rules: Rules) -> str:
     pins = f"; provider models pinned by {', '.join(rules.provider_pins)}" if rules.provider_pins else ""
     staged = f"; a rollout that is {_gradual(rules.rollout)}" if rules.rollout else ""
     lease = f"a lease of {rules.lease.seconds} s ({rules.lease.on_silence})"
-    return f"{kinds}; {proof}; {tests}{pins}; {people}; {lease}{staged}{listed(rules.breakers)}"
+    more = listed(rules.breakers) + listed_bindings(rules.bindings)
+    return f"{kinds}; {proof}; {tests}{pins}; {people}; {lease}{staged}{more}"
 
 
 def _gradual(demands: Demands) -> str:
@@ -197,6 +199,7 @@ RULES: Mapping[str, Words] = {
     "provider_pins": _pins,
     "rollout": _rollout,
     "breakers": breakers,
+    "bindings": bindings,
 }
 ROLLOUT: Mapping[str, Words] = {
     "required": _required,

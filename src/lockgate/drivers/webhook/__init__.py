@@ -11,7 +11,7 @@ files (mode 0600), for an agent that is started again, until a day after they we
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -41,8 +41,9 @@ class Webhook:
         self._name, (self._node, self._signer) = name, asker
         self._url, self._probe_url, self._folder = url, probe_url, folder
 
-    def grant(self, holder: Holder, until: datetime) -> Mapping[str, Json]:
+    def grant(self, holder: Holder, until: datetime, tools: Sequence[str] = ()) -> Mapping[str, Json]:
         """Have a holder let in (port `Binding`)."""
+        del tools
         answer = self._call("grant", holder.endpoint, holder.login, until)
         try:
             granted = canonical.parse_object(answer.body)

@@ -1,0 +1,194 @@
+"""How does a model server's call of a tool come in, and how does the answer go back?
+
+POST /mcp with a token: one message, judged and sent on; the answer comes as it comes, a list of tools filtered. DELETE
+ends a conversation. What is malformed is answered 400, whom nobody let in 401, what the contract does not list by an
+error of JSON-RPC, which every client of MCP understands.
+"""
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeAlias
+
+from lockgate.core.tool import LISTING, MAX_MESSAGE, Message, Toolbox, check_mirrored, events_of, filtered, read_message
+from lockgate.drivers.mcp_door.guests import Guest, Guests
+from lockgate.drivers.mcp_door.upstream import Upstream
+from lockgate.errors import DeniedError, LockgateError, UnavailableError, VerificationError
+
+Reply: TypeAlias = Callable[[Guest], None]
+
+PATH = "/mcp"
+MAX_CALLS = 256
+MAX_LISTING = 8 << 20
+
+_IDLE_SECONDS = 60.0
+_PIECE = 1 << 16
+_UNKNOWN_TOOL = -32602  # invalid params (JSON-RPC 2.0 §5.1), which is what MCP has for it
+_ANSWERED = ("content-type", "mcp-session-id", "mcp-protocol-version")
+
+
+class Door(ThreadingHTTPServer):
+    """The door to one MCP server, on this machine."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, at: tuple[str, int], upstream: Upstream, guests: Guests) -> None:
+        self.upstream, self.guests = upstream, guests
+        self.places = threading.BoundedSemaphore(MAX_CALLS)
+        self.address_family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
+        try:
+            super().__init__(at, _Visit)
+        except OSError as e:
+            raise UnavailableError(f"no door for tools at {at[0]}:{at[1]}: {e.strerror}") from e
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of callers who hang up, or are cut."""
+
+
+class _Visit(BaseHTTPRequestHandler):
+    server: Door
+    timeout = _IDLE_SECONDS
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "lockgate", ""
+    begun = False  # an answer of the server of the tools: what goes wrong now cannot be said any more
+
+    def do_POST(self) -> None:
+        """Send one message on, if it may pass."""
+        self._let_in(self._post)
+
+    def do_DELETE(self) -> None:
+        """End a conversation with the server of the tools."""
+        self._let_in(lambda guest: self._send_on(guest, None))
+
+    def do_GET(self) -> None:
+        """Open no stream: what a server says unasked is about nothing that a contract lists."""
+        self._let_in(lambda _guest: self._answer(405, b"", allow="POST, DELETE"))
+
+    def log_message(self, *_arguments: object) -> None:
+        """Say nothing."""
+
+    def _let_in(self, visit: Reply) -> None:
+        scheme, _, token = self.headers.get("authorization", "").partition(" ")
+        if self.path != PATH or not self.server.places.acquire(blocking=False):
+            self._answer(404 if self.path != PATH else 503, b"", ends=True)
+            return
+        try:
+            guest = self.server.guests.find(token if scheme.lower() == "bearer" else "", datetime.now(UTC))
+        except DeniedError:
+            self._answer(401, b"", ends=True, **{"www-authenticate": "Bearer"})
+        else:
+            self._visited(visit, guest)
+        finally:
+            self.server.places.release()
+
+    def _visited(self, visit: Reply, guest: Guest) -> None:
+        self.begun = False
+        try:
+            visit(guest)
+        except (LockgateError, OSError, http.client.HTTPException) as e:
+            self._refuse(e)
+
+    def _refuse(self, error: Exception) -> None:
+        self.close_connection = True
+        if self.begun:
+            return
+        if isinstance(error, VerificationError):
+            self._answer(400, _error(None, str(error)))
+        elif isinstance(error, DeniedError):
+            self._answer(401, b"")
+        else:
+            self._answer(502, _error(None, "the server of the tools does not answer"))
+
+    def _post(self, guest: Guest) -> None:
+        message = read_message(self._body())
+        check_mirrored(message, self._said())
+        try:
+            guest.toolbox.check(message)
+        except DeniedError as e:
+            asked = message.id is not None  # a notification is answered by nothing
+            self._answer(200 if asked else 202, _error(message.id, str(e)) if asked else b"")
+            return
+        self._send_on(guest, message)
+
+    def _send_on(self, guest: Guest, message: Message | None) -> None:
+        upstream = self.server.upstream
+        line = upstream.connect()
+        try:
+            with self.server.guests.under_way(guest, self.connection, line.sock):
+                method, body = ("DELETE", None) if message is None else ("POST", message.document)
+                with upstream.ask(line, method, body, self._said()) as answer:
+                    if message is not None and message.method == LISTING:
+                        self._listing(answer, guest.toolbox)
+                    else:
+                        self._pass_on(answer)
+        finally:
+            line.close()
+
+    def _pass_on(self, answer: http.client.HTTPResponse) -> None:
+        """Pass an answer on as it comes."""
+        self._begin(answer)
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        while piece := answer.read1(_PIECE):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        if answer.length:
+            raise ConnectionAbortedError("the answer broke off")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _listing(self, answer: http.client.HTTPResponse, toolbox: Toolbox) -> None:
+        """Pass a list of tools on, with nothing in it that the contract does not list."""
+        content = answer.read(MAX_LISTING + 1)
+        if len(content) > MAX_LISTING:
+            raise UnavailableError("the list of tools is too long")
+        if answer.getheader("content-type", "").startswith("text/event-stream"):
+            listed = [filtered(each, toolbox).document for each in events_of(content)]
+            content = b"".join(b"event: message\ndata: %b\n\n" % each for each in listed)
+        elif content:
+            content = filtered(content, toolbox).document
+        self._begin(answer)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _begin(self, answer: http.client.HTTPResponse) -> None:
+        self.begun = True
+        self.send_response(answer.status)
+        for name in _ANSWERED:
+            if (text := answer.getheader(name)) is not None:
+                self.send_header(name, text)
+
+    def _body(self) -> bytes:
+        length = self.headers.get("content-length", "")
+        if not (length.isascii() and length.isdecimal()) or "transfer-encoding" in self.headers:
+            raise VerificationError("a message says its length")
+        if len(length) > 8 or int(length) > MAX_MESSAGE:
+            raise VerificationError(f"a message has at most {MAX_MESSAGE} bytes")
+        return self.rfile.read(int(length))
+
+    def _said(self) -> dict[str, str]:
+        names = [name.lower() for name in self.headers]
+        if len(set(names)) != len(names):
+            raise VerificationError("a header is given twice")
+        return {name.lower(): text for name, text in self.headers.items()}
+
+    def _answer(self, status: int, content: bytes, *, ends: bool = False, **headers: str) -> None:
+        self.send_response(status)
+        if ends or self.close_connection:
+            self.send_header("connection", "close")
+        for name, text in headers.items():
+            self.send_header(name, text)
+        if content:
+            self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def _error(id_: str | int | None, why: str) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": id_, "error": {"code": _UNKNOWN_TOOL, "message": why}}).encode()
