@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core.admission import MAX_REVIEW, asked_endpoint, decide, parse_review, refuse
-from lockgate.core.pod import ENDPOINT, MODELS, RELEASE, Terms, Wanted, image_digest, pod_of
+from lockgate.core.pod import ENDPOINT, MODELS, RELEASE, Terms, Wanted, complaints, image_digest, pod_of
 from lockgate.core.release import Serve
 from lockgate.errors import DeniedError, LockgateError, VerificationError
 from lockgate.formats.digest import Digest
@@ -124,6 +124,8 @@ NEAR_MISSES = {
     "the loader with args": (set_in(*LOADER, "args", to=["--help"]), "the init container has 'args'"),
     "the loader with env": (set_in(*LOADER, "env", to=[{"name": "PYTHONPATH", "value": "/x"}]), "an environment"),
     "the loader stays": (set_in(*LOADER, "restartPolicy", to="Always"), "has 'restartPolicy'"),
+    "the loader mounts less": (lambda pod: pod["spec"]["initContainers"][0]["volumeMounts"].pop(), "mounts something"),
+    "the loader has another host": (set_in(*LOADER, "volumeMounts", 3, "subPath", to="evil.toml"), "mounts something"),
     "ephemeral": (set_in("spec", "ephemeralContainers", to=[{"name": "x"}]), "the pod has 'ephemeralContainers'"),
     "hostPath": (set_in("spec", "volumes", 0, to=HOST_PATH), "the volume models is not the emptyDir"),
     "more volumes": (lambda pod: pod["spec"]["volumes"].append({"name": "x", "emptyDir": {}}), "has the volumes"),
@@ -339,6 +341,17 @@ def test_an_image_is_named_by_its_digest_alone(image):
 
 def test_a_registry_may_have_a_port():
     assert image_digest(f"localhost:5000/model@{IMAGE}") == IMAGE
+
+
+@pytest.mark.parametrize(
+    "serve", [Serve(("serve", "{bindings}/db"), {}, IMAGE), Serve(("x",), {"D": "{bindings}"}, IMAGE)]
+)
+def test_a_release_that_wants_what_only_an_agent_grants_has_no_pod(serve):
+    wanted = Wanted(PROD, IMAGE, serve)
+
+    with pytest.raises(VerificationError, match=r"wants .bindings."):
+        pod_of(wanted, "registry.example/model", TERMS)
+    assert any("wants {bindings}" in each for each in complaints(pod(), wanted, TERMS))
 
 
 def test_a_release_without_an_image_has_no_pod():

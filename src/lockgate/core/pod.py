@@ -22,6 +22,7 @@ MODELS, HOST, PORT = "/mnt/models", "/var/lib/lockgate", 8500
 USER = 65532
 
 _LONGEST_LABEL = 63
+_UNBOUND = "wants {bindings}, which an agent on a host grants and no pod has"
 _SHORT = 12  # digits of a digest in a name
 _PLACE = re.compile(r"\{(model|port|python|file:[^{}]*)\}")
 _IMAGE = re.compile(r"[a-z0-9][a-z0-9._:/-]{0,254}@sha256:[0-9a-f]{64}")
@@ -88,6 +89,8 @@ def pod_of(wanted: Wanted, image: str, terms: Terms) -> dict[str, Json]:
     """Write the template of a pod that serves a release, from the image of that name and the release's digest."""
     if wanted.serve.image is None:
         raise VerificationError(f"{wanted.release} names no image, so no pod can serve it")
+    if _wants_bindings(wanted.serve):
+        raise VerificationError(f"{wanted.release} {_UNBOUND}")
     labels, annotations = marks_of(wanted)
     model: dict[str, Json] = {
         "name": "model",
@@ -148,6 +151,7 @@ def complaints(pod: Mapping[str, Json], wanted: Wanted, terms: Terms) -> Iterato
     for kind, marks in (("labels", labels), ("annotations", annotations)):
         yield from _marked(kind, _object(metadata.get(kind)), marks)
     yield from _unknown(spec, _FREE_OF_A_POD | _JUDGED_OF_A_POD, "the pod")
+    yield from [f"the release {_UNBOUND}"] if _wants_bindings(wanted.serve) else []
     for name in ("automountServiceAccountToken", "enableServiceLinks"):
         if spec.get(name) is not False:
             yield f"the pod does not say {name}: false"
@@ -255,6 +259,10 @@ def _unknown(found: Mapping[str, Json], known: set[str], what: str) -> Iterator[
     for name in sorted(found.keys() - known):
         if found[name] not in (None, False, [], {}):
             yield f"{what} has {name[:80]!a}, which no pod that serves a release has"
+
+
+def _wants_bindings(serve: Serve) -> bool:
+    return any("{bindings}" in word for word in (*serve.command, *serve.environment.values()))
 
 
 def _command(serve: Serve) -> list[str]:
