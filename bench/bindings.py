@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 
 from lockgate.agent.grant_book import GrantBook
-from lockgate.agent.tethers import Scope, Tethers
+from lockgate.agent.tethers import Leave, Scope, Tethers
 from lockgate.core.binding import Holder, Severed
 from lockgate.drivers.webhook import Webhook
 from lockgate.drivers.webhook.bounded_request import Target
@@ -94,7 +94,7 @@ def _round(wired, folder, database, memory, spoil=lambda: None):  # type: ignore
     tethers = Tethers({Name(name): each for name, each in wired.items()}, GrantBook(folder))
     until = datetime.now(UTC) + timedelta(minutes=10)
     granted = {
-        str(name): tethers.grant(tether, HOLDER, until, tethers.fence(PROD)).means
+        str(name): tethers.grant(tether, Leave(HOLDER, until), tethers.fence(PROD)).means
         for name, tether in tethers.all.items()
     }
     going_on = [database.enter(granted["database"]) for _ in range(SESSIONS)]

@@ -33,6 +33,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag
 from tests.core.passports import NOW as NOW_LOGGED
 from tests.core.passports import entry, logged
+from tests.core.test_binding import SEVERED
 from tests.world import NOW, PROD, key, trust
 
 A = Digest.of(b"a")
@@ -213,6 +214,8 @@ def test_a_receipt_of_the_node_counts():
         (replace(ANSWER, order=A), "host-1", "host-1"),
         (replace(ANSWER, endpoint=OTHER), "host-1", "host-1"),
         (replace(ANSWER, node=Name("olivia")), "olivia", "olivia"),
+        (replace(ANSWER, bindings=(replace(SEVERED, probed_at=None),)), "host-1", "host-1"),
+        (replace(ANSWER, bindings=(SEVERED, SEVERED)), "host-1", "host-1"),
         (ANSWER, "host-1", "host-2"),
     ],
 )
