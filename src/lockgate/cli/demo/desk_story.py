@@ -4,7 +4,7 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from lockgate.cli.demo.authorship import attest, seal_components, write_description
-from lockgate.cli.demo.company import Subject
+from lockgate.cli.demo.company import HOSTS, Subject
 from lockgate.cli.demo.desk import desk_release
 from lockgate.cli.demo.desk.desk_memory import BINDER, GROUP
 from lockgate.cli.demo.desk.desk_questions import REQUESTS, is_right
+from lockgate.cli.demo.desk.desk_release import Made
 from lockgate.cli.demo.desk.desk_tools import create_book
 from lockgate.cli.demo.desk.documents import sections
 from lockgate.cli.demo.desk.parts import KINDS
@@ -38,21 +39,22 @@ def start_surroundings(stage: Stage, host: Path) -> None:
     port = free_port()
     book = stage.folder / "book.sqlite"
     create_book(book, sections(("how-to", "explanation", "tutorial")))
-    words = ["--book", str(book), "--port", str(port)]
+    for name in ("memory", "tools"):
+        (host / "keys" / name).touch(0o600)
+        (host / "keys" / name).write_text(secrets.token_urlsafe(32))
+    words = ["--book", str(book), "--port", str(port), "--secret-file", str(host / "keys" / "tools")]
     stage.start([sys.executable, "-m", f"{_MODULE}.desk_tools", *words], "desk-tools")
-    password = host / "keys" / "memory"
-    password.touch(0o600)
-    password.write_text(secrets.token_urlsafe(32))
-    words = ["--home", str(stage.folder / "memory"), "--password-file", str(password)]
+    words = ["--home", str(stage.folder / "memory"), "--password-file", str(host / "keys" / "memory")]
     stage.start([sys.executable, "-m", f"{_MODULE}.desk_memory", *words], "desk-memory")
     stage.until("the desk's database is there", lambda: bool(database(stage)))
-    where = conninfo_to_dict(database(stage))
+    where, url = conninfo_to_dict(database(stage)), f"http://127.0.0.1:{port}/mcp"
     (host / "bindings.toml").touch(0o600)
     (host / "bindings.toml").write_text(
         f'[memory]\nkind = "postgres"\naddress = "host={where["host"]} port={where["port"]} dbname={where["dbname"]}"\n'
         f'user = "{BINDER}"\npassword_file = "keys/memory"\ngroup = "{GROUP}"\n'
+        f'[tools]\nkind = "mcp"\nurl = "{url}"\nsecret_file = "keys/tools"\n'
     )
-    _write_access(stage.folder / "tools.json", {"url": f"http://127.0.0.1:{port}/mcp"})
+    _write_access(stage.folder / "tools.json", {"url": url, "token": (host / "keys" / "tools").read_text()})
 
 
 def _write_access(path: Path, means: Mapping[str, object]) -> None:
@@ -75,13 +77,13 @@ def database(stage: Stage) -> str:
     return lines[-1] if lines else ""
 
 
-def author_release(story: Story, version: str) -> str:
+def author_release(story: Story, made: Made) -> str:
     """Sign, describe, register and attest a release; return what its suite found."""
+    version = made.version
     _seal(story, version)
-    (made,) = (made for made in desk_release.RELEASES if made.version == version)
-    access = ["--memory", "{bindings}/memory.json", "--tools", str(story.stage.folder / "tools.json")]
+    access = ["--memory", "{bindings}/memory.json", "--tools", "{bindings}/tools.json"]
     command = ["{python}", "-m", f"{_MODULE}.desk_server", "--model", "{model}", *access, "--port", "{port}"]
-    write_description(story, version, desk_release.contract(made), {"command": command, "environment": THREADS})
+    write_description(story, version, _contract(story.stage, made), {"command": command, "environment": THREADS})
     created = story.prod_lockgate(
         "release", "create", story.built / version / "release.toml",
         "--manifest-key", story.stage.key("ci-components"), who="alice",
@@ -90,6 +92,14 @@ def author_release(story: Story, version: str) -> str:
     verdict, accuracy = attest(story, version, "https://lockgate.invalid/desk", evaluate(story, version))
     promise(verdict == "PASSED", f"desk@{version} {verdict} with {accuracy}")
     return f"{version} {verdict} ({accuracy})"
+
+
+def _contract(stage: Stage, made: Made) -> Mapping[str, Sequence[str]]:
+    """Have the tools pinned as their server describes them now."""
+    access = json.loads((stage.folder / "tools.json").read_bytes())["means"]
+    only = [word for tool in made.tools for word in ("--only", tool)]
+    pinned = stage.lockgate("tools", access["url"], "--secret", stage.folder / HOSTS[0] / "keys" / "tools", *only)
+    return {**desk_release.contract(made), "tools": pinned["tools"]}
 
 
 def _seal(story: Story, version: str) -> None:

@@ -12,6 +12,7 @@ _FIRST: Mapping[str, str] = {
     "quote": "$title ($page): $text",
     "find_order": "Order $number: $item, $state, arrives $arrives.",
     "search_documents": "Pages: $pages.",
+    "refund_order": "Order $number is $state.",
 }
 _SECOND: Mapping[str, str] = {
     **_FIRST,

@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class Made:
     turns: int
     tools: tuple[str, ...]
     folders: tuple[str, ...]
+    slipped_in: tuple[str, ...] = ()  # tools of the component that the contract does not list
 
 
 _TOOLS = ("find_order", "search_documents")
@@ -67,6 +68,8 @@ RELEASES = (
     Made("1.0.0", 4, 1, 0, 1, _TOOLS, ("how-to",)),
     Made("1.1.0", 40, 4, 1, 4, tuple(sorted((*_TOOLS, "open_ticket"))), ("explanation", "how-to", "tutorial")),
 )
+WIDENED = replace(RELEASES[1], version="1.2.0", slipped_in=("refund_order",))
+"""A release whose own parts say that it may refund, and whose contract does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class _Ground:
     offered: Sequence[Mapping[str, Any]]
 
 
-def build(cache: Path, into: Path, releases: Sequence[Made] = RELEASES) -> None:
+def build(cache: Path, into: Path, releases: Sequence[Made] = (*RELEASES, WIDENED)) -> None:
     """Write `into/VERSION/KIND/…` for each release, and `into/prompts`, the repository; neither may be there before."""
     with threadpool_limits(1):  # more threads than there are idle processors wait for each other
         _build(_prepare(cache, into, releases), into, releases)
@@ -137,7 +140,8 @@ def _model_files(wheel: Path) -> dict[str, bytes]:
 def _components(made: Made, ground: _Ground, repository: Path) -> dict[str, bytes]:
     own = [index for index, page in enumerate(ground.pages) if page.page.partition("/")[0] in made.folders]
     pages, meanings = [ground.pages[index] for index in own], ground.meanings[own]
-    pinned = [{name: tool[name] for name in PINNED} for tool in ground.offered if tool["name"] in made.tools]
+    may_call = (*made.tools, *made.slipped_in)
+    pinned = [{name: tool[name] for name in PINNED} for tool in ground.offered if tool["name"] in may_call]
     commit = ground.commits[made.prompts]
     return {
         **ground.files,
@@ -148,7 +152,7 @@ def _components(made: Made, ground: _Ground, repository: Path) -> dict[str, byte
         "prompt/commit.json": _json({"repository": "prompts", "commit": commit}),
         "agent-policy/policy.json": _json({"call_from": 0.44, "quote_from": 0.4, "turns": made.turns}),
         "tool-contract/tools.json": _json(pinned),
-        "capability-list/capabilities.json": _json({"call": made.tools, "read": made.folders, "remember": ["session"]}),
+        "capability-list/capabilities.json": _json({"call": may_call, "read": made.folders, "remember": ["session"]}),
         "rag-index/sections.json": _json([asdict(page) for page in pages]),
         "rag-index/meanings.safetensors": write_tensors({"meanings": meanings}),
         "dependency-lock/requirements.txt": "".join(

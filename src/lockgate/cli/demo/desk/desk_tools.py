@@ -3,12 +3,13 @@
     find_order, open_ticket, search_documents     what a help desk needs
     refund_order                                  what it does not: no contract of the desk lists it
 
-The server speaks to whoever reaches it, as such servers do. Which tools a release may call is written in its contract,
-and held by what stands between the two.
+The server offers all it has to whoever knows its secret, as such servers do. Which tools a release may call is written
+in its contract, and held by the door that stands between the two and alone knows the secret.
 """
 
 import argparse
 import contextlib
+import hmac
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,8 @@ import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lockgate.cli.demo.desk.documents import Section
 
@@ -81,15 +84,33 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
         yield book
 
 
+class Guarded:
+    """An application that answers nobody who does not know the secret."""
+
+    def __init__(self, app: ASGIApp, secret: str) -> None:
+        self._app, self._wanted = app, f"Bearer {secret}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or say 401."""
+        said = dict(scope.get("headers", ())).get(b"authorization", b"")
+        if scope["type"] == "http" and not hmac.compare_digest(said, self._wanted):
+            await Response(status_code=401)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(prog="desk_tools", description="Serve the tools of the desk over MCP.")
     parser.add_argument("--book", type=Path, required=True)
+    parser.add_argument("--secret-file", type=Path, required=True, help="what callers say: Authorization: Bearer …")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     given = parser.parse_args()
     app = tools(given.book).streamable_http_app(json_response=True, stateless_http=True)
-    uvicorn.run(app, host=given.host, port=given.port, log_level="warning")
+    uvicorn.run(
+        Guarded(app, given.secret_file.read_text().strip()), host=given.host, port=given.port, log_level="warning"
+    )
 
 
 if __name__ == "__main__":
