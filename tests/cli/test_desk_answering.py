@@ -5,15 +5,17 @@ import json
 import threading
 import time
 
+import httpx2
 import numpy as np
 import pytest
 import uvicorn
 from mcp import Client
+from starlette.responses import Response
 
 from lockgate.cli.demo.desk.answering import Answer, Desk
 from lockgate.cli.demo.desk.desk_prompts import PROMPTS
 from lockgate.cli.demo.desk.desk_server import MAX_REQUEST, read_request
-from lockgate.cli.demo.desk.desk_tools import create_book, tools
+from lockgate.cli.demo.desk.desk_tools import Guarded, create_book, tools
 from lockgate.cli.demo.desk.documents import Section
 from lockgate.cli.demo.desk.guardrail import Guardrail
 from lockgate.cli.demo.desk.parts import Adapter, Parts, Policy, digest_of
@@ -171,6 +173,27 @@ def test_pages_are_searched_by_their_words(server):
 
     assert asyncio.run(search("who shuts the gate?")) == {"pages": ["how-to/b"]}
     assert asyncio.run(search('" OR * NEAR(')) == {"pages": []}
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ("Bearer right", 200),
+        ("Bearer wrong", 401),
+        ("Bearer right2", 401),
+        ("Bearer ", 401),
+        ("right", 401),
+        ("bearer right", 401),
+        (None, 401),
+    ],
+)
+def test_the_server_of_the_tools_answers_nobody_who_does_not_know_its_secret(said, status):
+    async def ask():
+        app = httpx2.ASGITransport(Guarded(Response("here"), "right"))
+        async with httpx2.AsyncClient(transport=app, base_url="http://tools") as client:
+            return (await client.get("/mcp", headers={"Authorization": said} if said else {})).status_code
+
+    assert asyncio.run(ask()) == status
 
 
 GOOD = {"session": "s-1", "request": "hello"}

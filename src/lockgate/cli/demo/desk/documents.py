@@ -1,7 +1,7 @@
 """Which real documents does the desk know? Lockgate's own pages, cut into sections of a few sentences.
 
-They lie in `docs/` of the source, and beside this file in a wheel. Examples and tables are left out: what is quoted to
-somebody should be sentences.
+They lie in `docs/` of the source, and in `pages/` beside this file in a wheel. Examples and tables are left out:
+what is quoted to somebody should be sentences.
 """
 
 import re
@@ -48,7 +48,7 @@ def cut(page: str, text: str) -> Iterator[Section]:
 
 def _root() -> Path:
     here = Path(__file__).resolve()
-    for found in (here.parent / "documents", here.parents[_SOURCE] / "docs"):
+    for found in (here.parent / "pages", here.parents[_SOURCE] / "docs"):
         if (found / "how-to").is_dir():
             return found
     raise UnavailableError("the pages of the documentation are neither beside this program nor in its source")
