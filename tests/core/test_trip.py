@@ -149,13 +149,57 @@ def test_an_incarnation_that_comes_later_counts_from_where_it_was_first_seen():
     later = Sample(ago(10), {"host/1/a": sums((10, 0)), "host/2/a": sums((5, 5))})
     last = Sample(NOW, {"host/1/a": sums((15, 1)), "host/2/a": sums((9, 7))})
 
-    assert counted_in([early, later, last], timedelta(seconds=30), NOW) == sums((9, 3))
+    assert counted_in([early, later, last], timedelta(seconds=30), NOW) == {"host": sums((9, 3))}
 
 
 def test_one_that_is_gone_counts_no_more():
     early, last = Sample(ago(30), {"host/1/a": sums((0, 0))}), Sample(NOW, {})
 
-    assert counted_in([early, last], timedelta(seconds=30), NOW) == sums()
+    assert counted_in([early, last], timedelta(seconds=30), NOW) == {}
+
+
+def fleet(**nodes):
+    """Give samples of several nodes: what each counted within the last half minute."""
+    first = {f"{name}/1/a": sums() for name in nodes}
+    return replace(QUIET, samples=(Sample(ago(30), first), Sample(NOW, {f"{n}/1/a": one for n, one in nodes.items()})))
+
+
+MILLION = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("on", "nodes", "tally"),
+    [
+        (ERRORS, {"liar": sums((MILLION, 0)), "one": sums((20, 10))}, Tally(20, 10)),
+        (ERRORS, {"liar": sums((MILLION, 0)), "one": sums((10, 5)), "two": sums((10, 5))}, Tally(20, 10)),
+        (TOOLS, {"liar": sums(tool=(MILLION, 0)), "one": sums(tool=(20, 20))}, Tally(20, 20)),
+        (
+            GUARD,
+            {"liar": sums((MILLION, 0), guardrail=(MILLION, 0)), "one": sums((20, 0), guardrail=(17, 0))},
+            Tally(20, 3),
+        ),
+        (ERRORS, {"one": sums((10, 5)), "two": sums((10, 5))}, Tally(20, 10)),
+        (ERRORS, {"one": sums((1000, 0)), "ill": sums((20, 10))}, Tally(20, 10)),
+    ],
+)
+def test_no_node_hides_what_others_count(on, nodes, tally):
+    found = trip(on, fleet(**nodes))
+
+    assert found is not None and found.counted == tally
+
+
+@pytest.mark.parametrize(
+    ("on", "nodes"),
+    [
+        (ERRORS, {"liar": sums((MILLION, 0)), "one": sums((19, 19))}),
+        (ERRORS, {"liar": sums((MILLION, 0)), "one": sums((21, 10))}),
+        (ERRORS, {"liar": sums((MILLION, 0)), "one": sums((10, 5)), "two": sums((11, 5))}),
+        (GUARD, {"one": sums((20, 0), guardrail=(18, 0)), "two": sums((20, 0), guardrail=(18, 0))}),
+        (GUARD, {"one": sums((19, 0)), "two": sums((MILLION, 0), guardrail=(MILLION, 0))}),
+    ],
+)
+def test_what_is_enough_at_no_node_and_not_together_does_not_trip(on, nodes):
+    assert trip(on, fleet(**nodes)) is None
 
 
 def test_breakers_read_what_a_node_counts():
@@ -172,7 +216,7 @@ def test_a_window_never_counts_more_than_was_counted_in_it(steps, seconds):
         total, bad = total + more, bad + min(more, worse)
         samples.append(Sample(ago(len(steps) - 1 - place), {"x": sums((total, bad))}))
 
-    found = counted_in(samples, timedelta(seconds=seconds), NOW).answers
+    found = counted_in(samples, timedelta(seconds=seconds), NOW)["x"].answers
 
     inside = [(more, min(more, worse)) for more, worse in steps[1:][-seconds:]]
     assert found == Tally(sum(more for more, _ in inside), sum(worse for _, worse in inside))

@@ -5,9 +5,11 @@
     what was revoked              ─┘                └──▶ only a new approved change resumes it
 
 Counters are totals: whoever watches takes samples, and each breaker is judged by the difference over its own window.
+Each node counts for itself, and one may lie: all are judged together, each by itself, and all but each. So nobody hides
+what others count; whoever tells of failures that are none can shut an endpoint down, and no more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -39,7 +41,10 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The totals of everything that counts at an endpoint, at one moment, by the name of each counter."""
+    """The totals of everything that counts at an endpoint, at one moment, by the name of each counter.
+
+    A counter's name begins with that of its node: `node/incarnation/release`.
+    """
 
     at: datetime
     totals: Mapping[str, Sums]
@@ -83,18 +88,27 @@ def tripped(endpoint: Endpoint, breakers: Sequence[Breaker], signs: Signs, now: 
     return None
 
 
-def counted_in(samples: Sequence[Sample], window: timedelta, now: datetime) -> Sums:
-    """Say what was counted within the `window` that ends now.
+def counted_in(samples: Sequence[Sample], window: timedelta, now: datetime) -> Mapping[str, Sums]:
+    """Say what each node counted within the `window` that ends now.
 
     Each counter is compared with what it was when the window began, or when it was first seen.
     """
-    answers = guardrail = tool = _NONE
+    found: dict[str, Sums] = {}
     for name, last in samples[-1].totals.items() if samples else ():
-        first = _first(samples, name, now - window)
-        answers = _more(answers, first.answers, last.answers)
-        guardrail = _more(guardrail, first.guardrail, last.guardrail)
-        tool = _more(tool, first.tool, last.tool)
-    return Sums(answers, guardrail, tool)
+        node, more = name.partition("/")[0], _since(_first(samples, name, now - window), last)
+        found[node] = _added(found[node], more) if node in found else more
+    return found
+
+
+def views_of(nodes: Mapping[str, Sums]) -> Iterator[Sums]:
+    """Add up what nodes counted: all together, then each by itself, then all but each."""
+    every = Sums(_NONE, _NONE, _NONE)
+    for one in nodes.values():
+        every = _added(every, one)
+    yield every
+    if len(nodes) > 1:
+        yield from nodes.values()
+        yield from (_since(one, every) for one in nodes.values())
 
 
 def _tried(endpoint: Endpoint, breaker: Breaker, signs: Signs, now: datetime) -> Trip | None:
@@ -105,16 +119,19 @@ def _tried(endpoint: Endpoint, breaker: Breaker, signs: Signs, now: datetime) ->
             return Trip(endpoint, breaker, found, None, (), now) if found else None
         case OnRevoked():
             return Trip(endpoint, breaker, (), None, signs.revoked, now) if signs.revoked else None
-        case OnFailures():
-            sums = counted_in(signs.samples, timedelta(seconds=on.seconds), now)
-            tally = {"errors": sums.answers, "guardrail": sums.guardrail, "tool": sums.tool}[on.of]
-            bad = tally.total >= on.requests and tally.bad * 100 >= on.percent * tally.total
-            return Trip(endpoint, breaker, (), tally, (), now) if bad else None
-        case OnUnguarded():
-            sums = counted_in(signs.samples, timedelta(seconds=on.seconds), now)
-            asked, judged = sums.answers.total, min(sums.guardrail.total, sums.answers.total)
-            bad = asked >= on.requests and judged * 100 < on.percent * asked
-            return Trip(endpoint, breaker, (), Tally(asked, asked - judged), (), now) if bad else None
+        case OnFailures() | OnUnguarded():
+            nodes = counted_in(signs.samples, timedelta(seconds=on.seconds), now)
+            tally = next((bad for bad in (_bad(on, sums) for sums in views_of(nodes)) if bad is not None), None)
+            return Trip(endpoint, breaker, (), tally, (), now) if tally is not None else None
+
+
+def _bad(on: OnFailures | OnUnguarded, sums: Sums) -> Tally | None:
+    """Return what is bad in what was counted, if it is enough to trip."""
+    if isinstance(on, OnFailures):
+        tally = {"errors": sums.answers, "guardrail": sums.guardrail, "tool": sums.tool}[on.of]
+        return tally if tally.total >= on.requests and tally.bad * 100 >= on.percent * tally.total else None
+    asked, judged = sums.answers.total, min(sums.guardrail.total, sums.answers.total)
+    return Tally(asked, asked - judged) if asked >= on.requests and judged * 100 < on.percent * asked else None
 
 
 def _raised(on: OnAlerts, signs: Signs, now: datetime) -> tuple[Digest, ...]:
@@ -132,5 +149,18 @@ def _first(samples: Sequence[Sample], name: str, begins: datetime) -> Sums:
     return (before[-1] if before else known[0]).totals[name]
 
 
-def _more(sum_: Tally, first: Tally, last: Tally) -> Tally:
-    return Tally(sum_.total + max(0, last.total - first.total), sum_.bad + max(0, last.bad - first.bad))
+def _since(first: Sums, last: Sums) -> Sums:
+    return Sums(*map(_more, _tallies(first), _tallies(last)))
+
+
+def _added(one: Sums, other: Sums) -> Sums:
+    pairs = zip(_tallies(one), _tallies(other), strict=True)
+    return Sums(*(Tally(a.total + b.total, a.bad + b.bad) for a, b in pairs))
+
+
+def _tallies(sums: Sums) -> tuple[Tally, Tally, Tally]:
+    return sums.answers, sums.guardrail, sums.tool
+
+
+def _more(first: Tally, last: Tally) -> Tally:
+    return Tally(max(0, last.total - first.total), max(0, last.bad - first.bad))
