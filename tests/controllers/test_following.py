@@ -4,15 +4,18 @@ from datetime import timedelta
 
 import pytest
 
-from lockgate.app.follow_rollback import follow_rollback
+from lockgate.app.follow_rollback import follow_rollback, leads_of
+from lockgate.app.ports import Measured
 from lockgate.controllers.rollouts import Rollouts
 from lockgate.core.journal import read_fact
 from lockgate.core.report import NOTHING, Counted
-from lockgate.core.restoration import Overdue, Restored
+from lockgate.core.restoration import Overdue, Restoration, Restored, settle
 from lockgate.core.rights import Role
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Name
 from tests.rolling import begin
 from tests.traffic import Host
-from tests.world import PEOPLE, PROD, World
+from tests.world import NOW, PEOPLE, PROD, World
 
 
 class Reporting(Host):
@@ -74,7 +77,18 @@ def test_a_rollback_is_done_when_every_host_leads_everything_to_the_former_relea
     assert look(world) == done and len(said(world)) == 1
 
 
-@pytest.mark.parametrize("weights", [{"former": 0, "latest": 100}, {"former": 99}, {"former": None}, {"latest": 100}])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"former": 0, "latest": 100},
+        {"former": 99},
+        {"former": None},
+        {"latest": 100},
+        {"former": 100, "latest": 100},
+        {"former": 100, "latest": 1},
+        {"former": 100, "latest": None},
+    ],
+)
 def test_a_host_that_leads_anything_elsewhere_has_not_said_so(world, weights):
     (one,) = hosts(world, "host-1")
     world.roll_back()
@@ -100,9 +114,21 @@ def test_what_a_host_said_before_the_order_or_of_another_life_does_not_count(wor
     assert look(world).milliseconds == 3000
 
 
-def test_a_host_that_falls_silent_is_waited_for_and_one_that_was_gone_before_is_not(world):
+def test_a_host_that_falls_silent_is_waited_for_and_one_that_was_silent_before_until_its_lease_is_over(world):
     (gone,) = hosts(world, "host-3")
-    world.now += timedelta(seconds=31)
+    world.now += timedelta(seconds=51)
+    one, silent = hosts(world, "host-1", "host-2")
+    world.roll_back()
+    world.now += timedelta(seconds=1)
+    one.say(former=100)
+    silent.say(former=100)
+
+    assert look(world, 29).milliseconds is None, "its last lease may last for 30 seconds from the order"
+    assert look(world).milliseconds == 31_000
+    assert said(world)[-1].nodes == (one.node, silent.node) and gone.node not in said(world)[-1].nodes
+
+
+def test_a_host_that_was_silent_only_since_the_order_is_waited_for_after_its_lease_too(world):
     one, silent = hosts(world, "host-1", "host-2")
     world.roll_back()
     world.now += timedelta(seconds=1)
@@ -111,7 +137,46 @@ def test_a_host_that_falls_silent_is_waited_for_and_one_that_was_gone_before_is_
     assert look(world, 60).waiting == (silent.node,)
     silent.say(former=100)
     assert look(world).milliseconds == 62_000 and world.endpoint().restoration.overdue
-    assert gone.node not in said(world)[-1].nodes
+
+
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("silent_for", "passed", "lease", "waited"),
+    [
+        (51, 20, MINUTE, True),
+        (51, 60, MINUTE, True),
+        (51, 61, MINUTE, False),
+        (30, 61, MINUTE, True),
+        (86_400, 20, MINUTE, True),
+        (86_401, 20, MINUTE, False),
+    ],
+)
+def test_who_may_still_serve_what_was_replaced_is_missing(silent_for, passed, lease, waited):
+    former, latest = Digest.of(b"former"), Digest.of(b"latest")
+    restoration, now = Restoration(former, 7, NOW), NOW + timedelta(seconds=passed)
+    age = timedelta(seconds=silent_for + passed)
+    missing = Measured(Name("host-1"), "i" * 16, 5, Counted(PROD, latest, NOTHING, 100), age)
+    done = Measured(Name("host-2"), "i" * 16, 5, Counted(PROD, former, NOTHING, 100), timedelta(0))
+
+    leads = leads_of([missing, done], restoration, NOW - DAY, lease, now)
+
+    assert leads == {Name("host-2"): True} | ({Name("host-1"): False} if waited else {})
+    assert isinstance(settle(PROD, restoration, leads, 5, now), Overdue if waited else Restored)
+
+
+def test_a_host_that_reported_since_what_was_replaced_was_activated_is_waited_for(world):
+    hosts(world, "host-3")
+    world.now += timedelta(days=3)
+    (one,) = hosts(world, "host-1")
+    world.roll_back()
+    one.world.now += timedelta(seconds=1)
+    one.say(former=100)
+
+    assert look(world, 20).milliseconds is None
+    assert look(world, 20).milliseconds == 41_000
 
 
 def test_where_no_host_reports_nobody_knows_and_that_is_told(world):

@@ -29,9 +29,9 @@ def take_report(installation: Installation, document: bytes, sender: Name, now: 
 
 
 def _placed(installation: Installation, endpoint: Endpoint) -> frozenset[Digest]:
-    """List the releases that may serve at an endpoint; raise `DeniedError` for one that there is not."""
+    """List what may serve at an endpoint, or finish there; raise `DeniedError` for one that there is not."""
     check_here(endpoint, installation.environment)
     state = installation.catalog.find(endpoint_subject(endpoint))
     if not isinstance(state, State):
         raise DeniedError(f"nothing was ever activated at {endpoint}")
-    return state.releases
+    return state.releases | {slot.release for slot in state.superseded or ()}
