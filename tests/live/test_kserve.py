@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from lockgate.core.traffic import Traffic
 from lockgate.drivers.kserve import Cluster, Place, open_gateway
 from lockgate.errors import ConflictError, DeniedError, UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint
 from tests.authority import authority
 from tests.calling import CANDIDATE, ENDPOINT, STABLE, free_address, route, split, until
 from tests.cli.test_manifests import CHOSEN
@@ -113,6 +115,63 @@ def test_what_others_hold_can_be_cut_all_the_same(api, routes):
 
     assert api.ours.find(PATH) is None
     assert any("is cut by deleting its route" in line for line in routes.told)
+
+
+def taken_by_others(api):
+    other = spec_of(api)
+    other["rules"][-1]["backendRefs"][0]["weight"] = 77
+    assert api.edit(PATH, {"spec": other}) == 200
+
+
+def only_stable():
+    return Traffic(ENDPOINT, (route(STABLE, Somewhere, 100),))
+
+
+def test_what_others_hold_ends_with_its_lease_all_the_same(api, routes):
+    routes.show([Traffic(ENDPOINT, (route(STABLE, Somewhere, 100, seconds=2),))], fence=1)
+    taken_by_others(api)
+
+    until(lambda: api.ours.find(PATH) is None)
+
+    assert any("is deleted, because less may serve there" in line for line in routes.told)
+
+
+def test_a_release_that_is_withdrawn_goes_although_others_hold_its_route(api, routes):
+    routes.show([wanted(10)], fence=1)
+    taken_by_others(api)
+
+    with pytest.raises(ConflictError, match="kubectl-edit"):
+        routes.show([only_stable()], fence=2)
+
+    assert api.ours.find(PATH) is None
+    routes.show([only_stable()], fence=3)
+    assert weights(api) == {f"{name_of(ENDPOINT, STABLE)}-predictor": 100}
+
+
+def test_what_others_hold_of_one_endpoint_holds_up_no_other(api, routes):
+    other, third = Endpoint.parse("prod/other"), SimpleNamespace(address=free_address())
+    routes.show([wanted(10), Traffic(other, (route(CANDIDATE, third, 100),))], fence=1)
+    taken_by_others(api)
+
+    with pytest.raises(ConflictError):
+        routes.show([wanted(10), Traffic(other, ())], fence=2)
+
+    (nobody,) = api.ours.find(PLACE.path_of(other))["spec"]["rules"][-1]["backendRefs"]
+    assert nobody["name"] == "lockgate-nobody" and weights(api)[f"{name_of(ENDPOINT, CANDIDATE)}-predictor"] == 77
+    api.ours.delete(PLACE.path_of(other))
+
+
+def test_what_a_former_life_left_goes_although_others_hold_it(api, routes):
+    routes.show([wanted(10)], fence=1)
+    routes._ended.set()
+    taken_by_others(api)
+    anew = open_gateway(api.ours, PLACE, confirm=False)
+
+    with pytest.raises(ConflictError):
+        anew.show([Traffic(ENDPOINT, ())], fence=1)
+
+    assert api.ours.find(PATH) is None
+    anew._ended.set()
 
 
 def test_a_foreign_edit_is_drift_within_ten_seconds(api, routes):

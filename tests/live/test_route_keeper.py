@@ -78,6 +78,26 @@ def test_a_revoked_release_loses_its_route(company, api):
     routes.close()
 
 
+@needs_api_server
+def test_a_keeper_that_believes_nobody_keeps_what_it_holds_a_lease_for_and_one_started_anew_takes_it_away(company, api):
+    release, told = company.world.serve(), []
+    routes = open_gateway(api.ours, PLACE, confirm=False)
+    with serving(company.world) as url:
+        home = company.home(url)
+        keeper = RouteKeeper(home, [PROD], routes, told.append)
+        keeper.look()
+        (home / "root.json").write_text("garbage")
+
+        keeper.look()
+        assert weights(api) == {name_of(PROD, release.digest): 100}
+        routes._ended.set()
+        anew = open_gateway(api.ours, PLACE, confirm=False)
+        RouteKeeper(home, [PROD], anew, told.append).look()
+
+    assert weights(api) == NOBODY
+    anew.close()
+
+
 @pytest.mark.parametrize("gateway", ["", "gate", "/gate", "ingress/"])
 def test_a_gateway_has_a_namespace_and_a_name(tmp_path, gateway):
     with pytest.raises(VerificationError, match="NAMESPACE/NAME"):

@@ -4,7 +4,8 @@
                      └─ denied: cut          └─ refused: cut       nobody answers: what was shown ends with its lease
 
 It remembers what it showed last, and nothing else. When it is gone the routes stay, because a cluster forgets nothing:
-so it is kept alive by the cluster, and cuts what is denied as soon as it is back (decision 0031).
+so it is kept alive by the cluster, and takes away what it has no lease for as soon as it is back (decision 0031),
+also if nobody answers it, or nobody whom it believes.
 """
 
 import argparse
@@ -52,13 +53,12 @@ class RouteKeeper:
         wanted = {endpoint: self._kept(endpoint) for endpoint in self.endpoints}
         try:
             wanted |= self._true_now()
-        except UnavailableError as e:
+        except LockgateError as e:
             self.tell(f"nobody says what may serve: {e}")
         for endpoint, traffic in wanted.items():
             before = self._shown.get(endpoint)
             if before is not None and before.routes and not traffic.routes:
-                self._shown[endpoint] = traffic
-                self.gateway.cut(endpoint, fence=fence)
+                self._cut(endpoint, fence)
                 fence = next(self._fences)
         self._shown = wanted
         self.gateway.show(tuple(wanted.values()), fence=fence)
@@ -71,6 +71,13 @@ class RouteKeeper:
             except LockgateError as e:
                 self.tell(f"the routes are not what they should be: {e}")
             ended.wait(_LOOK_SECONDS)
+
+    def _cut(self, endpoint: Endpoint, fence: int) -> None:
+        """Cut an endpoint; what fails there holds up no other, and is shown to end right after."""
+        try:
+            self.gateway.cut(endpoint, fence=fence)
+        except LockgateError as e:
+            self.tell(f"{endpoint} is not cut: {e}")
 
     def _kept(self, endpoint: Endpoint) -> Traffic:
         """Take what was shown, without what is over."""

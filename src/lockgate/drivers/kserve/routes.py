@@ -1,7 +1,8 @@
 """How is a cluster kept to what it was shown? Applied, confirmed by its gateway, watched; a foreign edit is drift.
 
     show ──apply──▶ route ──▶ the gateway says that it accepted this generation
-    cut  ──apply──▶ route to nobody ── a conflict ──▶ the route is deleted: ending needs nobody's consent
+    cut  ──apply──▶ route to nobody ── refused ──▶ the route is deleted: ending needs nobody's consent
+    less ──apply──▶ fewer releases ─── refused ──▶ the same, and told; showing again makes it anew
     watch ────────▶ another generation than ours ──▶ drift, told; to show again raises the conflict, and forces nothing
 
 A cluster goes on as it was told when we are silent: `fail_closed` is false, and that is the truth (decision 0031).
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from lockgate.core.traffic import Counting, Cut, Traffic, check_whole
 from lockgate.drivers.kserve.api import MANAGER, Cluster, Object
 from lockgate.drivers.kserve.route_form import MARKS, Place, endpoint_of, route_of, stop_of
-from lockgate.errors import ConflictError, LockgateError, UnavailableError
+from lockgate.errors import ConflictError, DeniedError, LockgateError, UnavailableError, VerificationError
 from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
@@ -27,7 +28,7 @@ Tell = Callable[[str], None]
 _CONFIRM_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
 _AGAIN_SECONDS = 1.0
-_NANOSECONDS = 1_000_000_000
+_REFUSALS = (ConflictError, DeniedError, VerificationError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,7 @@ class Routes:
             self._fence = fence
             for endpoint in self._known() - wanted.keys():
                 self._remove(endpoint)
-            for endpoint, one in wanted.items():
-                self._put(endpoint, one)
+            self._put_each(wanted)
             applied = {endpoint: self._shown[endpoint].generation for endpoint in wanted}
         self._confirm(applied)  # without the lock: a cut waits for no gateway that thinks
 
@@ -96,9 +96,9 @@ class Routes:
             before = self._shown.get(endpoint)
             applied = {}
             try:
-                self._put(endpoint, Traffic(endpoint, ()))
+                self._apply(endpoint, Traffic(endpoint, ()))
                 applied = {endpoint: self._shown[endpoint].generation}
-            except ConflictError as e:
+            except _REFUSALS as e:
                 self.tell(f"{endpoint} is cut by deleting its route: {e}")
                 self._remove(endpoint)
         at = datetime.now(UTC)
@@ -124,7 +124,7 @@ class Routes:
         """End each route with the lease that it rests on, as long as this program lives."""
         while not self._ended.wait(_LOOK_SECONDS):
             with self._lock:
-                for endpoint, shown in self._shown.items():
+                for endpoint, shown in list(self._shown.items()):
                     left = tuple(each for each in shown.traffic.routes if each.until_ns > _now())
                     if left != shown.traffic.routes:
                         with suppress(LockgateError):  # it is tried again at the next look
@@ -177,7 +177,34 @@ class Routes:
         self.drifts.append(Drift(endpoint, datetime.now(UTC), by))
         self.tell(f"the route of {endpoint} was changed by {', '.join(by) or 'somebody else'}")
 
+    def _put_each(self, wanted: Mapping[Endpoint, Traffic]) -> None:
+        """Put all of them, whatever becomes of one; then raise what was wrong with the first."""
+        refused: list[LockgateError] = []
+        for endpoint, traffic in wanted.items():
+            try:
+                self._put(endpoint, traffic)
+            except _REFUSALS as e:
+                refused.append(e)
+        if refused:
+            raise refused[0]
+
     def _put(self, endpoint: Endpoint, traffic: Traffic) -> None:
+        """Apply the route of an endpoint; one that would lead to what is gone is removed if that is refused."""
+        try:
+            self._apply(endpoint, traffic)
+        except _REFUSALS as e:
+            if self._may_lead_elsewhere(endpoint, traffic):
+                self.tell(f"the route of {endpoint} is deleted, because less may serve there: {e}")
+                self._remove(endpoint)
+            raise
+
+    def _may_lead_elsewhere(self, endpoint: Endpoint, traffic: Traffic) -> bool:
+        """Tell whether the route, as it is, may lead to a release that is not wanted; what is unknown may."""
+        shown = self._shown.get(endpoint)
+        allowed = {each.release for each in traffic.routes}
+        return shown is None or not {each.release for each in shown.traffic.routes} <= allowed
+
+    def _apply(self, endpoint: Endpoint, traffic: Traffic) -> None:
         """Apply the route of an endpoint, if it is not so already."""
         shown = self._shown.get(endpoint)
         if shown is not None and not shown.drifted and shown.traffic.routes and _same(shown.traffic, traffic):
@@ -214,9 +241,9 @@ class Routes:
         return self._before | self._shown.keys()
 
     def _remove(self, endpoint: Endpoint) -> None:
+        self.cluster.delete(self.place.path_of(endpoint))
         self._shown.pop(endpoint, None)
         self._before.discard(endpoint)
-        self.cluster.delete(self.place.path_of(endpoint))
 
     def _stop(self, endpoint: Endpoint, release: Digest, *, stopped: bool) -> None:
         """Say on the InferenceService of a release, if it has one, whether KServe keeps pods for it."""
