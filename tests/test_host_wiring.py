@@ -69,6 +69,10 @@ def test_what_is_written_is_made_ready_without_asking_anybody(site):
     written(site, DATABASE + MEMORY)
     assert [wired.kind for wired in open_bindings(site).values()] == ["postgres", "redis"]
 
+    for host in ("/run/postgresql", "@abstract", "localhost", "127.0.0.1", "::1"):
+        written(site, DATABASE.replace("host=db.example", f"host={host}").replace("sslmode=verify-full", ""))
+        assert open_bindings(site)
+
 
 @pytest.mark.parametrize(
     ("text", "why"),
@@ -86,6 +90,18 @@ def test_what_is_written_is_made_ready_without_asking_anybody(site):
         (CRM.replace("https://crm", "https://user:secret@crm"), "without a user"),
         (DATABASE.replace("dbname", "user=x dbname"), "address says user"),
         (DATABASE.replace("host=", "host "), "not written as libpq"),
+        (DATABASE.replace(" sslmode=verify-full", ""), "it takes sslmode=verify-full"),
+        (DATABASE.replace("verify-full", "verify-ca"), "it takes sslmode=verify-full"),
+        (
+            DATABASE.replace("host=db.example", "host=localhost.example").replace("full", "ca"),
+            "takes sslmode=verify-full",
+        ),
+        (DATABASE.replace("host=db.example", "host=db.example,localhost"), "does not name one host"),
+        (DATABASE.replace("host=db.example", "host=localhost port=1,2"), "does not name one host"),
+        (DATABASE.replace("host=db.example", "host=''"), "does not name one host"),
+        (DATABASE.replace("host=db.example ", ""), "does not name one host"),
+        (DATABASE.replace("dbname", "hostaddr=192.0.2.1 dbname"), "address says hostaddr"),
+        (DATABASE.replace("dbname", "require_auth=none dbname"), "address says require_auth"),
         (DATABASE.replace('group = "readers"', ""), "group is not text"),
         (MEMORY.replace("6379", "0"), "written HOST:PORT"),
         (MEMORY.replace("127.0.0.1", "memory.example"), "it takes tls = true"),

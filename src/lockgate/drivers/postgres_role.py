@@ -1,11 +1,15 @@
 """How does a release get into a database, and out of it? By a role of its own, which loses its login and its sessions.
 
     grant   CREATE ROLE login LOGIN PASSWORD … VALID UNTIL the lease's end, member of a group, with a schema of its own
-    cut     NOLOGIN and no password, then every session ended, and looked for again until there is none
+    cut     no group, NOLOGIN and no password, every session ended, and looked for again until there is none
     probe   a login with what was given out, and what the catalogue says
 
 The administrator may make roles (CREATEROLE), has the group WITH ADMIN OPTION, and may CREATE in the database.
 An agent that dies lets VALID UNTIL run out: nobody logs in any more; sessions that are open stay until they are cut.
+
+Whoever holds a login is no friend. Names are looked up in pg_catalog alone, else a function of his runs as
+administrator. He can lock his own role, so sessions are ended first, as often as needed. He can log in without having
+a name for a while (post_auth_delay), so what has none is ended too; who is just logging in elsewhere does it again.
 """
 
 import secrets
@@ -25,13 +29,20 @@ from lockgate.core.binding import Found, Holder, Seen, logins_of
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.canonical import Json
 from lockgate.formats.names import Endpoint, Name
+from lockgate.loader.tls import is_local
 
 SECONDS = 2.0  # for one act, from connecting on
 
 _AGAIN_SECONDS = 0.02
 _REFUSED = "28"  # SQLSTATE class: invalid authorization
-_LIMITS = "-c statement_timeout=2000 -c lock_timeout=1000"
-_OURS = {"application_name", "connect_timeout", "options"}
+_LIMITS = "-c statement_timeout=2000 -c lock_timeout=1000 -c search_path=pg_catalog"
+_AUTH = "scram-sha-256"  # in which neither side can be somebody else, and no password is said
+_OURS = {"application_name", "connect_timeout", "options", "require_auth", "hostaddr"}
+_NAMELESS = """
+SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity s USING (pid)
+WHERE l.locktype = 'virtualxid' AND s.usename IS NULL AND l.pid <> pg_catalog.pg_backend_pid()
+"""
+_PATIENT_MS, _ROUND_MS = 50, 1000  # for a lock on one role, and on all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +51,24 @@ class Database:
 
     address: str = field(repr=False)
     user: str
-    password: str | None = field(repr=False)
+    password: str = field(repr=False)
     group: str
 
     def __post_init__(self) -> None:
-        """Raise `VerificationError` for an address that says more than where it is."""
+        """Raise `VerificationError` for an address that says more than where it is, or where anybody could answer."""
         try:
             named = conninfo_to_dict(self.address)
         except psycopg.Error as e:
             raise VerificationError("address is not written as libpq reads it: host=… port=… dbname=…") from e
         if odd := sorted(named.keys() & {"user", "password", "passfile", "service", *_OURS}):
             raise VerificationError(f"address says {odd[0]}, which has a place of its own")
+        host = str(named.get("host") or "")
+        if not host or "," in host + str(named.get("port") or ""):
+            raise VerificationError("address does not name one host")
+        if not (host[0] in "/@" or is_local(host) or named.get("sslmode") == "verify-full"):
+            raise VerificationError("address leads to another machine, so it takes sslmode=verify-full")
+        if not self.password:
+            raise VerificationError("the administrator has no password")
 
 
 class PostgresRole:
@@ -75,7 +93,7 @@ class PostgresRole:
             self._secrets[login] = secret
             self._given[login] = [*(each for each in self._given.get(login, []) if each != secret), secret][-8:]
         where = {name: str(value) for name, value in conninfo_to_dict(self._database.address).items()}
-        return {**where, "user": login, "password": secret, "schema": login}
+        return {**where, "user": login, "password": secret, "require_auth": _AUTH, "schema": login}
 
     def cut(self, endpoint: Endpoint, holder: Holder | None = None) -> None:
         """Take logins and sessions away, and see that none is left (port `Binding`).
@@ -85,27 +103,32 @@ class PostgresRole:
         ends_at = time.monotonic() + SECONDS
         with self._speaking() as connection:
             logins = _logins(connection, endpoint, holder)
-            for login in logins:
-                bare = sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL VALID UNTIL '-infinity'")
-                connection.execute(bare.format(sql.Identifier(login)))
             with self._lock:
                 for login in logins:
                     self._secrets.pop(login, None)
-            clean = 0
-            while clean < 2:  # one that was just logging in shows up a moment later
-                ended = connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY(%s)", [logins]
-                ).rowcount
-                clean = 0 if ended else clean + 1
-                if ended and time.monotonic() > ends_at:
-                    raise UnavailableError(f"{self._name}: {ended} sessions do not end")
-                time.sleep(_AGAIN_SECONDS if logins else 0)
+            patience = min(_PATIENT_MS, max(1, _ROUND_MS // max(1, len(logins))))
+            connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(patience)))
+            left, clean = list(logins), 0
+            while logins and clean < 2:  # one that was just logging in shows up a moment later
+                left = [login for login in left if not self._shut(connection, login)]
+                ended = _end(connection, logins) + _end_nameless(connection)
+                clean = 0 if left or ended else clean + 1
+                if not clean and time.monotonic() > ends_at:
+                    raise UnavailableError(f"{self._name}: {len(left)} logins do not shut, {ended} sessions do not end")
+                time.sleep(_AGAIN_SECONDS)
 
     def probe(self, endpoint: Endpoint, holder: Holder | None = None) -> Found:
         """Look whether somebody can log in or still is, and try with what was given out (port `Binding`)."""
         with self._speaking() as connection:
             logins = _logins(connection, endpoint, holder)
-            if any(_may_log_in(connection, login) for login in logins) or any(_sessions(connection, logins).values()):
+            if any(_may_log_in(connection, login) for login in logins):
+                return "open"
+            ends_at = time.monotonic() + SECONDS / 2
+            while logins and _end_nameless(connection):
+                if time.monotonic() > ends_at:
+                    raise UnavailableError(f"{self._name}: somebody is logging in all the time")
+                time.sleep(_AGAIN_SECONDS)
+            if any(_sessions(connection, logins).values()):
                 return "open"
         for login in logins:
             for secret in self._given.get(login, [secrets.token_urlsafe(8)]):
@@ -124,17 +147,34 @@ class PostgresRole:
 
     def _make(self, connection: psycopg.Connection, login: str, secret: str | None, until: datetime) -> None:
         role, group = sql.Identifier(login), sql.Identifier(self._database.group)
-        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [login]).fetchone() is None:
+        known = connection.execute("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", [login]).fetchone()
+        if known is None:
             connection.execute(sql.SQL("CREATE ROLE {}").format(role))
             connection.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))
-            connection.execute(sql.SQL("GRANT {} TO {}").format(group, role))
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {0} AUTHORIZATION {0}").format(role))
             connection.execute(sql.SQL("ALTER ROLE {0} SET search_path = {0}").format(role))
+        connection.execute(sql.SQL("GRANT {} TO {}").format(group, role))
         lasts = sql.SQL("ALTER ROLE {} LOGIN VALID UNTIL {}").format(role, sql.Literal(until.isoformat()))
         connection.execute(lasts)
         if secret is not None:  # as a verifier: the server never sees it, nor does its log
             verifier = connection.pgconn.encrypt_password(secret.encode(), login.encode(), b"scram-sha-256").decode()
             connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(verifier)))
+
+    def _shut(self, connection: psycopg.Connection, login: str) -> bool:
+        """Take everything from a role; false if something could not be taken, and is to be tried again."""
+        role, group = sql.Identifier(login), sql.Identifier(self._database.group)
+        done = True
+        _end(connection, [login])
+        for bare in ("REVOKE {1} FROM {0}", "ALTER ROLE {0} NOLOGIN PASSWORD NULL VALID UNTIL '-infinity'"):
+            try:
+                connection.execute(sql.SQL(bare).format(role, group))
+            except psycopg.errors.UndefinedObject:
+                continue  # there is no such role any more
+            except psycopg.Error:
+                if connection.broken:
+                    raise
+                done = False
+        return done
 
     def _gets_in(self, login: str, secret: str) -> bool:
         """Log in as the holder would; raise `UnavailableError` if that says nothing."""
@@ -166,6 +206,7 @@ class PostgresRole:
             connect_timeout=int(SECONDS),
             application_name="lockgate",
             options=_LIMITS,
+            require_auth=_AUTH,
         )
         with psycopg.connect(where, autocommit=True) as connection:
             clock = threading.Timer(SECONDS * 2, _cut_off, (connection.fileno(),))
@@ -180,22 +221,41 @@ class PostgresRole:
 def _logins(connection: psycopg.Connection, endpoint: Endpoint, holder: Holder | None) -> Sequence[str]:
     """List the roles that were ever made for an endpoint, or that of a holder."""
     found = connection.execute(
-        "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s) ORDER BY rolname",
+        "SELECT rolname FROM pg_catalog.pg_roles WHERE pg_catalog.starts_with(rolname::text, %s) ORDER BY rolname",
         [holder.login if holder else logins_of(endpoint)],
     )
     return [str(row[0]) for row in found]
 
 
 def _may_log_in(connection: psycopg.Connection, login: str) -> bool:
-    found = connection.execute("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", [login]).fetchone()
+    found = connection.execute("SELECT rolcanlogin FROM pg_catalog.pg_roles WHERE rolname = %s", [login]).fetchone()
     return found is not None and bool(found[0])
 
 
 def _sessions(connection: psycopg.Connection, logins: Sequence[str]) -> dict[str, int]:
     found = connection.execute(
-        "SELECT usename, count(*) FROM pg_stat_activity WHERE usename = ANY(%s) GROUP BY usename", [list(logins)]
+        "SELECT usename, pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE usename = ANY(%s) GROUP BY usename",
+        [list(logins)],
     )
     return {str(row[0]): int(row[1]) for row in found}
+
+
+def _end(connection: psycopg.Connection, logins: Sequence[str]) -> int:
+    """End every session of these roles, and count them."""
+    return connection.execute(
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = ANY(%s)",
+        [list(logins)],
+    ).rowcount
+
+
+def _end_nameless(connection: psycopg.Connection) -> int:
+    """End what let somebody in and does not say yet whom, if it is ours to end, and count that."""
+    ended = 0
+    for (pid,) in connection.execute(_NAMELESS).fetchall():
+        with suppress(psycopg.errors.InsufficientPrivilege):  # nobody is in yet, or nobody of ours
+            connection.execute("SELECT pg_catalog.pg_terminate_backend(%s)", [pid])
+            ended += 1
+    return ended
 
 
 def _is_refusal(error: psycopg.Error) -> bool:
