@@ -20,13 +20,13 @@ from lockgate.core.traffic import Address
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.keys import Signer
 from lockgate.formats.names import Name
+from lockgate.loader.host import BINDINGS
 from lockgate.loader.tls import Tls, check_private, is_local, listening
 
 GATEWAY = "127.0.0.1:8421"
 ANY_PORT = ("127.0.0.1", 0)  # of a door to tools: the model server learns it with its token
 
 _NEEDED = ("grpc", "google.protobuf")
-_BINDINGS = "bindings.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Table:
         """Take a text; raise `VerificationError` if there is none, and no default."""
         found = self._found.pop(word, default)
         if not isinstance(found, str):
-            raise VerificationError(f"{_BINDINGS}: {self.name}: {word} is not text")
+            raise VerificationError(f"{BINDINGS}: {self.name}: {word} is not text")
         return found
 
     def has(self, word: str) -> bool:
@@ -67,7 +67,7 @@ class Table:
         """Take a yes or no; what is left out is no."""
         found = self._found.pop(word, False)
         if not isinstance(found, bool):
-            raise VerificationError(f"{_BINDINGS}: {self.name}: {word} is neither true nor false")
+            raise VerificationError(f"{BINDINGS}: {self.name}: {word} is neither true nor false")
         return found
 
     def tls(self) -> Tls:
@@ -84,7 +84,7 @@ class Table:
     def check_empty(self) -> None:
         """Raise `VerificationError` if something is left that nobody asked for."""
         if self._found:
-            raise VerificationError(f"{_BINDINGS}: {self.name}: nobody knows what {min(self._found)[:64]!a} means")
+            raise VerificationError(f"{BINDINGS}: {self.name}: nobody knows what {min(self._found)[:64]!a} means")
 
 
 def check_gateway(address: str) -> Address:
@@ -116,7 +116,7 @@ def _is_there(name: str) -> bool:
 
 def open_bindings(site: Site) -> Mapping[Name, Wired]:
     """Read how this host reaches bindings, and make them ready; nobody is asked yet. Without a file there are none."""
-    path = site.home / _BINDINGS
+    path = site.home / BINDINGS
     if not path.exists():
         return {}
     check_private(path)
@@ -129,12 +129,12 @@ def open_bindings(site: Site) -> Mapping[Name, Wired]:
 
 def _wired(name: Name, found: object, site: Site) -> Wired:
     if not isinstance(found, dict):
-        raise VerificationError(f"{_BINDINGS}: {name} is no table")
+        raise VerificationError(f"{BINDINGS}: {name} is no table")
     table = Table(name, found, site.home)
     said = table.text("kind")
     kind: BindingKind | None = next((known for known in get_args(BindingKind) if known == said), None)
     if kind is None or kind not in _DRIVERS:
-        raise VerificationError(f"{_BINDINGS}: {name}: there is no kind {said[:40]!a}")
+        raise VerificationError(f"{BINDINGS}: {name}: there is no kind {said[:40]!a}")
     binding = _DRIVERS[kind](table, site)
     table.check_empty()
     return Wired(kind, binding)
@@ -148,7 +148,7 @@ def _webhook(table: Table, site: Site) -> Binding:
     try:
         asked, tried = (Target(table.text(word), private, tls) for word in ("url", "probe_url"))
     except VerificationError as e:
-        raise VerificationError(f"{_BINDINGS}: {table.name}: {e}") from e
+        raise VerificationError(f"{BINDINGS}: {table.name}: {e}") from e
     folder = site.home / "bindings" / str(table.name)
     return Webhook(table.name, (site.node, site.key), asked, tried, folder)
 
@@ -167,10 +167,10 @@ def _redis(table: Table, site: Site) -> Binding:
 
     host, _, port = table.text("address").rpartition(":")
     if not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise VerificationError(f"{_BINDINGS}: {table.name}: address is written HOST:PORT")
+        raise VerificationError(f"{BINDINGS}: {table.name}: address is written HOST:PORT")
     bare, tls, ca = host.removeprefix("[").removesuffix("]"), table.flag("tls"), table.text("tls_ca", "")
     if not (tls or is_local(bare)):
-        raise VerificationError(f"{_BINDINGS}: {table.name}: {bare} is no loopback address, so it takes tls = true")
+        raise VerificationError(f"{BINDINGS}: {table.name}: {bare} is no loopback address, so it takes tls = true")
     user, password = table.text("user"), table.secret("password_file")
     return RedisUser(table.name, Server(bare, int(port), user, password, str(site.home / ca) if ca else None, tls))
 
@@ -184,7 +184,7 @@ def _credential(table: Table, _site: Site) -> Binding:
 
 def _check_extra(table: Table, package: str) -> None:
     if not _is_there(package):
-        raise UnavailableError(f"{_BINDINGS}: {table.name} needs: pip install 'lockgate[bindings]'")
+        raise UnavailableError(f"{BINDINGS}: {table.name} needs: pip install 'lockgate[bindings]'")
 
 
 def _mcp(table: Table, _site: Site) -> Binding:
@@ -196,7 +196,7 @@ def _mcp(table: Table, _site: Site) -> Binding:
     try:
         return McpDoor(table.name, Upstream(table.text("url"), secret, table.tls()), at)
     except VerificationError as e:
-        raise VerificationError(f"{_BINDINGS}: {table.name}: {e}") from e
+        raise VerificationError(f"{BINDINGS}: {table.name}: {e}") from e
 
 
 _DRIVERS: Mapping[BindingKind, Callable[[Table, Site], Binding]] = {

@@ -281,6 +281,30 @@ def test_after_a_start_what_a_run_holds_that_is_not_judged_yet_is_left_to_it(age
     assert not system.asked
 
 
+@pytest.mark.parametrize("first", ["judged", "claimed"])
+def test_a_run_that_was_not_judged_is_told_nothing_although_another_holds_the_same(agent, tending, system, first):
+    kinds = {"judged": ("memory",), "claimed": None}
+    runs = {kind: agent.begin(STABLE, bindings=kinds[kind]) for kind in (first, *(kinds.keys() - {first}))}
+    runs["judged"].tools = ("look-up",)
+
+    tending.look(0)
+    tending.look(1)
+
+    assert len(runs["judged"].channel.words) == 1 and not runs["claimed"].channel.words
+    assert system.tools == {HOLDER.login: ("look-up",)}
+
+
+def test_what_a_run_claims_that_neither_serves_nor_was_judged_is_cut(agent, tending, system):
+    agent.tethers.book.note(Name("memory"), HOLDER)
+    system.secrets[HOLDER.login] = "former"
+    agent.begin(STABLE, bindings=None).serving = False
+
+    tending.look(0)
+    tending.look(COME_BACK_SECONDS)
+
+    assert not system.secrets
+
+
 def test_what_the_policy_names_no_more_is_cut(agent, tending, system):
     holding = agent.begin(STABLE)
     tending.look(0)

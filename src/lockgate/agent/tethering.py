@@ -76,14 +76,18 @@ class Tending:
         found: dict[Holder, list[Holding]] = {}
         for holding in self._node.holdings.all():
             judged = holding.bindings
-            if not holding.ended.is_set() and (judged is None or self._tether.name in judged):
+            may = holding.serving if judged is None else self._tether.name in judged
+            if may and not holding.ended.is_set():
                 found.setdefault(holding.holder(self._node.host.node), []).append(holding)
         return found
 
     def _grant(self, holder: Holder, runs: Sequence[Holding]) -> None:
         """Let a holder in for as long as the latest of its leases lasts, and tell its runs."""
         node, about = self._node, f"grant {self._tether.name} {holder.login}"
-        ends = [run.until_ns(run.held) for run in runs if run.held is not None and run.bindings is not None]
+        runs = [
+            run for run in runs if run.bindings is not None
+        ]  # what is not judged is granted nothing, and told nothing
+        ends = [run.until_ns(run.held) for run in runs if run.held is not None]
         until = datetime.now(UTC) + timedelta(microseconds=(max(ends, default=0) - boot_now()) / 1000)
         known = node.tethers.access.get((self._tether.name, holder))
         if not ends or until <= datetime.now(UTC) or (known is not None and until - known.until < _LEAST):

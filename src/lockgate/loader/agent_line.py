@@ -66,7 +66,7 @@ class AgentLine:
 
     def __init__(self, host: Host, door: socket.socket, tell: Callable[[str], None]) -> None:
         """Listen at `door`, which is connected to the agent."""
-        self._host, self._tell = host, tell
+        self._host, self._tell, self.home = host, tell, host.home
         self._news, self._asking = threading.Condition(), threading.Lock()
         self._answer: Word | None = None
         self._held: Held | None = None

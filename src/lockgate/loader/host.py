@@ -37,6 +37,7 @@ from lockgate.tlog.merkle import Hash, verify_consistency
 from lockgate.tlog.tiles import TilePath, consistency_proof
 
 MEMORY = "updates"
+BINDINGS = "bindings.toml"
 
 
 @dataclass(frozen=True, slots=True)

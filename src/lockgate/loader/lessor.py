@@ -54,6 +54,10 @@ class Lessor(Protocol):
     def connection(self) -> Connection:
         """How the server is spoken to."""
 
+    @property
+    def home(self) -> Path:
+        """Where this host keeps what no model server may see."""
+
     def admit(self, endpoint: Endpoint, *, keys: bool, candidate: bool = False) -> Admission:
         """Judge what should serve at `endpoint`, or its candidate; raise if none may. `keys`: to decrypt its files."""
 
@@ -90,6 +94,11 @@ class OwnLessor:
     refused: tuple[str, ...] = ()
     woken: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def home(self) -> Path:
+        """The home of the host (port `Lessor`)."""
+        return self.host.home
 
     def admit(self, endpoint: Endpoint, *, keys: bool, candidate: bool = False) -> Admission:
         """Judge what should serve at `endpoint` (port `Lessor`)."""

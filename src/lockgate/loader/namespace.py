@@ -26,14 +26,16 @@ from lockgate.loader.pid_one import (
     MS_NOEXEC,
     MS_NOSUID,
     MS_PRIVATE,
+    MS_RDONLY,
     MS_REC,
+    MS_REMOUNT,
     call,
     capabilities,
     prctl,
     set_capabilities,
 )
 
-_MS_RDONLY, _MS_REMOUNT, _MNT_DETACH = 1, 32, 2
+_MNT_DETACH = 2
 _TMPFS_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 
@@ -72,7 +74,7 @@ class Room:
 
     def seal(self) -> None:
         """Make the files read-only for everybody, us included; a writer that is still there is an error."""
-        flags = _MS_REMOUNT | _MS_RDONLY | _TMPFS_FLAGS
+        flags = MS_REMOUNT | MS_RDONLY | _TMPFS_FLAGS
         try:
             call("mount", None, os.fsencode(self.path), None, flags, None)
         except OSError as e:

@@ -21,12 +21,13 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x0002_0000, 0x1000_0000, 0x2000_0000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x4_0000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x4_0000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_READ, PR_CAPBSET_DROP = 1, 4, 23, 24
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
 CAP_SETPCAP, CAP_SYS_ADMIN = 8, 21
@@ -109,6 +110,8 @@ class Settings:
     cwd: str
     fds: list[int]
     namespace: bool
+    hidden: str | None = None
+    kept: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -146,6 +149,7 @@ def main() -> None:
     prctl(PR_SET_DUMPABLE, 0)
     if settings.namespace:
         _in_pid_namespace(run)
+        _hide(settings, run)
     else:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
     code = _watch(settings, run)
@@ -172,6 +176,28 @@ def _in_pid_namespace(run: socket.socket) -> None:
         call("mount", b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
     except OSError as e:
         _refuse(run, "namespace", e)
+
+
+def _hide(settings: Settings, run: socket.socket) -> None:
+    """Lay an empty folder over the one that the server may not see; what is kept of it stays where it is."""
+    if settings.hidden is None:
+        return
+    try:
+        hidden = os.path.realpath(settings.hidden, strict=True)
+        if hidden == "/":
+            raise OSError(errno.EINVAL, "nothing can be hidden but a folder")
+        below = sorted(path for path in map(os.path.realpath, settings.kept) if path.startswith(f"{hidden}/"))
+        opened = [(path, os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) for path in below]
+        flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+        call("mount", b"lockgate", os.fsencode(hidden), b"tmpfs", flags, b"size=64k,mode=0755")
+        for path, descriptor in opened:
+            Path(path).mkdir(0o755, parents=True, exist_ok=True)
+            call("mount", b"/proc/self/fd/%d" % descriptor, os.fsencode(path), None, MS_BIND | MS_REC, None)
+            os.close(descriptor)
+        call("mount", None, os.fsencode(hidden), None, MS_REMOUNT | MS_RDONLY | flags, None)
+        os.chdir("/")  # it may have been in there
+    except OSError as e:
+        _refuse(run, "hiding", e)
 
 
 def _refuse(run: socket.socket, what: str, error: OSError) -> None:

@@ -24,11 +24,11 @@ from lockgate.loader.bound_folder import BoundFolder
 from lockgate.loader.connection import Connection
 from lockgate.loader.control import Ended, Started, Stop
 from lockgate.loader.hand_over import Handed
-from lockgate.loader.host import Host
+from lockgate.loader.host import BINDINGS, Host
 from lockgate.loader.lease_clock import NANOSECONDS, Held
 from lockgate.loader.lessor import Lessor, OwnLessor, Tell
 from lockgate.loader.opening import Opened
-from lockgate.loader.supervise import Child, forwarding
+from lockgate.loader.supervise import Child, Hiding, forwarding
 
 STOPPED = 10  # the exit code of `run` when the permission to serve ended
 _LOOK_SECONDS = 1.0
@@ -55,7 +55,8 @@ def keep_serving(opened: Opened, lessor: Lessor, port: int, tell: Tell) -> Ended
         environment = {"PATH": os.defpath, **_environment(manifest.serve, bindings)}
         _check_words(command, environment)
         lease = lessor.fresh(opened.admission, opened.lease)  # nothing starts on a permission that is about to end
-        child = Child(command, environment, opened.files.directory or Path("/"), opened.files.fds)
+        where, hiding = opened.files.directory or Path("/"), hiding_of(lessor.home, opened.files, bindings)
+        child = Child(command, environment, where, opened.files.fds, hiding)
         with forwarding(child):
             watch = _Watch(replace(opened, lease=lease), lessor, child, tell)
             tell(f"started {manifest.tag} as {' '.join(command[:3])} … at port {port}")
@@ -88,6 +89,16 @@ def _bound(opened: Opened, lessor: Lessor) -> Iterator[Path | None]:
         yield folder.path
     finally:
         folder.close()
+
+
+def hiding_of(home: Path, files: Handed, bindings: Path | None) -> Hiding:
+    """Hide the home of this host, its keys and the agent's socket: always if it knows bindings, else where one can.
+
+    Enforces: emergency_shutdown
+    """
+    kept = (files.directory, bindings, Path(sys.prefix), Path(sys.base_prefix))
+    needed = bindings is not None or (home / BINDINGS).exists()
+    return Hiding(home.absolute(), tuple(path for path in kept if path is not None), needed)
 
 
 def _environment(serve: Serve, bindings: Path | None) -> Mapping[str, str]:

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import RLock, current_thread, main_thread
 from types import FrameType
@@ -32,19 +32,41 @@ _SLICE_SECONDS = 0.2
 _KILL_SECONDS = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Hiding:
+    """A folder that the server does not see, but for what is kept of it; if that is `needed`, nothing starts without.
+
+    It takes a pid namespace: where the server sees programs of its user, it sees what they see (proc(5), root).
+    """
+
+    folder: Path
+    kept: tuple[Path, ...] = ()
+    needed: bool = True
+
+
 class Child:
     """A model server that runs, or ran. Start it from the main thread; stop it from any."""
 
     contained_by: Literal["pid-namespace", "subreaper"]
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path, pass_fds: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        pass_fds: Sequence[int] = (),
+        hiding: Hiding | None = None,
+    ) -> None:
         """Start `command`; raise `UnavailableError` if it cannot be started."""
         assert current_thread() is main_thread(), "the server would be killed when the thread that started it ends"
         self._lock = RLock()  # a signal may come while it is held, and is forwarded by the thread that holds it
         self._code: int | None = None
+        plain = list(command), dict(env), str(cwd), list(pass_fds)
+        hidden = (str(hiding.folder), [str(path) for path in hiding.kept]) if hiding else (None, [])
         for contained_by in ("pid-namespace", "subreaper"):
-            settings = Settings(list(command), dict(env), str(cwd), list(pass_fds), contained_by == "pid-namespace")
-            self._program, self._socket = _launch(settings)
+            if hiding and hiding.needed and contained_by == "subreaper":
+                raise UnavailableError(f"no pid namespace here: the server would see the secrets in {hiding.folder}")
+            self._program, self._socket = _launch(Settings(*plain, contained_by == "pid-namespace", *hidden))
             word, _, detail = self._answer().partition(" ")
             if word == "started":
                 self.contained_by = contained_by
