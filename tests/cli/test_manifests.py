@@ -143,16 +143,45 @@ def test_the_webhook_fails_closed_and_sees_every_way_into_a_pod():
 
     assert webhook["failurePolicy"] == "Fail" and webhook["clientConfig"]["caBundle"] == "Q0VSVA=="
     seen = {(rule["resources"][0], how) for rule in webhook["rules"] for how in rule["operations"]}
-    ways = {("pods/exec", "CONNECT"), ("pods/attach", "CONNECT"), ("pods/portforward", "CONNECT")}
+    entered = ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "services/proxy")
+    ways = {(entry, "CONNECT") for entry in entered}
     assert seen == ways | {("pods", "CREATE"), ("pods", "UPDATE"), ("pods/ephemeralcontainers", "UPDATE")}
     labelled = [each for each in of_kind("Namespace") if each["metadata"]["labels"].get("lockgate.invalid/models")]
     assert [each["metadata"]["name"] for each in labelled] == ["models"]
     assert webhook["namespaceSelector"] == {"matchLabels": {"lockgate.invalid/models": "true"}}
 
 
+def policy_of(name):
+    kinds = of_kind("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    return [each for each in kinds if each["metadata"]["name"] == f"{name}.lockgate.invalid"]
+
+
+def test_a_status_that_is_written_changes_no_mark_of_ours():
+    policy, binding = policy_of("marks")
+
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert (rule["resources"], rule["operations"], policy["spec"]["failurePolicy"]) == (
+        ["pods/status"],
+        ["UPDATE"],
+        "Fail",
+    )
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    assert binding["spec"]["validationActions"] == ["Deny"]
+    assert binding["spec"]["matchResources"]["namespaceSelector"] == {
+        "matchLabels": {"lockgate.invalid/models": "true"}
+    }
+    checks = [each["expression"] for each in policy["spec"]["validations"]]
+    assert checks == [
+        f"(has(object.metadata.{kind}) && '{mark}' in object.metadata.{kind} ? object.metadata.{kind}['{mark}'] : '')"
+        f" == (has(oldObject.metadata.{kind}) && '{mark}' in oldObject.metadata.{kind}"
+        f" ? oldObject.metadata.{kind}['{mark}'] : '')"
+        for kind in ("labels", "annotations")
+        for mark in ("lockgate.invalid/endpoint", "lockgate.invalid/release")
+    ]
+
+
 def test_the_policy_looks_at_every_kind_of_container():
-    (policy,) = of_kind("ValidatingAdmissionPolicy")
-    (binding,) = of_kind("ValidatingAdmissionPolicyBinding")
+    policy, binding = policy_of("images")
 
     checks = [each["expression"] for each in policy["spec"]["validations"]]
     assert policy["spec"]["failurePolicy"] == "Fail" and binding["spec"]["validationActions"] == ["Deny"]

@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -73,9 +74,23 @@ def test_the_pod_as_a_cluster_completes_it_runs():
     found["spec"] |= {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}
     found["spec"] |= {"serviceAccountName": "default", "serviceAccount": "default", "priority": 0}
     found["spec"]["volumes"][2]["secret"]["defaultMode"] = 420
-    found["spec"]["containers"][0]["readinessProbe"] = {"httpGet": {"path": "/", "port": 8500}}
+    asks = {"httpGet": {"path": "/", "port": 8500, "scheme": "HTTP"}, "timeoutSeconds": 1, "periodSeconds": 10}
+    found["spec"]["containers"][0]["readinessProbe"] = asks | {"successThreshold": 1, "failureThreshold": 3}
+    found["spec"]["securityContext"]["supplementalGroups"] = [7]
+    found["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] = "2026-11-26T00:00:00Z"
+    found["metadata"]["annotations"]["seccomp.security.alpha.kubernetes.io/pod"] = "runtime/default"
+    found["metadata"]["annotations"]["kubernetes.io/limit-ranger"] = "LimitRanger plugin set: cpu limit for container"
 
     assert reasons(found) == ()
+
+
+def test_a_runtime_that_is_named_may_be_used_and_no_other():
+    found = pod()
+    found["spec"]["runtimeClassName"] = "gvisor"
+    judged, terms = parse_review(asked(found).encode()), replace(TERMS, runtime_class="gvisor")
+
+    assert decide(judged, [admission()], terms).reasons == ()
+    assert decide(judged, [admission()], replace(terms, runtime_class="kata")).reasons
 
 
 def test_a_command_reaches_the_program_as_the_passport_says_it():
@@ -145,6 +160,25 @@ NEAR_MISSES = {
     "links": (lambda pod: pod["spec"].pop("enableServiceLinks"), "does not say enableServiceLinks: false"),
     "root": (set_in("spec", "securityContext", "runAsUser", to=0), "the pod may run as root"),
     "perhaps root": (set_in("spec", "securityContext", "runAsNonRoot", to=False), "the pod may run as root"),
+    "group root": (set_in("spec", "securityContext", "runAsGroup", to=0), "may be of the group root"),
+    "no group": (lambda pod: pod["spec"]["securityContext"].pop("runAsGroup"), "may be of the group root"),
+    "files of root": (set_in("spec", "securityContext", "fsGroup", to=0), "may be of the group root"),
+    "also root": (set_in("spec", "securityContext", "supplementalGroups", to=[7, 0]), "may be of the group root"),
+    "group root alone": (set_in(*MODEL, "securityContext", "runAsGroup", to=0), "has 'runAsGroup'"),
+    "runtime": (set_in("spec", "runtimeClassName", to="privileged"), "runs in 'privileged', which nobody named"),
+    "network": (set_in("metadata", "annotations", "k8s.v1.cni.cncf.io/networks", to="x"), "has the annotation 'k8s.v1"),
+    "apparmor": (
+        set_in("metadata", "annotations", "container.apparmor.security.beta.kubernetes.io/model", to="unconfined"),
+        "has the annotation 'container.apparmor",
+    ),
+    "seccomp": (
+        set_in("metadata", "annotations", "seccomp.security.alpha.kubernetes.io/pod", to="unconfined"),
+        "has the annotation 'seccomp",
+    ),
+    "another mark of ours": (set_in("metadata", "annotations", "lockgate.invalid/x", to=""), "has the annotation"),
+    "probe elsewhere": (set_in(*MODEL, "livenessProbe", to={"httpGet": {"host": "10.0.0.1"}}), "has 'host'"),
+    "probe a host": (set_in(*MODEL, "startupProbe", to={"tcpSocket": {"host": "10.0.0.1"}}), "has 'host'"),
+    "probe of tomorrow": (set_in(*MODEL, "readinessProbe", to={"dance": {"port": 80}}), "has 'dance'"),
     "sysctls": (set_in("spec", "securityContext", "sysctls", to=[{"name": "x"}]), "has 'sysctls'"),
     "unconfined": (set_in("spec", "securityContext", "seccompProfile", to={"type": "Unconfined"}), "does not ask"),
     "privileged": (set_in(*MODEL, "securityContext", "privileged", to=True), "has 'privileged'"),
@@ -229,6 +263,7 @@ def test_a_pod_that_names_no_endpoint_asks_for_no_passport(named):
 def test_what_runs_may_lose_and_gain_what_does_not_matter():
     new = pod()
     new["metadata"] |= {"finalizers": [], "labels": {**new["metadata"]["labels"], "app": "x"}}
+    new["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] = "model"
     new["spec"]["tolerations"] = [{"key": "node.kubernetes.io/not-ready"}]
 
     assert reasons(new, operation="UPDATE", before=pod()) == ()
@@ -255,6 +290,8 @@ def test_an_update_without_what_was_before_is_refused():
         ("CONNECT", "pods", "exec"),
         ("CONNECT", "pods", "attach"),
         ("CONNECT", "pods", "portforward"),
+        ("CONNECT", "pods", "proxy"),
+        ("CONNECT", "services", "proxy"),
         ("UPDATE", "pods", "ephemeralcontainers"),
         ("CREATE", "pods", "binding"),
         ("CREATE", "services", ""),

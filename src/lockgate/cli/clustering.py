@@ -66,7 +66,10 @@ def write_workload(passport: Path, endpoint: Endpoint, image: str, loader: str, 
 @click.option("--listen", default="127.0.0.1:8443", show_default=True, help="Where the cluster asks.")
 @click.option("--tls-certificate", type=FILE, help="What is shown to the cluster, PEM; without it on loopback only.")
 @click.option("--tls-key", type=FILE, help="The key of that certificate, PEM.")
-def admit(home: Path, loader: str, listen: str, tls_certificate: Path | None, tls_key: Path | None) -> None:
+@click.option("--runtime-class", metavar="NAME", help="The RuntimeClass that pods may name; without it none.")
+def admit(
+    home: Path, loader: str, listen: str, tls_certificate: Path | None, tls_key: Path | None, runtime_class: str | None
+) -> None:
     """Be the porter: answer the cluster's questions about pods (admission.k8s.io/v1), at POST /review.
 
     HOME is that of a serving host, as for `lockgate run`: its key, and the root that it pins. For each pod the
@@ -77,6 +80,7 @@ def admit(home: Path, loader: str, listen: str, tls_certificate: Path | None, tl
     command = [sys.executable, "-m", "lockgate.porter", str(home), "--loader", loader, "--listen", listen]
     command += ["--tls-certificate", str(tls_certificate)] if tls_certificate else []
     command += ["--tls-key", str(tls_key)] if tls_key else []
+    command += ["--runtime-class", runtime_class] if runtime_class else []
     os.execv(sys.executable, command)  # noqa: S606 - doors do not import each other
 
 

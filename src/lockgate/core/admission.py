@@ -4,8 +4,8 @@
                                                                                     └─ no ─▶ every reason
 
 Whoever asks is a cluster that refuses when nobody answers (`failurePolicy: Fail`). What runs is not changed, only
-replaced, and nobody enters it: `exec`, `attach`, `portforward` and ephemeral containers are refused. Taking away is
-never refused.
+replaced, and nobody enters it: `exec`, `attach`, `portforward`, `proxy` and ephemeral containers are refused. Taking
+away is never refused.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from lockgate.core.passport import Admission
-from lockgate.core.pod import DOMAIN, ENDPOINT, RELEASE, Terms, Wanted, complaints
+from lockgate.core.pod import DOMAIN, ENDPOINT, RELEASE, Terms, Wanted, complaints, is_free
 from lockgate.errors import DeniedError, LockgateError, VerificationError
 from lockgate.formats import canonical
 from lockgate.formats.canonical import Json
@@ -126,9 +126,11 @@ def _created(review: Review, judged: Judged, terms: Terms) -> list[str]:
 def _changed(review: Review) -> list[str]:
     moved = [k for k in ("labels", "annotations") if _ours(review.pod, k) != _ours(review.before, k)]
     reasons = [f"the {kind} of {DOMAIN} cannot be changed while the pod runs" for kind in moved]
+    written = _differing(_foreign(review.pod), _foreign(review.before))
+    reasons += [f"the annotation {name[:80]!a} cannot be changed while the pod runs" for name in written]
     new, old = _object(review.pod.get("spec")), _object(review.before.get("spec"))
-    changed = sorted(name for name in new.keys() | old.keys() if new.get(name) != old.get(name))
-    reasons += [f"{name} cannot be changed while the pod runs" for name in changed if name not in _MAY_CHANGE]
+    changed = [name for name in _differing(new, old) if name not in _MAY_CHANGE]
+    reasons += [f"{name} cannot be changed while the pod runs" for name in changed]
     return reasons if old else [*reasons, "the review does not say what the pod was before"]
 
 
@@ -146,6 +148,16 @@ def _marks(pod: Mapping[str, Json], kind: str) -> Mapping[str, Json]:
 
 def _ours(pod: Mapping[str, Json], kind: str) -> dict[str, Json]:
     return {name: value for name, value in _marks(pod, kind).items() if name.startswith(f"{DOMAIN}/")}
+
+
+def _foreign(pod: Mapping[str, Json]) -> dict[str, Json]:
+    """List the annotations of others that may mean something to a cluster."""
+    marks = _marks(pod, "annotations")
+    return {k: v for k, v in marks.items() if not is_free(k) and not k.startswith(f"{DOMAIN}/")}
+
+
+def _differing(new: Mapping[str, Json], old: Mapping[str, Json]) -> list[str]:
+    return sorted(name for name in new.keys() | old.keys() if new.get(name) != old.get(name))
 
 
 def _object(value: Json) -> Mapping[str, Json]:

@@ -30,17 +30,28 @@ _HOST_FILES = {"host.toml": "host.toml", "root.json": "root.json", "ca.pem": "ca
 _FREE_OF_A_POD = {
     *("restartPolicy", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "dnsPolicy", "nodeSelector"),
     *("serviceAccountName", "serviceAccount", "nodeName", "imagePullSecrets", "affinity", "schedulerName"),
-    *("tolerations", "priorityClassName", "priority", "runtimeClassName", "preemptionPolicy", "overhead"),
+    *("tolerations", "priorityClassName", "priority", "preemptionPolicy", "overhead"),
     *("topologySpreadConstraints", "schedulingGates", "hostname", "subdomain"),
 }
 _JUDGED_OF_A_POD = {
     *("containers", "initContainers", "volumes", "automountServiceAccountToken", "enableServiceLinks"),
-    "securityContext",
+    *("securityContext", "runtimeClassName"),
 }
 _FREE_OF_A_CONTAINER = {"name", "resources", "imagePullPolicy", "ports"}
 _JUDGED_OF_A_CONTAINER = {"image", "command", "env", "volumeMounts", "workingDir", "securityContext"}
 _ONLY_SO = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_TIMES_OF_A_PROBE = {
+    *("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold"),
+    "terminationGracePeriodSeconds",
+}
+_ASKED_BY_A_PROBE = {
+    "httpGet": {"path", "port", "scheme", "httpHeaders"},  # no host: a kubelet would ask anybody in our name
+    "tcpSocket": {"port"},
+    "grpc": {"port", "service"},
+}
+_OF_KUBECTL, _OF_LIMITS = "kubectl.kubernetes.io/", "kubernetes.io/limit-ranger"
+_AS_THE_POD_SAYS = {"seccomp.security.alpha.kubernetes.io/pod": "runtime/default"}  # as API servers before 1.27 add
 _SAFE_OF_A_POD = {"runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy", "supplementalGroups"}
 
 
@@ -50,6 +61,7 @@ class Terms:
 
     loader: str
     secret: str = "lockgate-node"  # noqa: S105 - its name
+    runtime_class: str | None = None
 
     def __post_init__(self) -> None:
         image_digest(self.loader)
@@ -146,15 +158,14 @@ def pod_context(user: int = USER) -> dict[str, Json]:
 
 def complaints(pod: Mapping[str, Json], wanted: Wanted, terms: Terms) -> Iterator[str]:
     """Say everything in which a pod is not as `pod_of` writes it; nothing if it may run."""
-    spec, metadata = _object(pod.get("spec")), _object(pod.get("metadata"))
-    labels, annotations = marks_of(wanted)
-    for kind, marks in (("labels", labels), ("annotations", annotations)):
-        yield from _marked(kind, _object(metadata.get(kind)), marks)
+    spec = _object(pod.get("spec"))
+    yield from _marks_complaints(_object(pod.get("metadata")), wanted)
     yield from _unknown(spec, _FREE_OF_A_POD | _JUDGED_OF_A_POD, "the pod")
     yield from [f"the release {_UNBOUND}"] if _wants_bindings(wanted.serve) else []
     for name in ("automountServiceAccountToken", "enableServiceLinks"):
         if spec.get(name) is not False:
             yield f"the pod does not say {name}: false"
+    yield from _runtime_complaints(spec.get("runtimeClassName"), terms)
     yield from _pod_context(_object(spec.get("securityContext")))
     yield from _volumes_complaints(spec.get("volumes"), terms)
     initial, containers = _objects(spec.get("initContainers")), _objects(spec.get("containers"))
@@ -168,6 +179,26 @@ def complaints(pod: Mapping[str, Json], wanted: Wanted, terms: Terms) -> Iterato
         yield from _model_complaints(each, wanted)
 
 
+def is_free(annotation: str) -> bool:
+    """Tell whether an annotation is one that a cluster may write on a pod: it changes nothing there."""
+    return annotation.startswith(_OF_KUBECTL) or annotation == _OF_LIMITS
+
+
+def _marks_complaints(metadata: Mapping[str, Json], wanted: Wanted) -> Iterator[str]:
+    labels, annotations = marks_of(wanted)
+    for kind, marks in (("labels", labels), ("annotations", annotations)):
+        yield from _marked(kind, _object(metadata.get(kind)), marks)
+    found = _object(metadata.get("annotations"))
+    for name in sorted(found.keys() - annotations.keys()):
+        if not is_free(name) and (name, found[name]) not in _AS_THE_POD_SAYS.items():
+            yield f"the pod has the annotation {name[:80]!a}, which may mean anything to a cluster"
+
+
+def _runtime_complaints(found: Json, terms: Terms) -> Iterator[str]:
+    if found not in (None, terms.runtime_class):
+        yield f"the pod runs in {str(found)[:80]!a}, which nobody named"
+
+
 def _marked(kind: str, found: Mapping[str, Json], wanted: Mapping[str, str]) -> Iterator[str]:
     for name, value in wanted.items():
         if found.get(name) != value:
@@ -176,8 +207,12 @@ def _marked(kind: str, found: Mapping[str, Json], wanted: Mapping[str, str]) -> 
 
 def _pod_context(found: Mapping[str, Json]) -> Iterator[str]:
     yield from _unknown(found, _SAFE_OF_A_POD | {"runAsNonRoot", "seccompProfile"}, "the pod's securityContext")
-    if found.get("runAsNonRoot") is not True or 0 in (found.get("runAsUser"), found.get("runAsGroup")):
+    if found.get("runAsNonRoot") is not True or found.get("runAsUser") == 0:
         yield "the pod may run as root"
+    more = found.get("supplementalGroups") or []
+    groups = [found.get("runAsGroup"), found.get("fsGroup", USER), *(more if isinstance(more, list) else [0])]
+    if not all(type(group) is int and group > 0 for group in groups):
+        yield "the pod may be of the group root: it has to say runAsGroup, and no group 0"
     if found.get("seccompProfile") != {"type": "RuntimeDefault"}:
         yield "the pod does not ask for the seccomp profile RuntimeDefault"
 
@@ -239,11 +274,18 @@ def _container_complaints(found: Mapping[str, Json], what: str) -> Iterator[str]
         if found.get(name, only) != only:
             yield f"the {what} says {name}: {str(found[name])[:80]!a}"
     for name in _PROBES:
-        if "exec" in _object(found.get(name)):
-            yield f"the {name} of the {what} runs a command of its own"
+        yield from _probe_complaints(_object(found.get(name)), f"the {name} of the {what}")
     for port in _objects(found.get("ports")):
         yield from _unknown(port, {"name", "containerPort", "protocol"}, f"a port of the {what}")
     yield from _context_complaints(_object(found.get("securityContext")), what)
+
+
+def _probe_complaints(probe: Mapping[str, Json], what: str) -> Iterator[str]:
+    if "exec" in probe:
+        yield f"{what} runs a command of its own"
+    yield from _unknown(probe, {*_TIMES_OF_A_PROBE, *_ASKED_BY_A_PROBE, "exec"}, what)
+    for kind, known in _ASKED_BY_A_PROBE.items():
+        yield from _unknown(_object(probe.get(kind)), known, f"{what}, {kind},")
 
 
 def _context_complaints(context: Mapping[str, Json], what: str) -> Iterator[str]:
@@ -257,7 +299,7 @@ def _context_complaints(context: Mapping[str, Json], what: str) -> Iterator[str]
 
 def _unknown(found: Mapping[str, Json], known: set[str], what: str) -> Iterator[str]:
     for name in sorted(found.keys() - known):
-        if found[name] not in (None, False, [], {}):
+        if found[name] is not False and found[name] not in (None, [], {}):  # a 0 says something: root
             yield f"{what} has {name[:80]!a}, which no pod that serves a release has"
 
 

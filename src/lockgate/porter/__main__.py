@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("home", type=Path)
     parser.add_argument("--loader", required=True)
     parser.add_argument("--listen", required=True)
+    parser.add_argument("--runtime-class")
     parser.add_argument("--tls-certificate", type=Path)
     parser.add_argument("--tls-key", type=Path)
     wanted = parser.parse_args()
@@ -30,7 +31,8 @@ def main() -> None:
     os.umask(0o077)
     tls = Tls(wanted.tls_certificate, wanted.tls_key)
     secured = tls.certificate is not None
-    porter = Porter(wanted.home, Terms(wanted.loader), lambda: datetime.now(UTC))
+    terms = Terms(wanted.loader, runtime_class=wanted.runtime_class)
+    porter = Porter(wanted.home, terms, lambda: datetime.now(UTC))
     at = listening(wanted.listen, secured=secured)
     with ReviewDoor(at, porter.answer, server_context(tls) if secured else None) as door:
         signal.signal(signal.SIGTERM, _leave)

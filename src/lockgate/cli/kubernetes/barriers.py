@@ -14,14 +14,15 @@ from lockgate.cli.kubernetes.workloads import (
     Object,
     named,
 )
-from lockgate.core.pod import DOMAIN, PORT
+from lockgate.core.pod import DOMAIN, ENDPOINT, PORT, RELEASE
 from lockgate.formats.canonical import Json
 
 MARK = f"{DOMAIN}/models"
 BY_DIGEST = r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*@sha256:[0-9a-f]{64}$"
 
 _ENTRIES = [("pods", ["CREATE", "UPDATE"]), ("pods/ephemeralcontainers", ["UPDATE"])]
-_ENTRIES += [(f"pods/{way}", ["CONNECT"]) for way in ("attach", "exec", "portforward")]
+_ENTRIES += [(f"pods/{way}", ["CONNECT"]) for way in ("attach", "exec", "portforward", "proxy")]
+_ENTRIES += [("services/proxy", ["CONNECT"])]
 
 
 def namespaces(chosen: Chosen) -> list[Object]:
@@ -67,22 +68,36 @@ def digest_policy() -> list[Object]:
     ]
     pods = ["pods", "pods/ephemeralcontainers"]
     rule: Object = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": pods}
+    return _refusing("images", rule, checks, {f"{DOMAIN}/images": "by-digest"})
+
+
+def marks_policy() -> list[Object]:
+    """Refuse that a status is written with other marks of ours: so no webhook is asked about each heartbeat (CEL)."""
+    checks: list[Json] = [
+        {"expression": _unchanged(kind, mark), "message": f"the {kind} of {DOMAIN} cannot be changed"}
+        for kind in ("labels", "annotations")
+        for mark in (ENDPOINT, RELEASE)
+    ]
+    rule: Object = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["pods/status"]}
+    return _refusing("marks", rule, checks, {MARK: "true"})
+
+
+def _refusing(name: str, rule: Object, checks: list[Json], spaces: Object) -> list[Object]:
+    """Write a policy of the cluster, and where it is in force."""
     policy: Object = {
         "failurePolicy": "Fail",
         "matchConstraints": {"matchPolicy": "Equivalent", "resourceRules": [rule]},
         "validations": checks,
     }
-    where: Object = {"matchLabels": {f"{DOMAIN}/images": "by-digest"}}
     binding: Object = {
-        "policyName": f"images.{DOMAIN}",
+        "policyName": f"{name}.{DOMAIN}",
         "validationActions": ["Deny"],
-        "matchResources": {"namespaceSelector": where},
+        "matchResources": {"namespaceSelector": {"matchLabels": spaces}},
     }
-    version = "admissionregistration.k8s.io/v1"
-    name = named(f"images.{DOMAIN}")
+    version, called = "admissionregistration.k8s.io/v1", named(f"{name}.{DOMAIN}")
     return [
-        {"apiVersion": version, "kind": "ValidatingAdmissionPolicy", "metadata": name, "spec": policy},
-        {"apiVersion": version, "kind": "ValidatingAdmissionPolicyBinding", "metadata": name, "spec": binding},
+        {"apiVersion": version, "kind": "ValidatingAdmissionPolicy", "metadata": called, "spec": policy},
+        {"apiVersion": version, "kind": "ValidatingAdmissionPolicyBinding", "metadata": called, "spec": binding},
     ]
 
 
@@ -143,6 +158,14 @@ def _namespace(name: str, level: str, more: dict[str, Json] | None = None) -> Ob
 def _all_by_digest(where: str, *, optional: bool) -> str:
     each = f"{where}.all(c, c.image.matches('{BY_DIGEST}'))"
     return f"!has({where}) || {each}" if optional else each
+
+
+def _unchanged(kind: str, mark: str) -> str:
+    new, old = (
+        f"(has({each}.metadata.{kind}) && '{mark}' in {each}.metadata.{kind} ? {each}.metadata.{kind}['{mark}'] : '')"
+        for each in ("object", "oldObject")
+    )
+    return f"{new} == {old}"
 
 
 def _policy(name: str, namespace: str, pods: Object, ingress: list[Json], egress: list[Json]) -> Object:

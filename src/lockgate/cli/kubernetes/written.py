@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from lockgate import __version__
-from lockgate.cli.kubernetes.barriers import digest_policy, namespaces, networks, rights, webhook
+from lockgate.cli.kubernetes.barriers import digest_policy, marks_policy, namespaces, networks, rights, webhook
 from lockgate.cli.kubernetes.chosen import MEANS, PATTERNS, Chosen, for_helm
 from lockgate.cli.kubernetes.workloads import (
     AGENT,
@@ -47,7 +47,7 @@ def objects(chosen: Chosen) -> Mapping[str, list[Object]]:
         "server": [server(chosen), front(SERVER, SERVER_PORT, SERVER_PORT)],
         "porter": [porter(chosen), front(PORTER, 443, PORTER_PORT)],
         "agent": [agent(chosen)],
-        "admission": [*digest_policy(), webhook(chosen)],
+        "admission": [*digest_policy(), *marks_policy(), webhook(chosen)],
     }
 
 
