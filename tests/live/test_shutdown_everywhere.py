@@ -16,7 +16,7 @@ from lockgate.core.trust import TRUST
 from lockgate.formats import plain
 from lockgate.formats.names import Endpoint, Name
 from tests.live.spoken import Spoken
-from tests.rolling import begin, content
+from tests.rolling import begin, content, order
 from tests.world import PROD, agreed, key, rules
 
 pytestmark = pytest.mark.live
@@ -79,6 +79,26 @@ def test_what_is_shut_already_or_serves_nowhere_is_said(spoken):
 def test_who_does_not_say_what_is_meant_stops_nothing(spoken, words):
     assert spoken.type("olivia", "shutdown", *words)[0] == 2
     assert shut(spoken) == []
+
+
+@pytest.mark.parametrize("words", [("elsewhere/desk", PROD, OTHER), (PROD, "elsewhere/desk", OTHER)])
+def test_an_endpoint_that_cannot_be_shut_holds_up_no_other_and_is_named(spoken, words):
+    code, told = spoken.type("olivia", "shutdown", *words)
+
+    assert (code, shut(spoken)) == (6, ["prod/magika", "prod/other"]), told
+    assert "elsewhere/desk is NOT suspended: " in told
+
+
+def test_where_a_release_is_finishing_is_named_and_how_that_ends(spoken):
+    order(spoken.world, "promote")
+
+    code, told = spoken.type("olivia", "shutdown", "--release", "magika@1.0.0")
+    assert (code, shut(spoken)) == (0, ["prod/other"]), told
+    assert "prod/magika: magika@1.0.0 was replaced there and may still be finishing" in told
+    assert "`lockgate revoke magika@1.0.0` ends it" in told
+
+    code, told = spoken.type("olivia", "shutdown", "--release", "magika@1.0.0")
+    assert code == 3 and "serves nowhere" in told and "prod/magika: magika@1.0.0 was replaced there" in told
 
 
 def ask_for_a_lease(spoken, control):

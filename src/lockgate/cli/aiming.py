@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from lockgate.cli.speaking import ENDPOINT, TAG
-from lockgate.errors import DeniedError
+from lockgate.errors import DeniedError, LockgateError
 from lockgate.formats.names import Endpoint, Tag
 
 if TYPE_CHECKING:
@@ -33,8 +33,20 @@ class Aim:
             return [*dict.fromkeys(self.named)]
         found = [state.endpoint for state in _states(connection) if self._means(state)]
         if not found:
-            raise DeniedError(f"{self.release} serves nowhere" if self.release else "nothing serves anywhere")
+            told = f"{self.release} serves nowhere" if self.release else "nothing serves anywhere"
+            raise DeniedError(told, *self.finishing(connection))
         return found
+
+    def finishing(self, connection: "Connection") -> list[str]:
+        """Say where the release was replaced, and may finish what it has begun: an order there would stop another."""
+        if self.release is None:
+            return []
+        try:
+            found = [state.endpoint for state in _states(connection) if self._was_replaced(state)]
+        except LockgateError as e:
+            return [f"nobody knows where {self.release} was replaced and is finishing: {e}"]
+        ends = f"`lockgate revoke {self.release}` ends it everywhere, for good"
+        return [f"{where}: {self.release} was replaced there and may still be finishing: {ends}" for where in found]
 
     def by_fleet(self, fleet: "Fleet") -> list[Endpoint]:
         """List the endpoints that are meant, as a fleet file has them: what serves there it does not know."""
@@ -46,6 +58,10 @@ class Aim:
         if not found:
             raise DeniedError("the fleet file names no endpoint")
         return found
+
+    def _was_replaced(self, state: "State") -> bool:
+        replaced = [slot.tag for slot in state.superseded or ()]
+        return not state.suspended and self.release in replaced and not self._means(state)
 
     def _means(self, state: "State") -> bool:
         candidates = [state.rollout.candidate] if state.rollout else []

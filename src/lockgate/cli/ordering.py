@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,7 +14,7 @@ import click
 from lockgate.cli.aiming import aiming
 from lockgate.cli.severed_rows import is_alarming, severed_rows
 from lockgate.cli.speaking import EXISTING, FILE, as_json, now, one_line, read, show, speaking, spread
-from lockgate.errors import UnavailableError, VerificationError
+from lockgate.errors import LockgateError, UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.names import Endpoint, Name
@@ -83,6 +83,8 @@ def directing(command: Callable[P, R]) -> Callable[..., R]:
 def shutdown(aim: "Aim", reason: str | None, way: Way | None, connection: "Connection", json_: bool) -> int:
     """Suspend endpoints at once. Nothing serves there later than the lease lifetime; only a new change resumes them.
 
+    What cannot be suspended holds up no other endpoint, is named at the end, and makes the exit code 6.
+
     Shows when each host stopped, cut what ran through its gateway, and cut and tried each binding, and names those that
     say nothing. If an agent says nothing for ten seconds, or the server does not answer, the exit code is 6: go
     straight to the hosts. It is 6 too if somebody still gets into a binding, or nobody knows: that is an alarm.
@@ -95,15 +97,39 @@ def shutdown(aim: "Aim", reason: str | None, way: Way | None, connection: "Conne
     check_reason(reason)
     if way is not None:
         return _directly(aim, reason, way, connection, json_)
+    return _by_server(aim, reason, connection, json_)
+
+
+def _by_server(aim: "Aim", reason: str | None, connection: "Connection", json_: bool) -> int:
+    """Have each endpoint suspended, whatever becomes of the others; then hear from the hosts of all of them."""
     try:
-        given = [_order(where, reason, connection, json_) for where in aim.by_server(connection)]
+        meant = aim.by_server(connection)
     except UnavailableError as e:
         raise UnavailableError(f"{e}; go straight to the hosts: {_STRAIGHT}") from e
+    given, failed = list[tuple[float, _Given]](), dict[Endpoint, LockgateError]()
+    for where in meant:
+        try:
+            given.append(_order(where, reason, connection, json_))
+        except LockgateError as e:
+            failed[where] = e
     found = [_awaited(one, connection, json_) for one in given]
-    if json_:
-        show(json_, _alone(found))
+    if json_ and found:
+        show(json_, {"orders": found} if failed else _alone(found))
+    for line in aim.finishing(connection):
+        click.echo(line, err=True)
+    _check_none_failed(failed, alone=len(meant) == 1)
     alarming = any(one.heard and (one.heard.overdue or is_alarming(one.heard.halts)) for one in found)
     return UnavailableError.exit_code if alarming else 0
+
+
+def _check_none_failed(failed: "Mapping[Endpoint, LockgateError]", *, alone: bool) -> None:
+    """Raise what went wrong: of one endpoint its own error; of several all of them, named."""
+    if not failed:
+        return
+    told = "; ".join(f"{where} is NOT suspended: {error}" for where, error in failed.items())
+    if alone and not all(isinstance(error, UnavailableError) for error in failed.values()):
+        raise next(iter(failed.values()))
+    raise UnavailableError(f"{told}; go straight to the hosts: {_STRAIGHT}")
 
 
 @click.command()
