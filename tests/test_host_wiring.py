@@ -38,6 +38,14 @@ secret_file = "secret"
 """
 
 
+TOOLS = """
+[tools]
+kind = "mcp"
+url = "http://127.0.0.1:1/mcp"
+secret_file = "empty"
+"""
+
+
 @pytest.fixture
 def site(tmp_path):
     return Site(tmp_path, Name("host-1"), key("host-1"))
@@ -106,14 +114,18 @@ def test_what_is_written_is_made_ready_without_asking_anybody(site):
         (MEMORY.replace("6379", "0"), "written HOST:PORT"),
         (MEMORY.replace("127.0.0.1", "memory.example"), "it takes tls = true"),
         (MEMORY.replace('"secret"', '"open"'), "others may read"),
+        (MEMORY.replace('"secret"', '"empty"'), "password_file names is empty"),
+        (DATABASE.replace('"secret"', '"empty"'), "password_file names is empty"),
+        (BADGE.replace("192.0.2.1", "127.0.0.1").replace('"secret"', '"empty"'), "secret_file names is empty"),
+        (TOOLS, "secret_file names is empty"),
         (BADGE, "no loopback address"),
         (BADGE.replace("192.0.2.1:8423", "8423"), "not an IP address"),
     ],
 )
 def test_a_near_miss_is_refused_without_telling_it(site, text, why):
     written(site, text)
-    for name, mode in (("secret", 0o600), ("open", 0o644)):
-        (site.home / name).write_text("secret")
+    for name, mode, secret in (("secret", 0o600, "secret"), ("open", 0o644, "secret"), ("empty", 0o600, " \n")):
+        (site.home / name).write_text(secret)
         (site.home / name).chmod(mode)
 
     with pytest.raises(VerificationError, match=why) as told:

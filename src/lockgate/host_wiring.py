@@ -76,10 +76,12 @@ class Table:
         return Tls(authorities=self._home / named if named else None)
 
     def secret(self, word: str) -> str:
-        """Take the name of a file, relative to the home, and read the secret in it, which nobody else may read."""
+        """Take the name of a file, relative to the home, and read the secret in it: there is one, for nobody else."""
         path = self._home / self.text(word)
         check_private(path)
-        return path.read_text().strip()
+        if not (secret := path.read_text().strip()):
+            raise VerificationError(f"{BINDINGS}: {self.name}: the file that {word} names is empty")
+        return secret
 
     def check_empty(self) -> None:
         """Raise `VerificationError` if something is left that nobody asked for."""

@@ -127,6 +127,28 @@ def test_what_hangs_while_it_is_granted_is_cut_when_it_comes_back(tmp_path):
     assert refused and not system.secrets
 
 
+def test_what_was_granted_behind_a_cut_and_does_not_let_go_is_an_alarm_until_it_is_cut(tmp_path):
+    class Slow(InMemory):
+        def grant(self, holder, until, tools=()):
+            means = super().grant(holder, until, tools)
+            tethers.sever(Scope(PROD, (candidate,))).result(tethers, 0.0)
+            self.trouble = "down"
+            return means
+
+    candidate, system = replace(HOLDER, release=CANDIDATE.release), Slow()
+    tethers, scope = tethers_of(tmp_path, memory=system), Scope(PROD, (HOLDER,))
+    (tether,) = tethers.all.values()
+
+    with pytest.raises(DeniedError, match="was cut meanwhile"):
+        tethers.grant(tether, Leave(HOLDER, LATER), tethers.fence(PROD))
+
+    assert system.secrets and tether.alarms[scope].severed.state == "unknown"
+    assert not tethers.access and HOLDER in tethers.book.holders(Name("memory"))
+    system.trouble = ""
+    assert tethers.cut(tether, scope).state == "cut"
+    assert not system.secrets and scope not in tether.alarms
+
+
 def test_a_cut_of_what_a_run_held_leaves_others_in(tmp_path):
     system = InMemory()
     tethers = tethers_of(tmp_path, memory=system)

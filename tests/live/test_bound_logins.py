@@ -27,6 +27,7 @@ DESK = Endpoint.parse("prod/desk")
 HOLDER = Holder(DESK, Name("host-1"), Digest.of(b"a"))
 CANDIDATE = replace(HOLDER, release=Digest.of(b"b"))
 SESSIONS = 200
+SHA = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db"  # of return 1
 
 
 def later(seconds=300):
@@ -63,7 +64,6 @@ def test_a_user_of_redis_works_on_its_own_keys_and_channels(client):
     key = f"{mine['prefix']}x"
 
     assert client.set(key, "1", ex=60) and client.get(key) == b"1"
-    assert client.eval("return redis.call('get', KEYS[1])", 1, key) == b"1"
     assert client.publish(f"{mine['prefix']}news", "hello") == 0
     with client.pipeline() as pipe:
         assert pipe.incr(key).expire(key, 60).execute() == [2, True]
@@ -84,14 +84,32 @@ def test_a_user_of_redis_works_on_its_own_keys_and_channels(client):
         ),
         *("FUNCTION LIST", "SHUTDOWN", "REPLICAOF NO ONE", "SCRIPT FLUSH", "MIGRATE x 1 {mine}x 0 1"),
         "EVAL return(redis.call('get','{theirs}secret')) 0",
+        *("EVAL return(1) 0", "EVAL_RO return(1) 0", "EVALSHA {sha} 0", "EVALSHA_RO {sha} 0", "SCRIPT LOAD return(1)"),
+        *("SCRIPT EXISTS {sha}", "FCALL x 0", "FCALL_RO x 0", "FUNCTION LOAD x", "FUNCTION RESTORE x"),
     ],
 )
 def test_a_user_of_redis_reaches_and_sees_nothing_else(client, command):
     client, mine, theirs = client
-    words = command.format(mine=mine["prefix"], theirs=theirs["prefix"], login=mine["user"]).split(" ")
+    words = command.format(mine=mine["prefix"], theirs=theirs["prefix"], login=mine["user"], sha=SHA).split(" ")
 
     with pytest.raises(redis.ResponseError, match=r"(?i)no ?perm|can't access|cannot access"):
         client.execute_command(*words)
+
+
+def test_no_release_stops_redis_and_its_own_cut_with_it(memory):
+    driver = memory.driver()
+    granted = driver.grant(HOLDER, later())
+    with (
+        redis.Redis(
+            granted["host"], granted["port"], username=granted["user"], password=granted["password"], socket_timeout=3
+        ) as client,
+        pytest.raises(redis.exceptions.NoPermissionError),
+    ):
+        client.eval("while true do end", 0)
+
+    driver.cut(DESK)
+
+    assert driver.probe(DESK) == "shut"
 
 
 def test_what_was_cut_in_redis_stays_cut_when_it_is_started_again(memory):

@@ -102,6 +102,16 @@ def test_who_says_that_it_is_cut_and_lets_in_all_the_same_is_found_out(desk, web
     assert webhook.probe(DESK) == "shut"
 
 
+@pytest.mark.parametrize("holder", [HOLDER, None])
+def test_who_gave_nothing_is_tried_all_the_same(desk, webhook, holder):
+    assert webhook.probe(DESK, holder) == "shut"
+    for trouble in ("redirects", "down"):
+        with in_trouble(desk, trouble), pytest.raises(UnavailableError):
+            webhook.probe(DESK, holder)
+    with in_trouble(desk, "junk"):  # 200, whoever comes
+        assert webhook.probe(DESK, holder) == "open"
+
+
 def test_an_agent_that_was_started_again_tries_what_was_given_to_the_one_before(desk, webhook, tmp_path):
     grant(webhook)
 

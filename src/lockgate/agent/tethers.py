@@ -115,13 +115,11 @@ class Tethers:
             self.book.note(tether.name, holder)
             means = tether.binding.grant(holder, leave.until, leave.tools)
             access = Access(tether.name, tether.kind, holder.login, leave.until, means)
-            try:
-                self._check_fence(holder, fence)
-            except DeniedError:  # the cut did not wait for this
-                tether.binding.cut(holder.endpoint, holder)
-                raise
-            self.access[tether.name, holder] = access
-            return access
+            if self.fence(holder.endpoint) == fence:
+                self.access[tether.name, holder] = access
+                return access
+        self.cut(tether, Scope(holder.endpoint, (holder,)))  # the cut before did not wait for this
+        raise _behind_a_cut(holder)
 
     def sever(self, scope: Scope) -> "Severing":
         """Begin to cut and to try all that this host knows of in `scope`, each in a thread of its own."""
@@ -167,7 +165,7 @@ class Tethers:
 
     def _check_fence(self, holder: Holder, fence: int) -> None:
         if self.fence(holder.endpoint) != fence:
-            raise DeniedError(f"{holder.endpoint} was cut meanwhile, so nothing is granted")
+            raise _behind_a_cut(holder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +189,10 @@ class Severing:
             if not future.done():
                 tethers.settle(tether, self.scope, severed)
             return severed
+
+
+def _behind_a_cut(holder: Holder) -> DeniedError:
+    return DeniedError(f"{holder.endpoint} was cut meanwhile, so nothing is granted")
 
 
 def _severed(tether: Tether, scope: Scope) -> Severed:

@@ -5,7 +5,8 @@
     probe ──▶ GET probe_url with each token ──▶ 401 or 403: shut; 2xx: open; anything else: nobody can tell
 
 What he says is a claim, and counts for nothing in the end: the tokens that he gave out are tried. They are kept in
-files (mode 0600), for an agent that is started again, until a day after they were to end.
+files (mode 0600), for an agent that is started again, until a day after they were to end. Where it gave none, one that
+nobody was given is tried: a door that lets that in is open, and one that does not answer is not said to be shut.
 """
 
 import json
@@ -62,8 +63,8 @@ class Webhook:
         Enforces: emergency_shutdown
         """
         ends_at = time.monotonic() + SECONDS
-        for path in self._kept(holder.login if holder else logins_of(endpoint)):
-            token = str(_read(path).get("token"))
+        kept = [_read(path).get("token") for path in self._kept(holder.login if holder else logins_of(endpoint))]
+        for token in kept or [f"nobody-was-given-{secrets.token_urlsafe(16)}"]:
             answer = self._asked(self._probe_url, None, {"Authorization": f"Bearer {token}"}, ends_at)
             if 200 <= answer.status < 300:
                 return "open"
