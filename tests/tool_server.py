@@ -14,10 +14,13 @@ SECRET = "what the door shows"
 
 
 class ToolServer:
-    """`tools` are listed; `count` is a tool that goes on until nobody listens; `events` makes it answer in a stream."""
+    """`tools` are listed; `count` is a tool that goes on until nobody listens; `events` makes it answer in a stream.
+
+    `says` is answered to whatever is asked.
+    """
 
     def __init__(self):
-        self.tools, self.asked, self.events, self.trouble = [LOOK_UP, DELETE], [], False, ""
+        self.tools, self.asked, self.events, self.trouble, self.says = [LOOK_UP, DELETE], [], False, "", ""
         outer = self
 
         class Visit(BaseHTTPRequestHandler):
@@ -66,7 +69,7 @@ class ToolServer:
             count(visit)
         else:
             result = {"tools": self.tools} if body["method"] == "tools/list" else {"said": body.get("params")}
-            content = json.dumps({"jsonrpc": "2.0", "id": body.get("id"), "result": result})
+            content = self.says or json.dumps({"jsonrpc": "2.0", "id": body.get("id"), "result": result})
             if self.events:
                 say(visit, 200, f"event: message\r\ndata: {content}\r\n\r\n".encode(), "text/event-stream")
             else:
@@ -91,7 +94,8 @@ def count(visit):
     visit.end_headers()
     try:
         for number in range(100_000):
-            visit.wfile.write(f"data: {number}\n\n".encode())
+            told = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": number}}
+            visit.wfile.write(f"data: {json.dumps(told)}\n\n".encode())
             time.sleep(0.01)
     except OSError:
         visit.close_connection = True

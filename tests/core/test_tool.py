@@ -10,6 +10,7 @@ from lockgate.core.tool import (
     MAX_MESSAGE,
     Loose,
     Toolbox,
+    answering,
     check_mirrored,
     filtered,
     pin_of,
@@ -213,3 +214,28 @@ def test_arguments_arrive_as_they_were_sent(arguments):
 
     assert read_strictly(found.document)["params"]["arguments"] == arguments
     assert isinstance(pin_of({"name": "x", "inputSchema": arguments}).hex, str)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"id": 1, "result": {"content": [1.5]}}, True), ({"id": 1, "error": {"code": 1}}, True),
+        ({"id": None, "error": {"code": 1}}, True), ({"method": "notifications/progress"}, True),
+        ({"id": 3, "method": "sampling/createMessage"}, False),
+    ],
+)  # fmt: skip
+def test_what_answers_a_message_is_told_and_no_question_of_the_server(said, told):
+    assert bool(answering(json.dumps(said).encode(), read_message(message(name="look-up")))) is told
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [], 1, None, {}, {"id": 1}, {"id": 2, "result": {}}, {"id": "1", "result": {}}, {"id": True, "result": {}},
+        {"result": {}}, {"id": None, "result": {}}, {"id": 1, "method": "ping", "result": {}},
+        [{"id": 1, "result": {}}],
+    ],
+)  # fmt: skip
+def test_what_answers_something_else_is_refused(said):
+    with pytest.raises(VerificationError):
+        answering(json.dumps(said).encode(), read_message(message(name="look-up")))

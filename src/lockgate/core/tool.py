@@ -25,6 +25,7 @@ from lockgate.formats.digest import Digest
 Loose: TypeAlias = "dict[str, Loose] | list[Loose] | str | int | float | bool | None"
 
 MAX_MESSAGE = 1 << 20
+MAX_ANSWER = 8 << 20
 MAX_DEPTH = 32
 CALL, LISTING = "tools/call", "tools/list"
 
@@ -138,16 +139,48 @@ def check_mirrored(message: Message, said: Mapping[str, str]) -> None:
 
 
 def filtered(answer: bytes, tools: Toolbox) -> Listed:
-    """Take an answer to a listing, and leave in it what the contract lists; other answers stay as they are."""
-    found = read_strictly(answer)
-    result = found.get("result") if isinstance(found, dict) else None
-    listed = result.get("tools") if isinstance(result, dict) else None
-    if not isinstance(listed, list):
+    """Take an answer to a listing, and leave in it what the contract lists; raise `VerificationError` if it is none.
+
+    An error is an answer too, and stays as it is.
+    """
+    found = read_strictly(answer, MAX_ANSWER)
+    if not isinstance(found, dict) or "method" in found or ("error" in found) == ("result" in found):
+        raise VerificationError("not one answer of JSON-RPC 2.0")
+    if "error" in found:
         return Listed(_written(found), frozenset(), frozenset())
+    result = found["result"]
+    listed = result.get("tools") if isinstance(result, dict) else None
+    if not isinstance(result, dict) or not isinstance(listed, list):
+        raise VerificationError("a list of tools lists none")
     shown, changed = tools.take(listed)
     names = frozenset(str(tool["name"]) for tool in shown if isinstance(tool, dict))
-    assert isinstance(found, dict) and isinstance(result, dict), "the list was found in them"
     return Listed(_written({**found, "result": {**result, "tools": shown}}), names, changed)
+
+
+def is_answer(document: bytes) -> bool:
+    """Tell an answer from what else a server says on the way to it."""
+    found = read_strictly(document, MAX_ANSWER)
+    return not (isinstance(found, dict) and "method" in found)
+
+
+def answering(document: bytes, message: Message) -> bytes | None:
+    """Write anew what a server says on the way to an answer; None for what is not for the client.
+
+    That is its own questions, which nobody could answer. Raises `VerificationError` for an answer to something else.
+    """
+    found = read_strictly(document, MAX_ANSWER)
+    if not isinstance(found, dict):
+        raise VerificationError("not one message of JSON-RPC 2.0")
+    answers = "result" in found or "error" in found
+    if "method" in found:
+        if answers:
+            raise VerificationError("a message both asks and answers")
+        return None if "id" in found else _written(found)
+    said = found.get("id")
+    unread = said is None and "error" in found and "result" not in found
+    if not answers or not (unread or (type(said) is type(message.id) and said == message.id)):
+        raise VerificationError("an answer to something that was not asked")
+    return _written(found)
 
 
 def pin_of(tool: Mapping[str, Loose]) -> Digest:
@@ -168,10 +201,10 @@ def events_of(content: bytes) -> Iterator[bytes]:
             yield b"\n".join(data)
 
 
-def read_strictly(body: bytes) -> Loose:
+def read_strictly(body: bytes, longest: int = MAX_MESSAGE) -> Loose:
     """Read JSON in which nothing is ambiguous; raise `VerificationError` for anything else."""
-    if len(body) > MAX_MESSAGE:
-        raise VerificationError(f"a message has at most {MAX_MESSAGE} bytes")
+    if len(body) > longest:
+        raise VerificationError(f"a message has at most {longest} bytes")
     try:
         found: Loose = _DECODER.decode(body.decode("utf-8"))
     except (ValueError, RecursionError) as e:

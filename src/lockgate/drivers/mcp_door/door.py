@@ -8,13 +8,24 @@ error of JSON-RPC, which every client of MCP understands.
 import http.client
 import json
 import socket
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeAlias
 
-from lockgate.core.tool import LISTING, MAX_MESSAGE, Message, Toolbox, check_mirrored, events_of, filtered, read_message
+from lockgate.core.tool import (
+    LISTING,
+    MAX_ANSWER,
+    MAX_MESSAGE,
+    Message,
+    Toolbox,
+    answering,
+    check_mirrored,
+    events_of,
+    filtered,
+    is_answer,
+    read_message,
+)
 from lockgate.drivers.mcp_door.guests import Guest, Guests
 from lockgate.drivers.mcp_door.upstream import Upstream
 from lockgate.errors import DeniedError, LockgateError, UnavailableError, VerificationError
@@ -22,11 +33,9 @@ from lockgate.errors import DeniedError, LockgateError, UnavailableError, Verifi
 Reply: TypeAlias = Callable[[Guest], None]
 
 PATH = "/mcp"
-MAX_CALLS = 256
-MAX_LISTING = 8 << 20
 
 _IDLE_SECONDS = 60.0
-_PIECE = 1 << 16
+_EVENT = b"event: message\ndata: %b\n\n"
 _UNKNOWN_TOOL = -32602  # invalid params (JSON-RPC 2.0 §5.1), which is what MCP has for it
 _ANSWERED = ("content-type", "mcp-session-id", "mcp-protocol-version")
 
@@ -40,7 +49,6 @@ class Door(ThreadingHTTPServer):
 
     def __init__(self, at: tuple[str, int], upstream: Upstream, guests: Guests) -> None:
         self.upstream, self.guests = upstream, guests
-        self.places = threading.BoundedSemaphore(MAX_CALLS)
         self.address_family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
         try:
             super().__init__(at, _Visit)
@@ -75,17 +83,21 @@ class _Visit(BaseHTTPRequestHandler):
 
     def _let_in(self, visit: Reply) -> None:
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
-        if self.path != PATH or not self.server.places.acquire(blocking=False):
-            self._answer(404 if self.path != PATH else 503, b"", ends=True)
+        if self.path != PATH:
+            self._answer(404, b"", ends=True)
             return
         try:
             guest = self.server.guests.find(token if scheme.lower() == "bearer" else "", datetime.now(UTC))
         except DeniedError:
             self._answer(401, b"", ends=True, **{"www-authenticate": "Bearer"})
-        else:
+            return
+        if not guest.places.acquire(blocking=False):
+            self._answer(503, b"", ends=True)
+            return
+        try:
             self._visited(visit, guest)
         finally:
-            self.server.places.release()
+            guest.places.release()
 
     def _visited(self, visit: Reply, guest: Guest) -> None:
         self.begun = False
@@ -123,34 +135,53 @@ class _Visit(BaseHTTPRequestHandler):
             with self.server.guests.under_way(guest, self.connection, line.sock):
                 method, body = ("DELETE", None) if message is None else ("POST", message.document)
                 with upstream.ask(line, method, body, self._said()) as answer:
-                    if message is not None and message.method == LISTING:
-                        self._listing(answer, guest.toolbox)
-                    else:
-                        self._pass_on(answer)
+                    self._judged(answer, message, guest.toolbox)
         finally:
             line.close()
 
-    def _pass_on(self, answer: http.client.HTTPResponse) -> None:
-        """Pass an answer on as it comes."""
+    def _judged(self, answer: http.client.HTTPResponse, message: Message | None, toolbox: Toolbox) -> None:
+        try:
+            if message is not None and message.method == LISTING:
+                self._listing(answer, message, toolbox)
+            else:
+                self._pass_on(answer, message)
+        except VerificationError as e:
+            raise UnavailableError(f"the server of the tools does not answer what it was asked: {e}") from e
+
+    def _pass_on(self, answer: http.client.HTTPResponse, message: Message | None) -> None:
+        """Pass on what answers this message, each event as it comes, and nothing else."""
+        kind = answer.getheader("content-type", "")
+        if message is not None and kind.startswith("text/event-stream"):
+            self._stream(answer, message)
+            return
+        content = _whole(answer)
+        told = answering(content, message) if message and content and kind.startswith("application/json") else None
+        self._say(answer, told or b"")
+
+    def _stream(self, answer: http.client.HTTPResponse, message: Message) -> None:
         self._begin(answer)
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        while piece := answer.read1(_PIECE):
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        for event in stream_of(answer):
+            for document in events_of(event):
+                if told := answering(document, message):
+                    piece = _EVENT % told
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         if answer.length:
             raise ConnectionAbortedError("the answer broke off")
         self.wfile.write(b"0\r\n\r\n")
 
-    def _listing(self, answer: http.client.HTTPResponse, toolbox: Toolbox) -> None:
+    def _listing(self, answer: http.client.HTTPResponse, message: Message, toolbox: Toolbox) -> None:
         """Pass a list of tools on, with nothing in it that the contract does not list."""
-        content = answer.read(MAX_LISTING + 1)
-        if len(content) > MAX_LISTING:
-            raise UnavailableError("the list of tools is too long")
+        content = _whole(answer)
         if answer.getheader("content-type", "").startswith("text/event-stream"):
-            listed = [filtered(each, toolbox).document for each in events_of(content)]
-            content = b"".join(b"event: message\ndata: %b\n\n" % each for each in listed)
+            told = [answering(each, message) for each in events_of(content) if is_answer(each)]
+            content = b"".join(_EVENT % filtered(each, toolbox).document for each in told if each)
         elif content:
-            content = filtered(content, toolbox).document
+            content = filtered(answering(content, message) or b"", toolbox).document
+        self._say(answer, content)
+
+    def _say(self, answer: http.client.HTTPResponse, content: bytes) -> None:
         self._begin(answer)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
@@ -175,6 +206,8 @@ class _Visit(BaseHTTPRequestHandler):
         names = [name.lower() for name in self.headers]
         if len(set(names)) != len(names):
             raise VerificationError("a header is given twice")
+        if any(set(text) & set("\r\n\0") for text in self.headers.values()):
+            raise VerificationError("a header is folded")
         return {name.lower(): text for name, text in self.headers.items()}
 
     def _answer(self, status: int, content: bytes, *, ends: bool = False, **headers: str) -> None:
@@ -188,6 +221,25 @@ class _Visit(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+
+def _whole(answer: http.client.HTTPResponse) -> bytes:
+    content = answer.read(MAX_ANSWER + 1)
+    if len(content) > MAX_ANSWER:
+        raise UnavailableError("the answer is too long")
+    return content
+
+
+def stream_of(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Yield each event of a stream when it is whole; one that was not ended is none (WHATWG HTML §9.2)."""
+    event = b""
+    while line := answer.readline(MAX_ANSWER + 1):
+        event += line
+        if len(event) > MAX_ANSWER:
+            raise UnavailableError("an event is too long")
+        if not line.strip(b"\r\n"):
+            yield event
+            event = b""
 
 
 def _error(id_: str | int | None, why: str) -> bytes:

@@ -16,6 +16,7 @@ from datetime import datetime
 from lockgate.core.tool import Toolbox
 from lockgate.errors import DeniedError
 
+MAX_CALLS = 32  # of one guest at a time: nobody takes the places of others
 REMEMBERED = 256  # tokens that were given out, to try them
 
 
@@ -28,6 +29,7 @@ class Guest:
     tools: tuple[str, ...]
     toolbox: Toolbox
     until: datetime
+    places: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_CALLS))
     calls: "set[tuple[socket.socket, socket.socket]]" = field(default_factory=set)
 
 
