@@ -22,6 +22,7 @@ NAMES = (
     "analysis",
     "gateway",
     "shutdown",
+    "breaker",
     "kserve",
     "rollback",
     "bindings",
