@@ -183,7 +183,10 @@ class Life(RuleBasedStateMachine):
         grant = open_grant(document, request, self.world.trust, self.world.now)
         may_serve = [self.stack[-1][0]] if self.stack and self.suspended_at is None else []
         assert [granted.release for granted in grant.granted] == may_serve
-        assert len(grant.refused) == len(wants) - len(may_serve)
+        superseded = [one.release for one in grant.superseded or ()]
+        assert len(grant.refused) == len(wants) - len(may_serve) - len(superseded)
+        assert self.suspended_at is None or not superseded
+        assert not set(superseded) & set(may_serve)
 
     def teardown(self):
         self.world.check()

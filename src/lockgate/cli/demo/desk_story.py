@@ -74,7 +74,7 @@ def _grant(stage: Stage, schema: str) -> Path:
 def database(stage: Stage) -> str:
     """Say how the owner of the desk's database gets in; nothing while it is not there."""
     lines = (stage.folder / "desk-memory.log").read_text().splitlines()
-    return lines[-1] if lines else ""
+    return next((line for line in reversed(lines) if line.startswith("host=")), "")
 
 
 def author_release(story: Story, made: Made) -> str:
