@@ -261,7 +261,7 @@ def _end_nameless(connection: psycopg.Connection) -> int:
 def _is_refusal(error: psycopg.Error) -> bool:
     """Tell whether a connection that was not made was refused by the server: libpq has the words alone."""
     words = str(error)
-    return "is not permitted to log in" in words or "password authentication failed" in words
+    return "is not permitted to log in" in words or "authentication failed for user" in words
 
 
 def _cut_off(descriptor: int) -> None:
