@@ -128,6 +128,16 @@ def test_who_gives_another_token_each_time_is_refused_after_a_few(desk, webhook)
             grant(webhook)
 
 
+def test_who_is_shut_and_let_in_again_and_again_is_not_refused(desk, webhook):
+    for _ in range(12):
+        given = grant(webhook)["token"]
+        webhook.cut(DESK)
+        assert webhook.probe(DESK) == "shut"
+
+    desk.tokens = {HOLDER.login: given}  # it said that this one was cut
+    assert webhook.probe(DESK) == "open"
+
+
 def test_calls_are_signed_and_no_two_are_the_same(desk, webhook):
     grant(webhook)
     grant(webhook)

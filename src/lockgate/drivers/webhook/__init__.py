@@ -28,10 +28,11 @@ from lockgate.formats.names import Endpoint, Name
 from lockgate.loader.whole_file import write_whole
 
 SECONDS = 2.0
-MAX_TOKENS = 8  # of one holder, alive at once
+MAX_TOKENS = 8  # of one holder that are tried; the oldest that let nobody in any more gives way
 
 _LONGEST_TOKEN = 4096
 _KEPT = timedelta(days=1)
+_SHUT = ".shut.json"  # a token that was tried after a cut, and let nobody in
 
 
 class Webhook:
@@ -63,13 +64,13 @@ class Webhook:
         Enforces: emergency_shutdown
         """
         ends_at = time.monotonic() + SECONDS
-        kept = [_read(path).get("token") for path in self._kept(holder.login if holder else logins_of(endpoint))]
-        for token in kept or [f"nobody-was-given-{secrets.token_urlsafe(16)}"]:
-            answer = self._asked(self._probe_url, None, {"Authorization": f"Bearer {token}"}, ends_at)
-            if 200 <= answer.status < 300:
+        kept = list(self._kept(holder.login if holder else logins_of(endpoint)))
+        if not kept:
+            return self._tried(f"nobody-was-given-{secrets.token_urlsafe(16)}", ends_at)
+        for path in kept:
+            if self._tried(str(_read(path).get("token")), ends_at) == "open":
                 return "open"
-            if answer.status not in (401, 403):
-                raise UnavailableError(f"{self._name}: trying to get in was answered {answer.status}")
+            path.replace(path.with_name(path.name.removesuffix(_SHUT).removesuffix(".json") + _SHUT))
         return "shut"
 
     def observed(self, endpoint: Endpoint) -> Seen:
@@ -96,6 +97,14 @@ class Webhook:
         except (UnavailableError, VerificationError) as e:
             raise UnavailableError(f"{self._name}: {e}") from None
 
+    def _tried(self, token: str, ends_at: float) -> Found:
+        answer = self._asked(self._probe_url, None, {"Authorization": f"Bearer {token}"}, ends_at)
+        if 200 <= answer.status < 300:
+            return "open"
+        if answer.status not in (401, 403):
+            raise UnavailableError(f"{self._name}: trying to get in was answered {answer.status}")
+        return "shut"
+
     def _keep(self, login: str, token: str, until: datetime) -> None:
         """Remember what must not let anybody in later on."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -104,8 +113,12 @@ class Webhook:
             if parse_instant(str(_read(path).get("until"))) + _KEPT < now:
                 path.unlink(missing_ok=True)
         path = self._folder / f"{login}.{Digest.of(token.encode()).hex[:16]}.json"
-        if not path.exists() and len(list(self._kept(login))) >= MAX_TOKENS:
-            raise UnavailableError(f"{self._name}: it gives another token each time")
+        kept = list(self._kept(login))
+        if not path.exists() and len(kept) >= MAX_TOKENS:
+            shut = [each for each in kept if each.name.endswith(_SHUT)]
+            if not shut:
+                raise UnavailableError(f"{self._name}: it gives another token each time")
+            min(shut, key=lambda each: each.stat().st_mtime_ns).unlink()
         write_whole(path, json.dumps({"token": token, "until": write_instant(until)}).encode(), 0o600)
 
     def _kept(self, login: str) -> Iterator[Path]:
