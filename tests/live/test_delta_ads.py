@@ -76,6 +76,27 @@ def test_a_change_costs_what_it_changes(line):
     assert said(line.told()) == ([], [], [])
 
 
+@pytest.mark.parametrize("between", [{"gone": ["a"]}, {"body": b"2", "names": ["a"]}])
+def test_what_went_and_came_back_before_it_was_told_needs_no_answer(line, between):
+    until_ns = boottime() + 600 * SECOND
+    line.put(between.get("body", b""), *between.get("names", ()), until_ns=until_ns, gone=between.get("gone", ()))
+    back = line.put(b"1", "a", until_ns=until_ns)
+
+    assert said(line.told())[0] == [] and line.is_so(back) is True
+
+
+def test_what_is_on_its_way_is_waited_for_though_it_went_and_came_back(line):
+    line.put(b"2", "a", until_ns=boottime() + 600 * SECOND)
+    (sent,) = line.told()
+    line.put(b"", gone=["a"])
+    back = line.put(b"2", "a", until_ns=boottime() + 600 * SECOND)
+    line.told()
+
+    assert "not acknowledged" in str(line.is_so(back))
+    line.answer(sent)
+    assert line.is_so(back) is True
+
+
 def test_everything_is_told_that_it_shall_stay_at_a_third_of_the_ttl(line):
     line.feed._beaten_ns -= int(0.7 * SECOND)
 

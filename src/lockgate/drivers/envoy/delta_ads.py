@@ -84,6 +84,11 @@ class Told:
     awaited: dict[str, "_Asked"] = field(default_factory=dict)
     is_new: bool = True
 
+    def has(self, name: str, version: str) -> bool:
+        """Ask whether it has exactly this, and has said so."""
+        asked = (asked for asked in self.awaited.values() if not asked.is_beat)
+        return self.versions.get(name) == version and not any(name in each.versions for each in asked)
+
     def doubt(self, names: Collection[str]) -> None:
         """Take for uncertain what Envoy has of these."""
         self.versions.update(dict.fromkeys(self.versions.keys() & set(names), ""))
@@ -212,6 +217,7 @@ class Feed:
                 if stream.is_over or stream.number != self._streams:
                     return
                 responses = self._due(stream)
+                self._changed.notify_all()  # what needs no answer is settled by now
                 if not responses:
                     self._changed.wait(self._pause(stream))
             yield from responses
@@ -288,6 +294,7 @@ class Feed:
         }
         gone = sorted(name for name in told.due if name in told.versions and name not in alive)
         wanted.open.difference_update(told.due - fresh.keys() - set(gone) - alive.keys())  # never there, so not to go
+        wanted.open.difference_update(name for name in told.due & alive.keys() if told.has(name, alive[name].version))
         told.due.clear()
         if not (told.is_new or fresh or gone):
             return None
