@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 import pytest
 
 from lockgate.app.installation import Installation, Keys
-from lockgate.controllers.rollouts import LEASE, PULSE, Rollouts
+from lockgate.controllers.pulse import SECONDS as PULSE
+from lockgate.controllers.rollouts import LEASE, Rollouts
 from lockgate.core.journal import read_fact
 from lockgate.core.rollout import Promoted, Stepped
 from lockgate.core.strategy import Pause, SetWeight

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from lockgate.app.installation import Installation
 from lockgate.app.issue_passport import passport_for
+from lockgate.app.watch_rollout import all_endpoints
 from lockgate.core.breaker import Breaker, OnRevoked
 from lockgate.core.detection import Alerts, Raised
 from lockgate.core.endpoint import State
@@ -18,8 +19,6 @@ from lockgate.core.trip import Sample, Sums
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
-
-_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,10 @@ class Guarded:
 def guarded(installation: Installation) -> Iterator[Guarded]:
     """List the endpoints that serve and have breakers."""
     policy = installation.policy().document
-    after = ""
-    while page := installation.catalog.listing("endpoint", after=after, limit=_PAGE):
-        states = [state for state in page if isinstance(state, State)]
-        for state in states:
-            breakers = _breakers(policy, state)
-            if breakers and state.stable is not None and not state.suspended:
-                yield Guarded(state, breakers)
-        after = str(states[-1].endpoint)
+    for state in all_endpoints(installation):
+        breakers = _breakers(policy, state)
+        if breakers and state.stable is not None and not state.suspended:
+            yield Guarded(state, breakers)
 
 
 def alerts_at(installation: Installation, at: Guarded) -> tuple[Raised, ...]:

@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from lockgate.app.installation import Installation
 from lockgate.app.trip_breaker import trip_breaker
 from lockgate.app.watch_breakers import Guarded, alerts_at, deny_list_of, guarded, revoked_at, sample_at
+from lockgate.controllers.pulse import Pulse
 from lockgate.core.breaker import longest
 from lockgate.core.trip import Sample, Signs, tripped
 from lockgate.errors import ConflictError, LockgateError
 from lockgate.formats.names import Endpoint
 
-PULSE = 1.0
 SAMPLES = 120  # of one endpoint
 
 _log = logging.getLogger(__name__)
@@ -30,21 +30,18 @@ class Breakers:
 
     def __init__(self, installation: Installation, clock: Callable[[], datetime]) -> None:
         self._installation, self._clock = installation, clock
-        self._woken = threading.Event()
+        self._pulse = Pulse(self.look)
         self._samples: dict[Endpoint, tuple[Sample, ...]] = {}
         self._revoked: dict[Endpoint, tuple[object, tuple[str, ...]]] = {}
         self._complaint = ""
 
     def wake(self) -> None:
         """Look now: something happened."""
-        self._woken.set()
+        self._pulse.wake()
 
     def follow(self, ended: threading.Event) -> None:
         """Look again and again, until `ended`."""
-        while not ended.is_set():
-            self.look()
-            self._woken.wait(PULSE)
-            self._woken.clear()
+        self._pulse.follow(ended)
 
     def look(self) -> None:
         """Look once at everything that is guarded. What goes wrong at one endpoint is said, and holds up no other."""
@@ -87,7 +84,7 @@ class Breakers:
         try:
             act()
         except ConflictError:
-            self._woken.set()  # it has changed: look again
+            self.wake()  # it has changed: look again
         except LockgateError as e:
             if str(e) != self._complaint:
                 _log.warning("a breaker cannot watch: %s", e)

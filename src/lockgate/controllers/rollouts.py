@@ -24,6 +24,7 @@ from lockgate.app.ports import Measurements, Receipt
 from lockgate.app.roll_out import go_on, hold_unread
 from lockgate.app.watch_rollout import all_endpoints, look_at, name_of_watch
 from lockgate.controllers.asking import ask
+from lockgate.controllers.pulse import Pulse
 from lockgate.core.endpoint import State
 from lockgate.core.observation import looked, signals_of
 from lockgate.errors import ConflictError, DeniedError, LockgateError, VerificationError
@@ -31,7 +32,6 @@ from lockgate.formats import plain
 from lockgate.formats.names import Endpoint
 
 LEASE = 3.0  # seconds for which a rollout is claimed: so long nobody else looks after it when we are gone
-PULSE = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -49,19 +49,16 @@ class Rollouts:
     ) -> None:
         self.holder = holder or secrets.token_hex(16)
         self._installation, self._clock, self._measurements = installation, clock, measurements
-        self._woken = threading.Event()
+        self._pulse = Pulse(self.look)
         self._complaints: dict[str, str] = {}
 
     def wake(self) -> None:
         """Look now: something happened."""
-        self._woken.set()
+        self._pulse.wake()
 
     def follow(self, ended: threading.Event) -> None:
         """Look again and again, until `ended`."""
-        while not ended.is_set():
-            self.look()
-            self._woken.wait(PULSE)
-            self._woken.clear()
+        self._pulse.follow(ended)
 
     def look(self) -> None:
         """Look once at every rollout in flight. What goes wrong with one is said, and holds up no other."""
