@@ -22,6 +22,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
 from tests.bound import Desk, InMemory, introspect
 from tests.bound_servers import Database, Redis
+from tests.calling import until
 from tests.tool_server import SECRET, ToolServer
 from tests.world import key
 
@@ -269,6 +270,6 @@ def test_what_is_open_is_seen(bed):
     assert bed.binding.observed(DESK).logins == {HOLDER.login: 0}
     going_on = [bed.enter(granted) for _ in range(3)]
 
-    assert bed.binding.observed(DESK).logins == {HOLDER.login: len(going_on)}
+    until(lambda: bed.binding.observed(DESK).logins == {HOLDER.login: len(going_on)})
     bed.binding.cut(DESK)
-    assert not bed.binding.observed(DESK).logins
+    until(lambda: not bed.binding.observed(DESK).logins)
