@@ -13,10 +13,11 @@ from lockgate.core.binding import Bound
 from lockgate.core.breaker import Breaker, OnAlerts, OnFailures, OnRevoked, OnUnguarded
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.difference import Effect, differences, gaining
-from lockgate.core.difference.ruled import APPROVALS, EVALUATION, LEASE, POLICY, ROLLOUT, RULES
+from lockgate.core.difference.proving import EVALUATION, SCANS
+from lockgate.core.difference.ruled import APPROVALS, LEASE, POLICY, ROLLOUT, RULES
 from lockgate.core.difference.sentence import each_field
 from lockgate.core.difference.trusted import ACTOR, MAY, ROOT, SIGNER, TRUST
-from lockgate.core.policy import Approvals, Demands, Evaluation, Lease, Policy, Rules
+from lockgate.core.policy import Approvals, Demands, Evaluation, Lease, Policy, Rules, Scans
 from lockgate.core.release import Kind
 from lockgate.core.rights import Role
 from lockgate.core.trust import Actor, Purpose, Retiring, Root, Trust, TrustedSigner
@@ -27,7 +28,7 @@ from tests.world import NOW, PROD, key, policy, rules, trust
 WEAKENS, STRENGTHENS, NEUTRAL = Effect
 TABLES = {
     Policy: POLICY, Rules: RULES, Evaluation: EVALUATION, Approvals: APPROVALS, Lease: LEASE,
-    Demands: ROLLOUT, Trust: TRUST, Root: ROOT, Actor: ACTOR, TrustedSigner: SIGNER,
+    Scans: SCANS, Demands: ROLLOUT, Trust: TRUST, Root: ROOT, Actor: ACTOR, TrustedSigner: SIGNER,
 }  # fmt: skip
 WHOLE = {
     Retiring,

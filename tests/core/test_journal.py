@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core import change, endpoint, release, restoration, revocation, rollout
+from lockgate.core import change, endpoint, release, restoration, revocation, rollout, suite
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import Alerted
 from lockgate.core.journal import (
@@ -29,11 +29,12 @@ from lockgate.core.journal import (
     write_fact,
 )
 from lockgate.core.policy import PolicyAdopted
+from lockgate.core.trial import Begun, Trial
 from lockgate.core.trust import TrustAdopted
 from lockgate.errors import VerificationError
 from lockgate.formats.cloudevent import CloudEvent, encode_entry
 from lockgate.formats.digest import Digest
-from lockgate.formats.names import Name, Tag
+from lockgate.formats.names import Name, Tag, Version
 from tests.core.dossiers import TICK
 from tests.world import NOW, PROD, World
 
@@ -72,6 +73,8 @@ EVENTS: list[Event] = [
     endpoint.Tripped(PROD, Name("storm"), A, B),
     restoration.Restored(PROD, A, 7, 1500, 60, (Name("host-1"),)),
     restoration.Overdue(PROD, A, 7, 60, (Name("host-1"),)),
+    Begun(TAG, A, "baseline", Version(1, 0, 0), B, A, PROD, B, ALICE),
+    suite.Added(Name("agentic"), Version(1, 0, 0), A, "0" * 40, ALICE),
     Denied("change.approve", "change/7", A),
 ]
 
@@ -140,7 +143,9 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[29], endpoint_subject(PROD)),
         (EVENTS[30], endpoint_subject(PROD)),
         (EVENTS[31], endpoint_subject(PROD)),
-        (EVENTS[32], Subject("denied", "change/7")),
+        (EVENTS[32], release_subject(TAG)),
+        (EVENTS[33], Subject("suite", "agentic@1.0.0")),
+        (EVENTS[34], Subject("denied", "change/7")),
     ],
 )
 def test_every_event_is_about_one_object(event, subject):
@@ -173,6 +178,25 @@ def test_a_record_of_a_release_gathers_its_evidence():
     assert attested == replace(record, evidence=(B,))
 
 
+def test_a_record_of_a_release_gathers_its_trials():
+    record = evolve(None, EVENTS[0], 3, NOW)
+    assert isinstance(record, release.Record)
+    begun = EVENTS[32]
+    assert isinstance(begun, Begun)
+
+    found = evolve(evolve(record, begun, 4, NOW), begun, 9, NOW + TICK)
+
+    first = Trial(4, "baseline", Version(1, 0, 0), B, A, PROD, B, ALICE, NOW)
+    assert found == replace(record, trials=(first, replace(first, number=9, begun_at=NOW + TICK)))
+
+
+def test_a_version_of_a_suite_is_bound_once():
+    first = evolve(None, EVENTS[33], 3, NOW)
+
+    assert first == suite.Suite(Name("agentic"), Version(1, 0, 0), A, "0" * 40, ALICE, NOW, 3)
+    assert evolve(first, suite.Added(Name("agentic"), Version(1, 0, 0), B, "1" * 40, ALICE), 9, NOW) == first
+
+
 FIRST = (
     release.Registered,
     change.Opened,
@@ -182,6 +206,7 @@ FIRST = (
     TrustAdopted,
     revocation.ReleaseRevoked,
     Alerted,
+    suite.Added,
     Denied,
 )
 

@@ -25,7 +25,14 @@ RULED = {name.type for name in (TrustAdopted, PolicyAdopted, Offboarded)}
 TOLD = {name.type for name in (Suspended, Tripped, Activated, RolledBack, ReleaseRevoked, KeyRevoked)} | RULED
 TOLD |= {name.type for name in (Stepped, Promoted, Aborted)}
 SILENT = {name for name in EVENT_TYPES if name.startswith(("change.", "release.keys", "release.registered"))}
-SILENT |= {"release.attested/v1", "rules.proposed/v1", "endpoint.alerted/v1", "denied/v1"}
+SILENT |= {
+    "release.attested/v1",
+    "rules.proposed/v1",
+    "endpoint.alerted/v1",
+    "denied/v1",
+    "trial.begun/v1",
+    "suite.added/v1",
+}
 SILENT |= {"rollout.paused/v1", "rollout.resumed/v1", "rollback.restored/v1", "rollback.overdue/v1"}
 
 

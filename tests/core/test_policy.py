@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core.binding import Bound
-from lockgate.core.policy import POLICY, Approvals, Lease, check_rules, decimal, open_policy
+from lockgate.core.measure import decimal
+from lockgate.core.policy import POLICY, Approvals, Lease, check_rules, open_policy
 from lockgate.core.provider import Pin
 from lockgate.core.rights import Role
 from lockgate.errors import DeniedError, VerificationError

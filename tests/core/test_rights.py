@@ -14,6 +14,8 @@ TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights
     "release.open-keys": {"author", "ci", "operator"},
     "release.register": {"author", "ci"},
     "release.attest": {"author", "ci"},
+    "trial.begin": {"author", "ci"},
+    "suite.add": {"author", "ci", "admin"},
     "change.open": {"author", "operator"},
     "change.approve": {"approver"},
     "change.reject": {"approver"},

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from lockgate.core.measure import Measure, check_measure
 from lockgate.core.release import Release
 from lockgate.core.trust import Purpose, Trust
 from lockgate.errors import DeniedError, VerificationError
@@ -29,7 +30,10 @@ class Verdict(StrEnum):
 class TestRun:
     """A test result: which suite ran, by which harness, against which thresholds, and what it measured.
 
-    Numbers are decimal text, because canonical JSON has no floats.
+    Numbers are decimal text, because canonical JSON has no floats. What older results do not say is None: of which
+    content the suite was, which `trial` of which `log` this is, what was counted, which release the tested server was
+    proved to have (`served`), what held it (`isolation`), under which `policy` it began, and which exceptions a scan
+    used (`excused`).
     """
 
     __test__ = False  # pytest: this is no test class
@@ -41,6 +45,16 @@ class TestRun:
     thresholds: Mapping[str, str]
     metrics: Mapping[str, str]
     finished_at: datetime
+    suite_digest: Digest | None = None
+    trial: int | None = None
+    log: str | None = None
+    measures: Mapping[str, Measure] | None = None
+    served: Digest | None = None
+    isolation: tuple[str, ...] | None = None
+    policy: Digest | None = None
+    excused: tuple[str, ...] | None = None
+    started_at: datetime | None = None
+    records: Mapping[str, Digest] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +98,10 @@ def open_evidence(document: bytes, release: Release, trust: Trust, at: datetime)
             f"the statement is about {found.name[:80]} sha256:{digest}…, "
             f"not about {release.manifest.tag} {str(release.digest)[:23]}…"
         )
-    return Evidence(_read(statement), Digest.of(document), opened.keys[0])
+    about = _read(statement)
+    if isinstance(about, TestRun) and about.served not in (None, release.digest):
+        raise VerificationError(f"the server that suite {about.suite[:80]!a} tested had release {about.served}")
+    return Evidence(about, Digest.of(document), opened.keys[0])
 
 
 def check_new(evidence: Evidence, held: Iterable[Digest], now: datetime) -> None:
@@ -107,13 +124,16 @@ def latest_runs(evidence: Iterable[Evidence]) -> Mapping[str, TestRun]:
 
 
 def test_result(run: TestRun) -> Mapping[str, Json]:
-    """Write a test run as a test-result predicate (in-toto test-result v0.1, with our extension `lockgate`)."""
+    """Write a test run as a test-result predicate (in-toto test-result v0.1, with our extension `lockgate`).
+
+    What a run does not say is left out, so a result of an older form is written as it always was.
+    """
     extension = plain.to_plain(run)
     assert isinstance(extension, dict)
     return {
         "result": run.result.value,
         "configuration": [{"name": f"{run.suite}@{run.suite_version}"}],
-        "lockgate": {name: value for name, value in extension.items() if name != "result"},
+        "lockgate": {name: value for name, value in extension.items() if name != "result" and value is not None},
     }
 
 
@@ -143,10 +163,19 @@ def _rank(run: TestRun, worst: list[Verdict]) -> tuple[datetime, int]:
 def _read(statement: Statement) -> Provenance | TestRun:
     if statement.predicate_type == TEST_RESULT:
         extension = _member(statement.predicate, "lockgate")
-        return plain.from_plain(TestRun, {**extension, "result": statement.predicate.get("result")}, "test result")
+        said = {**extension, "result": statement.predicate.get("result")}
+        return _checked(plain.from_plain(TestRun, said, "test result"))
     if statement.predicate_type == PROVENANCE:
         return _provenance(statement.predicate)
     raise VerificationError(f"predicate {statement.predicate_type[:80]!a} is not one that can be judged")
+
+
+def _checked(run: TestRun) -> TestRun:
+    for name, measure in (run.measures or {}).items():
+        check_measure(name, measure)
+    if run.started_at is not None and run.started_at > run.finished_at:
+        raise VerificationError(f"the run of suite {run.suite[:80]!a} finished before it started")
+    return run
 
 
 def _provenance(predicate: Mapping[str, Json]) -> Provenance:

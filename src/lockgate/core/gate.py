@@ -6,18 +6,28 @@ holds itself. Both call `judge`: same facts, same answer. The way to a `Permit` 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from lockgate.core.change import Content
 from lockgate.core.component import Component
 from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, latest_runs, open_evidence
 from lockgate.core.intent import Said, SignedIntent, attribute_intent, check_intent, open_intent
-from lockgate.core.policy import Demands, Evaluation, Policy, Rules, decimal
+from lockgate.core.policy import Demands, Policy, Rules
 from lockgate.core.provider import ProviderModel, missing_pins, open_providers
 from lockgate.core.release import Release, open_components, open_manifest
+from lockgate.core.requirement import (
+    Objection,
+    objections,
+    passed,
+    wrong_approvals,
+    wrong_evaluation,
+    wrong_evaluations,
+    wrong_provenance,
+)
 from lockgate.core.revocation import Revocations
 from lockgate.core.strategy import open_strategy, unmet
+from lockgate.core.trial import Trial
 from lockgate.core.trust import MANIFESTS, Agreed, Purpose, Trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
@@ -33,7 +43,8 @@ class Dossier:
     """Everything that is to be judged, as it was received: nothing in it is checked.
 
     `registered_at` is when the log took the release in: whoever asks has proved that (from the log itself, or by an
-    inclusion proof), because signatures on components are judged at that instant.
+    inclusion proof), because signatures on components are judged at that instant. `trials` are those that the log holds
+    of the release; whoever asks has proved each of them.
     """
 
     manifest: bytes
@@ -47,6 +58,7 @@ class Dossier:
     approvals: tuple[SignedIntent, ...]
     providers: Mapping[str, bytes] = field(default_factory=dict)
     strategy: bytes | None = None
+    trials: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +136,8 @@ def judge(
     """
     case = _case(dossier, endpoint, trust.document, policy.document, revoked, at)
     found = case.findings()
-    if found.reasons:
-        raise DeniedError(*found.reasons, *found.unusable)
+    if found.objections:
+        raise DeniedError(*found.reasons)
     return Permit(
         endpoint, case.admitted.release, case.admitted.components, tuple(found.evidence), found.authors,
         found.approvers, case.rules, policy.digest, trust.digest, at, case.providers,
@@ -141,7 +153,7 @@ def weigh(
     except DeniedError as e:
         return Weighed((), e.reasons)
     found = case.findings()
-    return Weighed(tuple(_grounds(case, found)), (*found.reasons, *found.unusable))
+    return Weighed(tuple(_grounds(case, found)), tuple(found.reasons))
 
 
 def _case(
@@ -202,8 +214,13 @@ class _Findings:
     authors: frozenset[Name]
     evidence: Sequence[Evidence]
     approvers: tuple[Name, ...]
-    reasons: Sequence[str]
+    objections: Sequence[Objection]
     unusable: Sequence[str]
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """Everything that is against, and then why what might have helped does not count."""
+        return [*(one.text for one in self.objections), *self.unusable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,17 +238,18 @@ class _Case:
         authors, odd = self.authors()
         evidence, unusable = self.evidence(authors)
         approvers, refused = self.approvers(authors)
-        reasons = [
-            *odd,
-            *self.about(),
-            *self.components(),
-            *missing_pins(self.providers, self.rules.provider_pins or ()),
-            *wrong_rollout(self.dossier.content, self.dossier.strategy, self.rules.rollout),
-            *_provenance(self.rules, evidence),
-            *_evaluations(self.rules, evidence, self.at),
-            *_approvals(self.rules, approvers),
+        pins = missing_pins(self.providers, self.rules.provider_pins or ())
+        rollout = wrong_rollout(self.dossier.content, self.dossier.strategy, self.rules.rollout)
+        found = [
+            *objections("integrity", "change", [*odd, *self.about()]),
+            *objections("components", "release", self.components()),
+            *objections("pins", "providers", pins),
+            *objections("rollout", "change", rollout),
+            *wrong_provenance(self.rules, evidence),
+            *wrong_evaluations(self.rules, evidence, self.at),
+            *wrong_approvals(self.rules, approvers),
         ]
-        return _Findings(authors, evidence, approvers, reasons, [*unusable, *refused])
+        return _Findings(authors, evidence, approvers, found, [*unusable, *refused])
 
     def about(self) -> Sequence[str]:
         """Say what the change is about that this endpoint and release are not."""
@@ -307,48 +325,6 @@ def _each(items: Sequence[T], check: Callable[[T], R]) -> tuple[list[R], list[st
     return good, reasons
 
 
-def _provenance(rules: Rules, evidence: Sequence[Evidence]) -> Sequence[str]:
-    if rules.provenance and not any(isinstance(item.about, Provenance) for item in evidence):
-        return ["the release has no provenance by a trusted signer"]
-    return []
-
-
-def _evaluations(rules: Rules, evidence: Sequence[Evidence], at: datetime) -> Sequence[str]:
-    runs = latest_runs(evidence)
-    return [reason for wanted in rules.evaluations for reason in _evaluation(wanted, runs.get(wanted.suite), at)]
-
-
-def _evaluation(wanted: Evaluation, run: TestRun | None, at: datetime) -> Sequence[str]:
-    if run is None:
-        return [f"suite {wanted.suite} has no result by a trusted signer for this release"]
-    reasons = []
-    if run.result is not Verdict.PASSED:
-        reasons.append(f"suite {wanted.suite} {run.result}, it must have PASSED")
-    if not at - timedelta(days=wanted.max_age_days) <= run.finished_at <= at:
-        reasons.append(
-            f"suite {wanted.suite} finished at {run.finished_at}, not in the {wanted.max_age_days} days before"
-        )
-    for metric, threshold in sorted(wanted.metrics.items()):
-        found = run.metrics.get(metric)
-        if found is None or not _reaches(found, threshold):
-            reasons.append(f"suite {wanted.suite}: {metric} is {str(found)[:40]!a}, at least {threshold} is wanted")
-    return reasons
-
-
-def _reaches(found: str, threshold: str) -> bool:
-    try:
-        return decimal(found) >= decimal(threshold)
-    except VerificationError:
-        return False
-
-
-def _approvals(rules: Rules, approvers: Sequence[Name]) -> Sequence[str]:
-    if len(approvers) >= rules.approvals.count:
-        return []
-    wanted = rules.approvals
-    return [f"{len(approvers)} of {wanted.count} approvals by somebody with the role {wanted.role} who is no author"]
-
-
 def _grounds(case: _Case, found: _Findings) -> Iterator[str]:
     """Say what the rules ask for and find, in the order of the rules."""
     release, runs = case.admitted.release, latest_runs(found.evidence)
@@ -361,16 +337,11 @@ def _grounds(case: _Case, found: _Findings) -> Iterator[str]:
         yield f"provenance: built by {made.builder[:200]!a}, by order of {made.authorized_by[:200]!a}"
     for wanted in case.rules.evaluations:
         run = runs.get(wanted.suite)
-        if run is not None and not _evaluation(wanted, run, case.at):
-            yield _passed(wanted, run)
+        if run is not None and not wrong_evaluation(wanted, run, case.at):
+            yield passed(wanted, run)
     for person in found.approvers:
         yield f"{person} has approved change {case.dossier.number}"
 
 
 def _key(key: PublicKey) -> str:
     return f"key {key.key_id.hex[:16]}…"
-
-
-def _passed(wanted: Evaluation, run: TestRun) -> str:
-    metrics = (f"{name} is {run.metrics[name]}, at least {least} is wanted" for name, least in wanted.metrics.items())
-    return f"suite {wanted.suite} {run.result} at {run.finished_at}: {'; '.join(sorted(metrics))}"

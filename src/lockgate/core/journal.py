@@ -10,8 +10,9 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, TypeAlias, get_args
 
-from lockgate.core import change, detection, endpoint, release, restoration, revocation, rollout
+from lockgate.core import change, detection, endpoint, release, restoration, revocation, rollout, suite
 from lockgate.core.policy import PolicyAdopted
+from lockgate.core.trial import Begun
 from lockgate.core.trust import TrustAdopted
 from lockgate.errors import VerificationError
 from lockgate.formats import plain
@@ -51,22 +52,21 @@ class Rulebook:
     revoked: tuple[revocation.Revocation, ...] = ()
 
 
-Event: TypeAlias = (
-    release.Registered
-    | release.Attested
-    | release.KeysOpened
-    | change.Opened
+_OfRelease: TypeAlias = release.Registered | release.Attested | release.KeysOpened | Begun
+_OfChange: TypeAlias = (
+    change.Opened
     | change.Proposed
     | change.Approved
     | change.Rejected
     | change.Withdrawn
     | change.Authorized
     | change.Closed
-    | endpoint.Activated
+)
+_OfEndpoint: TypeAlias = (
+    endpoint.Activated
     | endpoint.RolledBack
     | endpoint.Suspended
     | endpoint.Tripped
-    | detection.Alerted
     | rollout.Stepped
     | rollout.Paused
     | rollout.Resumed
@@ -74,19 +74,19 @@ Event: TypeAlias = (
     | restoration.Restored
     | restoration.Overdue
     | rollout.Aborted
-    | TrustAdopted
-    | PolicyAdopted
-    | revocation.ReleaseRevoked
-    | revocation.KeyRevoked
-    | revocation.Offboarded
-    | Denied
 )
-State: TypeAlias = release.Record | change.Change | endpoint.State | detection.Alerts | revocation.Revocation | Rulebook
+_OfRulebook: TypeAlias = TrustAdopted | PolicyAdopted | revocation.KeyRevoked | revocation.Offboarded
+_OfItself: TypeAlias = detection.Alerted | revocation.ReleaseRevoked | suite.Added | Denied
+
+Event: TypeAlias = _OfRelease | _OfChange | _OfEndpoint | _OfRulebook | _OfItself
+State: TypeAlias = (
+    release.Record | change.Change | endpoint.State | detection.Alerts | revocation.Revocation | suite.Suite | Rulebook
+)
 Fact: TypeAlias = tuple[CloudEvent, Event]
 
 _FIRST = (
     release.Registered, change.Opened, change.Proposed, endpoint.Activated, endpoint.Suspended, TrustAdopted,
-    revocation.ReleaseRevoked, detection.Alerted, Denied,
+    revocation.ReleaseRevoked, detection.Alerted, suite.Added, Denied,
 )  # fmt: skip
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType({kind.type: kind for kind in get_args(Event)})
 STATES: Mapping[str, type[State]] = MappingProxyType({kind.kind: kind for kind in get_args(State)})
@@ -106,27 +106,29 @@ class Subject:
 
 def subject_of(event: Event, index: int) -> Subject:
     """Name the object that `event`, at leaf `index`, is about."""
+    if isinstance(event, _OfRelease):
+        return release_subject(event.tag)
+    if isinstance(event, change.Opened | change.Proposed):
+        return change_subject(index)
+    if isinstance(event, _OfChange):
+        return change_subject(event.change)
+    if isinstance(event, _OfEndpoint):
+        return endpoint_subject(event.endpoint)
+    if isinstance(event, _OfRulebook):
+        return rulebook_subject(event.environment)
+    return _subject_of_itself(event)
+
+
+def _subject_of_itself(event: _OfItself) -> Subject:
     match event:
-        case release.Registered() | release.Attested() | release.KeysOpened():
-            return release_subject(event.tag)
-        case change.Opened() | change.Proposed():
-            return change_subject(index)
-        case (
-            endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended() | endpoint.Tripped()
-            | rollout.Stepped() | rollout.Paused() | rollout.Resumed() | rollout.Promoted() | rollout.Aborted()
-            | restoration.Restored() | restoration.Overdue()
-        ):  # fmt: skip
-            return endpoint_subject(event.endpoint)
         case detection.Alerted():
             return alerts_subject(event.endpoint)
-        case TrustAdopted() | PolicyAdopted() | revocation.KeyRevoked() | revocation.Offboarded():
-            return rulebook_subject(event.environment)
         case revocation.ReleaseRevoked():
             return revocation_subject(event.release)
+        case suite.Added():
+            return suite_subject(Tag(event.name, event.version))
         case Denied():
             return Subject("denied", event.object)
-        case _:
-            return change_subject(event.change)
 
 
 def release_subject(tag: Tag) -> Subject:
@@ -152,6 +154,11 @@ def alerts_subject(at: Endpoint) -> Subject:
 def rulebook_subject(environment: Name) -> Subject:
     """Name the rules of an installation."""
     return Subject("rulebook", str(environment))
+
+
+def suite_subject(tag: Tag) -> Subject:
+    """Name a version of a suite, `NAME@X.Y.Z`."""
+    return Subject("suite", str(tag))
 
 
 def revocation_subject(revoked: Digest) -> Subject:
@@ -182,30 +189,32 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
     """Say what is true of the object of `event` after it; None if it has no state."""
     if state is None and not isinstance(event, _FIRST):
         raise VerificationError(f"the log holds {event.type} about something that never began")
+    if isinstance(event, _OfRelease):
+        assert state is None or isinstance(state, release.Record)
+        return release.evolve(state, event, index, at)
+    if isinstance(event, _OfChange):
+        assert state is None or isinstance(state, change.Change)
+        return change.evolve(state, event, index, at)
+    if isinstance(event, _OfEndpoint):
+        assert state is None or isinstance(state, endpoint.State)
+        return endpoint.evolve(state, event, index, at)
+    if isinstance(event, _OfRulebook):
+        assert state is None or isinstance(state, Rulebook)
+        return _rule(state, event, index, at)
+    return _evolve_itself(state, event, index, at)
+
+
+def _evolve_itself(state: State | None, event: _OfItself, index: int, at: datetime) -> State | None:
     match event:
-        case release.Registered() | release.Attested() | release.KeysOpened():
-            assert state is None or isinstance(state, release.Record)
-            return release.evolve(state, event, index, at)
-        case (
-            endpoint.Activated() | endpoint.RolledBack() | endpoint.Suspended() | endpoint.Tripped()
-            | rollout.Stepped() | rollout.Paused() | rollout.Resumed() | rollout.Promoted() | rollout.Aborted()
-            | restoration.Restored() | restoration.Overdue()
-        ):  # fmt: skip
-            assert state is None or isinstance(state, endpoint.State)
-            return endpoint.evolve(state, event, index, at)
         case detection.Alerted():
             assert state is None or isinstance(state, detection.Alerts)
             return detection.evolve(state, event, index, at)
-        case TrustAdopted() | PolicyAdopted() | revocation.KeyRevoked() | revocation.Offboarded():
-            assert state is None or isinstance(state, Rulebook)
-            return _rule(state, event, index, at)
         case revocation.ReleaseRevoked():
             return state or revocation.evolve(event, index, at)
+        case suite.Added():
+            return state or suite.evolve(event, index, at)
         case Denied():
             return None
-        case _:
-            assert state is None or isinstance(state, change.Change)
-            return change.evolve(state, event, index, at)
 
 
 def replay(entries: Iterable[bytes], *, until: datetime | None = None) -> dict[Subject, State]:
@@ -231,12 +240,7 @@ def replay(entries: Iterable[bytes], *, until: datetime | None = None) -> dict[S
     return states
 
 
-def _rule(
-    state: Rulebook | None,
-    event: TrustAdopted | PolicyAdopted | revocation.KeyRevoked | revocation.Offboarded,
-    index: int,
-    at: datetime,
-) -> Rulebook:
+def _rule(state: Rulebook | None, event: _OfRulebook, index: int, at: datetime) -> Rulebook:
     if isinstance(event, TrustAdopted):
         roots = (*(state.roots if state else ()), *([event.root] if event.root else []))
         begun = state or Rulebook(event.environment, event.digest, event.version, event.envelope)

@@ -14,6 +14,8 @@ from lockgate.core.halt import Halt
 from lockgate.core.journal import Denied, Event, read_fact
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
+from lockgate.core.suite import Added
+from lockgate.core.trial import Begun
 from lockgate.core.trust import TrustAdopted
 from lockgate.errors import VerificationError
 from lockgate.formats.digest import Digest
@@ -24,9 +26,9 @@ _HARMLESS = frozenset(" .,;:!?'()+-=%")
 
 # What nobody is woken for. Everything else is told, events of later versions too.
 QUIET = (
-    release.Registered, release.Attested, change.Opened, change.Approved, change.Rejected, change.Withdrawn,
-    change.Authorized, change.Closed, endpoint.Activated, endpoint.RolledBack, rollout.Stepped, rollout.Resumed,
-    rollout.Promoted, restoration.Restored, Denied,
+    release.Registered, release.Attested, Begun, Added, change.Opened, change.Approved, change.Rejected,
+    change.Withdrawn, change.Authorized, change.Closed, endpoint.Activated, endpoint.RolledBack, rollout.Stepped,
+    rollout.Resumed, rollout.Promoted, restoration.Restored, Denied,
 )  # fmt: skip
 
 Reason = Callable[[Digest], str]

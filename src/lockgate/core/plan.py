@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from lockgate.core.analysis.metric import Bounds, Latency, Metric, Plan, Sequential, Threshold, Unit, check_plan
 from lockgate.core.analysis.number import Number
-from lockgate.core.policy import decimal
+from lockgate.core.measure import decimal
 from lockgate.core.strategy import Envoy, OnAlert, Strategy
 from lockgate.core.strategy import Metric as Wanted
 from lockgate.core.strategy import Sequential as Compared

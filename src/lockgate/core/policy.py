@@ -7,16 +7,17 @@ its digest. An endpoint that the policy does not name may serve nothing: there i
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import ClassVar, Literal, TypeAlias
 
 from lockgate.core.binding import Bound, check_bindings
 from lockgate.core.breaker import Breaker, check_breakers
+from lockgate.core.measure import decimal
 from lockgate.core.provider import Pin
 from lockgate.core.release import Kind
 from lockgate.core.rights import RIGHTS, Role
 from lockgate.core.trust import Agreed, Root, open_agreed
 from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
 
@@ -30,11 +31,44 @@ Symptom: TypeAlias = Literal["errors", "latency", "guardrail", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A suite that must have passed, at most `max_age_days` ago: each metric at least its threshold (decimal text)."""
+    """A suite that must have passed, at most `max_age_days` ago: each metric at least its threshold (decimal text).
+
+    `digests` and `versions` say of which content and versions the suite may be, `least` how large a sample is for each
+    measure, `isolation` what must have held the run. With `trials`, the run is one that was written down before it
+    began, under this very block, and at most so many were, whatever came of them. `served` wants a proof that the
+    server that was tested had this release.
+    """
 
     suite: str
     metrics: Mapping[str, str]
     max_age_days: int
+    digests: tuple[Digest, ...] | None = None
+    versions: str | None = None
+    least: Mapping[str, int] | None = None
+    isolation: tuple[str, ...] | None = None
+    trials: int | None = None
+    served: bool | None = None
+
+    @property
+    def digest(self) -> Digest:
+        """What a trial is begun under: the digest of what this block says, without what it leaves open."""
+        said = plain.to_plain(self)
+        assert isinstance(said, dict)
+        return Digest.of(canonical.encode({name: value for name, value in said.items() if value is not None}))
+
+
+@dataclass(frozen=True, slots=True)
+class Scans:
+    """That the files were scanned, at most `max_age_days` ago, and nothing was found.
+
+    `rules` are digests of rule sets that count, `exceptions` the classes of dangerous files that are accepted, `also`
+    the second scanners that must have passed too; they can only deny.
+    """
+
+    max_age_days: int
+    rules: tuple[Digest, ...] | None = None
+    exceptions: tuple[str, ...] | None = None
+    also: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +122,7 @@ class Rules:
     rollout: Demands | None = None
     breakers: tuple[Breaker, ...] | None = None
     bindings: Mapping[Name, Bound] | None = None
+    scans: Scans | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +223,3 @@ def _check_demands(endpoint: str, demands: Demands) -> None:
         raise VerificationError(f"{endpoint}: a rollout lasts 1 s to 30 days, not {demands.window_seconds} s")
     if not 0 <= demands.least_seconds < demands.window_seconds:
         raise VerificationError(f"{endpoint}: rollout.least_seconds is 0 or more, and less than window_seconds")
-
-
-def decimal(text: str) -> Decimal:
-    """Read a finite decimal number like `0.95`; raise `VerificationError` for anything else."""
-    try:
-        value = Decimal(text if len(text) <= 40 else "long")
-    except InvalidOperation as e:
-        raise VerificationError(f"not a decimal number: {text[:40]!a}") from e
-    if not value.is_finite():
-        raise VerificationError(f"not a finite decimal number: {text[:40]!a}")
-    return value

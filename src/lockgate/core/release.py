@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import ClassVar, Literal
 
 from lockgate.core.component import Component, open_component
+from lockgate.core.trial import Begun, Trial, trial_of
 from lockgate.errors import VerificationError
 from lockgate.formats import dsse, plain
 from lockgate.formats.digest import Digest
@@ -153,6 +154,7 @@ class Record:
     phase: Literal["registered"]
     imported_from: str | None = None
     providers: Mapping[str, Digest] | None = None
+    trials: tuple[Trial, ...] | None = None
 
 
 def open_manifest(document: bytes, keys: Iterable[PublicKey]) -> Release:
@@ -218,7 +220,9 @@ def _open_part(name: str, part: Part, bundle: bytes, trusted: Trusted, at: datet
     return component
 
 
-def evolve(record: Record | None, event: Registered | Attested | KeysOpened, index: int, at: datetime) -> Record:
+def evolve(
+    record: Record | None, event: Registered | Attested | KeysOpened | Begun, index: int, at: datetime
+) -> Record:
     """Say what the log knows of a release after `event`."""
     match event:
         case Registered():
@@ -229,6 +233,9 @@ def evolve(record: Record | None, event: Registered | Attested | KeysOpened, ind
         case Attested():
             assert record is not None
             return replace(record, evidence=(*record.evidence, event.statement))
+        case Begun():
+            assert record is not None
+            return replace(record, trials=(*(record.trials or ()), trial_of(event, index, at)))
         case KeysOpened():
             assert record is not None
             return record

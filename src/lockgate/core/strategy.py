@@ -15,7 +15,8 @@ from typing import ClassVar, Literal, TypeAlias
 
 from lockgate.core.analysis.metric import MAX_MARGIN
 from lockgate.core.danger import Danger, Severity
-from lockgate.core.policy import Demands, Symptom, decimal
+from lockgate.core.measure import decimal
+from lockgate.core.policy import Demands, Symptom
 from lockgate.core.traffic import tells_callers_apart
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain

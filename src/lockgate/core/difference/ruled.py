@@ -5,6 +5,7 @@ from functools import partial
 
 from lockgate.core.difference.breaking import breakers, listed
 from lockgate.core.difference.held import bindings, listed_bindings
+from lockgate.core.difference.proving import evaluations, listed_evaluation, listed_scans, scans
 from lockgate.core.difference.sentence import (
     Difference,
     Effect,
@@ -13,21 +14,18 @@ from lockgate.core.difference.sentence import (
     environment,
     expiry,
     free,
-    in_another_order,
     members,
     neutral,
     number,
-    paired,
     reordered,
     stronger,
     version,
     weaker,
 )
-from lockgate.core.policy import Approvals, Demands, Evaluation, Lease, Rules, Symptom, decimal
+from lockgate.core.policy import Approvals, Demands, Lease, Rules, Symptom
 from lockgate.core.provider import Pin
 from lockgate.core.release import Kind
 from lockgate.core.rights import Role
-from lockgate.errors import VerificationError
 
 _RULES = "changes of the rules"
 
@@ -44,14 +42,14 @@ def _endpoints(old: Mapping[str, Rules], new: Mapping[str, Rules], _where: str) 
 
 def _demands(rules: Rules) -> str:
     kinds = ", ".join(rules.components)
-    tests = "; ".join(_wanted(evaluation) for evaluation in rules.evaluations) or "no evaluation"
+    tests = "; ".join(listed_evaluation(evaluation) for evaluation in rules.evaluations) or "no evaluation"
     proof = "provenance" if rules.provenance else "no provenance"
     people = f"{rules.approvals.count} approvals by the role {rules.approvals.role}"
     pins = f"; provider models pinned by {', '.join(rules.provider_pins)}" if rules.provider_pins else ""
     staged = f"; a rollout that is {_gradual(rules.rollout)}" if rules.rollout else ""
     lease = f"a lease of {rules.lease.seconds} s ({rules.lease.on_silence})"
     more = listed(rules.breakers) + listed_bindings(rules.bindings)
-    return f"{kinds}; {proof}; {tests}{pins}; {people}; {lease}{staged}{more}"
+    return f"{kinds}; {proof}; {tests}{listed_scans(rules.scans)}{pins}; {people}; {lease}{staged}{more}"
 
 
 def _gradual(demands: Demands) -> str:
@@ -59,11 +57,6 @@ def _gradual(demands: Demands) -> str:
     begins = f"begins with {demands.first_weight} % at most, pauses for {demands.least_seconds} s at least"
     word = "required" if demands.required else "not required"
     return f"{word}, {begins}, is {metrics} and over in {demands.window_seconds} s"
-
-
-def _wanted(evaluation: Evaluation) -> str:
-    metrics = ", ".join(f"{free(name)} at least {free(least)}" for name, least in evaluation.metrics.items())
-    return f"suite {free(evaluation.suite)} ({metrics or 'no metric'}, at most {evaluation.max_age_days} days old)"
 
 
 def _components(old: tuple[Kind, ...], new: tuple[Kind, ...], where: str) -> Iterator[Difference]:
@@ -77,39 +70,6 @@ def _components(old: tuple[Kind, ...], new: tuple[Kind, ...], where: str) -> Ite
 
 def _provenance(old: bool, _new: bool, where: str) -> Iterator[Difference]:  # noqa: FBT001 - the value of a field
     yield (weaker if old else stronger)(f"{'no longer demands' if old else 'demands'} provenance at {where}")
-
-
-def _evaluations(old: tuple[Evaluation, ...], new: tuple[Evaluation, ...], where: str) -> Iterator[Difference]:
-    for before, after in paired(old, new, lambda evaluation: evaluation.suite):
-        if after is None and before is not None:
-            yield weaker(f"no longer demands {_wanted(before)} at {where}")
-        elif before is None and after is not None:
-            yield stronger(f"demands {_wanted(after)} at {where}")
-        elif before is not None and after is not None:
-            yield from each_field(EVALUATION, before, after, f"suite {free(before.suite)} at {where}")
-    yield from in_another_order([one.suite for one in old], [one.suite for one in new], f"suites of {where}")
-
-
-def _metrics(old: Mapping[str, str], new: Mapping[str, str], where: str) -> Iterator[Difference]:
-    yield from members(
-        old.keys(), new.keys(),
-        lambda name: weaker(f"no longer asks for {free(name)} in {where}"),
-        lambda name: stronger(f"asks for {free(name)} of at least {free(new[name])} in {where}"),
-    )  # fmt: skip
-    for name in old:
-        if name in new and old[name] != new[name]:
-            yield _threshold(f"the evaluation threshold of {free(name)} in {where}", old[name], new[name])
-
-
-def _threshold(what: str, old: str, new: str) -> Difference:
-    step = f"from {free(old)} to {free(new)}"
-    try:
-        before, after = decimal(old), decimal(new)
-    except VerificationError:
-        return weaker(f"changes {what} {step}, which is no number")
-    if before == after:
-        return neutral(f"writes {what} in another way: {step}")
-    return stronger(f"raises {what} {step}") if after > before else weaker(f"lowers {what} {step}")
 
 
 def _approvals(old: Approvals, new: Approvals, where: str) -> Iterator[Difference]:
@@ -191,7 +151,7 @@ POLICY: Mapping[str, Words] = {
 RULES: Mapping[str, Words] = {
     "components": _components,
     "provenance": _provenance,
-    "evaluations": _evaluations,
+    "evaluations": evaluations,
     "approvals": _approvals,
     "lease": _lease,
     "rollback_seconds": _span("the window for a rollback"),
@@ -200,6 +160,7 @@ RULES: Mapping[str, Words] = {
     "rollout": _rollout,
     "breakers": breakers,
     "bindings": bindings,
+    "scans": scans,
 }
 ROLLOUT: Mapping[str, Words] = {
     "required": _required,
@@ -207,11 +168,6 @@ ROLLOUT: Mapping[str, Words] = {
     "least_seconds": number("how long a rollout pauses at {where},", Effect.STRENGTHENS, " s"),
     "metrics": _symptoms,
     "window_seconds": number("how long a rollout may take at {where},", Effect.WEAKENS, " s"),
-}
-EVALUATION: Mapping[str, Words] = {
-    "suite": lambda old, new, where: [weaker(f"asks for suite {free(new)} instead of {free(old)} in {where}")],
-    "metrics": _metrics,
-    "max_age_days": number("how many days old a result may be in {where},", Effect.WEAKENS),
 }
 APPROVALS: Mapping[str, Words] = {
     "count": number("how many people must approve {where},", Effect.STRENGTHENS),

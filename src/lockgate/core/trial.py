@@ -1,0 +1,53 @@
+"""Was this the only try? A trial is written down before it begins, so what came of it cannot be left out.
+
+The number of a trial is the index of its entry. It names the block of the policy that it was begun under, so that the
+thresholds are older than the run. A trial without a result is unfinished, and counts like one that failed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint, Name, Tag, Version
+
+LAYERS = ("namespaces", "seccomp", "landlock", "limits", "cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Somebody is about to run a suite over a release, under the demands that an endpoint makes of it."""
+
+    type: ClassVar[str] = "trial.begun/v1"
+    tag: Tag
+    release: Digest
+    suite: str
+    suite_version: Version
+    suite_digest: Digest
+    demands: Digest
+    endpoint: Endpoint
+    policy: Digest
+    by: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the log says of a trial."""
+
+    number: int
+    suite: str
+    suite_version: Version
+    suite_digest: Digest
+    demands: Digest
+    endpoint: Endpoint
+    policy: Digest
+    by: Name
+    begun_at: datetime
+
+
+def trial_of(event: Begun, index: int, at: datetime) -> Trial:
+    """Say what the log knows of a trial."""
+    return Trial(
+        index, event.suite, event.suite_version, event.suite_digest, event.demands, event.endpoint, event.policy,
+        event.by, at,
+    )  # fmt: skip
