@@ -1,0 +1,266 @@
+"""Would this chat template do more than lay out a conversation? Cut into tokens, never rendered.
+
+    {{ expression }}   {% statement %}   {# comment #}   everything else is text
+
+Statements, filters, functions and methods are those that published templates use; others are refused. A template that
+looks for words in what was said, and then says something itself, is the known way to poison one: that needs a person.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from lockgate.errors import VerificationError
+from lockgate.scanner.scanned import Flaw
+
+MAX_CHARACTERS = 1 << 20
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_STATEMENTS = _words(
+    "if elif else endif for endfor set endset macro endmacro call endcall filter endfilter break continue "
+    "generation endgeneration raw endraw with endwith"
+)
+_LOADS = {"import", "from", "include", "extends", "block", "endblock"}
+_FILTERS = _words(
+    "abs batch capitalize count d default dictsort e escape first float from_json fromjson indent int items join "
+    "last length list lower map max min reject rejectattr replace reverse round safe select selectattr sort "
+    "string sum title tojson trim unique upper wordcount"
+)
+_FUNCTIONS = {"range", "namespace", "raise_exception", "strftime_now", "dict", "caller", "loop"}
+_METHODS = _words(
+    "append capitalize count endswith find get index isalpha isdigit isspace items join keys lower lstrip "
+    "removeprefix removesuffix replace rfind rindex rsplit rstrip split splitlines startswith strftime strip "
+    "title upper values"
+)
+_NAMES = _words(
+    "self lipsum cycler joiner popen subprocess os sys builtins globals getattr setattr eval exec compile open "
+    "mro import_module subclasses format format_map func_globals gi_frame cr_frame f_globals"
+)
+_KNOWN = _words(
+    "arguments assistant audio content data developer document documents file file_id function human id image "
+    "image_url input_audio input_image input_text ipython model name object observation output output_text "
+    "parameters reasoning reasoning_content refusal result role source string system text thinking title tool "
+    "tool_call tool_call_id tool_calls tool_response tool_result tool_use type url user video video_url"
+)
+_SAID = {"content", "text"}
+_WHOLE = {"string", "tojson", "join", "map", "values", "items"}
+_BOUNDS = {"and", "or", "not", "if", "elif", "else", "is", "in", "==", "!=", "<", ">", "<=", ">=", ",", "set", "=", ":"}
+_LOOKS = {"startswith", "endswith", "find", "rfind", "index", "rindex", "count"}
+_OPEN = re.compile(r"\{\{|\{%|\{#")
+_TOKEN = re.compile(
+    r"\s+|(?P<name>[^\W\d]\w*)|(?P<number>\d[\w.]*)"
+    r"|(?P<string>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+    r"|(?P<op>\*\*|//|[=!<>]=|[-+*/%~|()\[\]{}.,:;=<>])",
+    re.DOTALL,
+)
+_ENDRAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3})|(N)\{)")
+_WORDY = re.compile(r"[^\W\d_]{3}")
+_MARKED = re.compile(r"\s*(?:<[^<>]*>|\[[^\[\]]*\])\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+
+
+def template_flaws(text: str, *, is_template: bool = True) -> Iterator[Flaw]:
+    """Yield what a template does beyond laying out. Where `is_template` is False, it is prose: braces mean nothing."""
+    if len(text) > MAX_CHARACTERS and is_template:
+        yield Flaw("template", f"has {len(text)} characters, more than {MAX_CHARACTERS}")
+        return
+    blocks: list[list[_Token]] = []
+    try:
+        blocks += _blocks(text)
+    except VerificationError as e:
+        if is_template:
+            yield Flaw("template", str(e))
+    macros = {block[1].text for block in blocks if len(block) > 1 and block[0].text == "macro"}
+    said = set(_SAID)
+    found: dict[Flaw, None] = {}
+    for block in blocks:
+        found |= dict.fromkeys(_block_flaws(block, macros, said, is_template=is_template))
+    yield from found
+
+
+def _block_flaws(block: list[_Token], macros: set[str], said: set[str], *, is_template: bool) -> Iterator[Flaw]:
+    _taint(block, said)
+    yield from _forbidden(block)
+    if is_template:
+        yield from _calls(block, macros)
+        yield from _triggers(block, said)
+    first = block[0].text if block else ""
+    if first.startswith("%"):
+        word = first[1:]
+        if word in _LOADS:
+            yield Flaw("template-import", f"loads another template: {word}")
+        elif word not in _STATEMENTS and is_template:
+            yield Flaw("template", f"has the statement {word[:40]!a}")
+
+
+def _blocks(text: str) -> Iterator[list[_Token]]:
+    """Cut the text; the first token of a statement is its word after a %."""
+    at = 0
+    while found := _OPEN.search(text, at):
+        at = found.end()
+        if found.group() == "{#":
+            at = _after(text, "#}", at)
+            continue
+        end = "}}" if found.group() == "{{" else "%}"
+        tokens, at = _tokens(text, at, end)
+        if end == "%}":
+            if not tokens or tokens[0].kind != "name":
+                raise VerificationError("a statement begins with no word")
+            word = tokens[0].text
+            if word == "raw":
+                raw = _ENDRAW.search(text, at)
+                if raw is None:
+                    raise VerificationError("raw has no end")
+                at = raw.end()
+            tokens[0] = _Token("statement", f"%{word}")
+        yield tokens
+
+
+def _after(text: str, mark: str, at: int) -> int:
+    end = text.find(mark, at)
+    if end < 0:
+        raise VerificationError(f"a comment has no {mark}")
+    return end + len(mark)
+
+
+def _tokens(text: str, at: int, end: str) -> tuple[list[_Token], int]:
+    tokens: list[_Token] = []
+    depth = 0
+    if text[at : at + 1] in ("-", "+"):
+        at += 1
+    while True:
+        if depth <= 0:
+            for mark in (end, f"-{end}", f"+{end}"):
+                if text.startswith(mark, at):
+                    return tokens, at + len(mark)
+        found = _TOKEN.match(text, at)
+        if found is None:
+            raise VerificationError(f"no template: {text[at : at + 20]!a} at character {at}")
+        at = found.end()
+        if found.lastgroup is None:
+            continue
+        depth += {"{": 1, "(": 1, "[": 1, "}": -1, ")": -1, "]": -1}.get(found.group(), 0)
+        tokens.append(
+            _Token(found.lastgroup, _decoded(found.group()) if found.lastgroup == "string" else found.group())
+        )
+
+
+def _decoded(literal: str) -> str:
+    def letter(found: re.Match[str]) -> str:
+        digits = found.group(1) or found.group(2) or found.group(3)
+        if found.group(5):
+            return "__"  # a letter by its name: nobody needs that
+        number = int(digits, 16) if digits else int(found.group(4), 8)
+        return chr(number) if number <= 0x10FFFF else "__"
+
+    return _ESCAPE.sub(letter, literal[1:-1])
+
+
+def _forbidden(block: Sequence[_Token]) -> Iterator[Flaw]:
+    glued = any(token.text in {"~", "+", "%", "join", "format", "replace", "reverse"} for token in block)
+    for before, token in zip((_Token("op", ""), *block), block, strict=False):
+        if token.kind == "name" and _is_forbidden(before.text, token.text):
+            yield Flaw("template-attribute", f"reaches for {token.text[:60]!a}")
+        elif token.kind == "string" and _hides(token.text, glued=glued):
+            yield Flaw("template-attribute", f"writes a name with underscores as text: {token.text[:60]!a}")
+
+
+def _is_forbidden(before: str, name: str) -> bool:
+    return "__" in name or name in _NAMES or (before == "." and name[0] == "_") or (before == "|" and name == "attr")
+
+
+def _hides(text: str, *, glued: bool) -> bool:
+    if "__" in text or "%c" in text:
+        return True
+    return glued and len(text) < 40 and (text.startswith("_") or text.endswith("_"))
+
+
+def _calls(block: Sequence[_Token], macros: set[str]) -> Iterator[Flaw]:
+    padded = [_Token("op", ""), *block, _Token("op", "")]
+    defined = block[1:2] if block and block[0].text == "%macro" else []
+    for before, token, after in zip(padded, block, padded[2:], strict=False):
+        if token.kind != "name" or token in defined:
+            continue
+        if before.text == "|" and token.text not in _FILTERS:
+            yield Flaw("template", f"has the filter {token.text[:40]!a}")
+        elif before.text == "." and after.text == "(" and token.text not in _METHODS:
+            yield Flaw("template", f"calls the method {token.text[:40]!a}")
+        elif (
+            after.text == "("
+            and before.text not in {"|", ".", "is"}
+            and token.text not in _FUNCTIONS | macros | _BOUNDS
+        ):
+            yield Flaw("template", f"calls {token.text[:40]!a}")
+
+
+def _taint(block: Sequence[_Token], said: set[str]) -> None:
+    """Remember which names hold what was said: assigned from it, looped over it, or given to a macro."""
+    word = block[0].text if block else ""
+    if word == "%macro":
+        said |= {token.text for token in block[2:] if token.kind == "name"}
+    elif word == "%for":
+        at = next((number for number, token in enumerate(block) if token.text == "in"), len(block))
+        if _is_said(block[at:], said):
+            said |= {token.text for token in block[1:at] if token.kind == "name"}
+    elif _is_said(block, said):
+        said |= {token.text for token, after in pairwise(block) if token.kind == "name" and after.text == "="}
+
+
+def _triggers(block: Sequence[_Token], said: set[str]) -> Iterator[Flaw]:
+    if block and block[0].text in {"%if", "%elif"} and any(token.text == "strftime_now" for token in block):
+        yield Flaw("template-trigger", "decides by the date", "chat-template")
+    for number, token in enumerate(block):
+        if token.kind == "string" and _is_wordy(token.text) and _is_looked_for(block, number, said):
+            yield Flaw("template-trigger", f"looks for {token.text[:40]!a} in what is said", "chat-template")
+
+
+def _is_wordy(text: str) -> bool:
+    return bool(_WORDY.search(text)) and not _MARKED.fullmatch(text) and text not in _KNOWN
+
+
+def _is_looked_for(block: Sequence[_Token], number: int, said: set[str]) -> bool:
+    texts = [token.text for token in block]
+    before, after = texts[number - 1] if number else "", texts[number + 1 : number + 3]
+    if before in {"==", "!="}:
+        return _is_said(_operand(block, number - 2, -1), said)
+    if after[:1] in (["=="], ["!="], ["in"]):
+        return _is_said(_operand(block, number + 2, 1), said)
+    if after == ["not", "in"]:
+        return _is_said(_operand(block, number + 3, 1), said)
+    if before == "(" and number >= 3 and texts[number - 2] in _LOOKS and texts[number - 3] == ".":
+        return _is_said(_operand(block, number - 4, -1), said)
+    return False
+
+
+def _operand(block: Sequence[_Token], at: int, step: int) -> list[_Token]:
+    """Take the tokens from `at` on, to one side, up to where another part of the expression begins."""
+    opening, closing = ("([{", ")]}") if step > 0 else (")]}", "([{")
+    taken: list[_Token] = []
+    depth = 0
+    while 0 <= at < len(block):
+        token = block[at]
+        if token.kind == "op" and token.text in opening:
+            depth += 1
+        elif token.kind == "op" and token.text in closing:
+            depth -= 1
+        if depth < 0 or (depth == 0 and token.kind != "string" and token.text.lstrip("%") in _BOUNDS):
+            break
+        taken.append(token)
+        at += step
+    return taken
+
+
+def _is_said(tokens: Sequence[_Token], said: set[str]) -> bool:
+    texts = {token.text for token in tokens if token.kind in {"name", "string"}}
+    return bool(texts & said) or bool(texts & {"message", "messages"} and texts & _WHOLE)
