@@ -116,7 +116,9 @@ _ALL = (
     Obligation("training_data_custody", "3.5.3", "3.4.4", "", "Datasets carry a signed chain of custody."),
     Obligation("reviewed_training_inputs", "3.5.4", "3.4.2", "", "Training inputs come from reviewed commits."),
     Obligation("verified_reward_models", "", "", "3.5.1", "Reward models are releases, verified before the run."),
-    Obligation("reward_hacking_detection", "", "", "3.5.2", "Reward over-optimisation is detected, and blocks."),
+    Obligation(
+        "reward_hacking_detection", "", "", "3.5.2", "Reward over-optimisation is detected, and blocks.", _KEPT,
+    ),
     Obligation("verified_stage_handoff", "", "", "3.5.3", "Each stage consumes only what the former one signed."),
     Obligation("registered_checkpoints", "", "", "3.5.4", "Checkpoints of a training run are artifacts of their own."),
     Obligation("retirement_notice", "3.6.1", "", "", "Dependents are told, and heard, before a release retires."),

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "release": ("releasing", "Create, list, show, diff, export and import releases."),
     "tools": ("pinning", "List the tools of an MCP server, pinned, for the contract of a release."),
     "attest": ("releasing", "Attach provenance or a test result to a release."),
+    "reward": ("rewarding", "Did a training run learn its reward instead of the task? A verdict from its metrics."),
     "evidence": ("releasing", "Show the evidence of a release."),
     "change": ("changing", "Open, show, assess, approve, reject, withdraw, activate changes."),
     "strategy": ("planning", "How a candidate gets its traffic: check a strategy, and say it in words."),

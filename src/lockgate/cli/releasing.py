@@ -201,7 +201,7 @@ def attest_provenance(
     from lockgate.formats.statement import PROVENANCE
 
     predicate = provenance(plain.decode(Provenance, read(made)))
-    found = _attach(connection, tag, digest, signing_key, Signable(PROVENANCE, predicate))
+    found = sign_statement(connection, tag, digest, signing_key, Signable(PROVENANCE, predicate))
     show(json_, found, f"attached provenance to {tag} (entry {found['entry']})")
 
 
@@ -221,7 +221,7 @@ def attest_result(
     from lockgate.formats.statement import TEST_RESULT
 
     run = plain.decode(TestRun, read(result))
-    found = _attach(connection, tag, digest, signing_key, Signable(TEST_RESULT, test_result(run)))
+    found = sign_statement(connection, tag, digest, signing_key, Signable(TEST_RESULT, test_result(run)))
     show(json_, found, f"attached {run.suite} {run.result} to {tag} (entry {found['entry']})")
 
 
@@ -267,7 +267,10 @@ class Signable:
     predicate: Mapping[str, Json]
 
 
-def _attach(connection: "Connection", tag: Tag, digest: str | None, key: str, claim: Signable) -> Mapping[str, Json]:
+def sign_statement(
+    connection: "Connection", tag: Tag, digest: str | None, key: str, claim: Signable
+) -> Mapping[str, Json]:
+    """Sign a statement about a release and attach it."""
     from lockgate.cli.importing import attach
     from lockgate.formats import dsse
     from lockgate.formats.digest import Digest
