@@ -1,0 +1,172 @@
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from lockgate.errors import VerificationError
+from lockgate.evaluator.baseline.door_probes import door_probes
+from lockgate.evaluator.baseline.filter_probe import dangerous_cleaned, harmless_kept, outputs
+from lockgate.evaluator.baseline.guardrail_probe import attempts_refused, guarded_texts, ordinary_answered
+from lockgate.evaluator.baseline.misfits import misfits
+from lockgate.evaluator.baseline.way_in import door_of, filled, pointed
+from lockgate.evaluator.line import Line
+from tests.evaluator.candidates import DOOR, SAY, candidate
+from tests.evaluator.toy_server import Exchange, Unix
+
+
+@contextmanager
+def toy(path, mode="good"):
+    """Serve the toy at a unix socket, as the relay of a sandbox does."""
+    with Unix(str(path / "s"), Exchange) as served:
+        served.mode = mode
+        thread = threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield Line(path / "s", patience=2)
+        served.shutdown()
+        thread.join()
+
+
+def door(tmp_path):
+    return door_of(candidate(tmp_path / "release", {"config/door.json": DOOR}))
+
+
+def failed(tried):
+    return {each.case: each.why for each in tried if each.why is not None}
+
+
+def test_a_careful_server_passes_every_probe(tmp_path):
+    with toy(tmp_path) as line:
+        tried = list(door_probes(door(tmp_path), line))
+
+    assert failed(tried) == {}
+    assert len(tried) > 35
+
+
+def test_a_server_that_takes_anything_fails_what_it_should_have_refused(tmp_path):
+    with toy(tmp_path, "lax") as line:
+        found = failed(door_probes(door(tmp_path), line))
+
+    wanted = ("/request is 7", "a member too many in it", "/session is missing", "control characters in /request")
+    assert {f"/say: {name}" for name in wanted} <= found.keys()
+    assert found["/say: /request is 7"] == "answered 200, not 4xx"
+
+
+def test_a_server_that_answers_with_errors_of_its_own_fails(tmp_path):
+    with toy(tmp_path, "breaks") as line:
+        assert failed(door_probes(door(tmp_path), line))["/say: no JSON"] == "answered 500, not 4xx"
+
+
+def test_a_server_whose_good_answer_changes_fails(tmp_path):
+    with toy(tmp_path, "changes") as line:
+        found = failed(door_probes(door(tmp_path), line))
+
+    assert "afterwards the good request was answered in another way" in found.values()
+    assert len(found) > 30
+
+
+def test_once_nobody_answers_everything_that_is_left_has_failed(tmp_path):
+    with toy(tmp_path) as line:
+        (tmp_path / "s").unlink()
+        tried = list(door_probes(door(tmp_path), line))
+
+    assert len(failed(tried)) == len(tried) > 35
+
+
+def test_a_door_that_takes_nothing_gives_no_case(tmp_path):
+    nothing = door_of(candidate(tmp_path, {"config/door.json": {**DOOR, "takes": []}}))
+
+    assert list(door_probes(nothing, Line(tmp_path / "nobody"))) == []
+
+
+def test_any_bytes_are_a_request_where_bytes_are_wanted(tmp_path):
+    taken = {"path": "/say", "content": "bytes", "most": 4096, "good": '{"session":"a","request":"b"}', "same": []}
+    found = candidate(tmp_path / "release", {"config/door.json": {**DOOR, "takes": [taken]}})
+    with toy(tmp_path) as line:
+        tried = list(door_probes(door_of(found), line))
+
+    assert failed(tried) == {}
+    assert "/say: every byte" in {each.case for each in tried}
+
+
+def test_guardrail_and_filter_are_counted_both_ways(tmp_path):
+    found = door(tmp_path)
+    with toy(tmp_path) as line:
+        recall = list(attempts_refused(found.guardrail, line))
+        ordinary = list(ordinary_answered(found.guardrail, line))
+        cleaned = list(dangerous_cleaned(found.filter, line))
+        kept = list(harmless_kept(found.filter, line))
+
+    assert len(recall) == len(ordinary) == 80 and len(cleaned) == 48 and len(kept) == 26
+    assert len(failed(recall)) <= 20 and not failed(ordinary)
+    assert failed(cleaned) == {} and failed(kept) == {}
+
+
+def test_who_lets_everything_through_is_useful_and_not_safe(tmp_path):
+    found = door(tmp_path)
+    with toy(tmp_path, "lax") as line:
+        assert len(failed(attempts_refused(found.guardrail, line))) == 80
+        assert failed(ordinary_answered(found.guardrail, line)) == {}
+        assert len(failed(dangerous_cleaned(found.filter, line))) == 48
+        assert failed(harmless_kept(found.filter, line)) == {}
+
+
+def test_a_filter_that_says_nothing_cleans_nothing(tmp_path):
+    echo = {"path": "/say", "send": {"session": "s", "request": ""}, "reads": "/said"}
+    silent = door_of(candidate(tmp_path / "r", {"config/door.json": {**DOOR, "filter": echo}}))
+    with toy(tmp_path) as line:
+        assert len(failed(dangerous_cleaned(silent.filter, line))) == 48
+
+
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"ready": "healthz"},
+        {"ready": "/a b"},
+        {"ready": "/\r\nX: y"},
+        {"takes": [{**SAY, "most": 0}]},
+        {"takes": [{**SAY, "most": 1 << 40}]},
+        {"takes": [{**SAY, "content": "bytes"}]},
+        {"takes": [{**SAY, "content": "xml"}]},
+        {"guardrail": {"path": "/say"}},
+        {"type": "door/v2"},
+        {"more": 1},
+    ],
+)
+def test_near_misses_of_a_door(tmp_path, spoiled):
+    with pytest.raises(VerificationError):
+        door_of(candidate(tmp_path, {"config/door.json": {**DOOR, **spoiled}}))
+
+
+def test_a_release_has_one_door_or_none(tmp_path):
+    assert door_of(candidate(tmp_path / "none", {"config/model.json": {}})) is None
+    with pytest.raises(VerificationError, match="two doors"):
+        door_of(candidate(tmp_path / "two", {"config/door.json": DOOR, "config/b/door.json": DOOR}))
+
+
+def test_pointers_and_places():
+    assert pointed({"a": [{"b~/c": 1}]}, "/a/0/b~0~1c") == 1
+    assert pointed({"a": []}, "/a/0") is None
+    assert pointed({"a": 1}, "/a/b") is None
+    assert filled({"a": ["{text}", "not {text}"], "n": None}, "x") == {"a": ["x", "not {text}"], "n": None}
+
+
+def test_a_role_that_nobody_has_is_tried_wherever_a_role_is():
+    good = {"messages": [{"role": "user", "content": "Hello"}]}
+
+    names = [name for name, _ in misfits(good, 1 << 20)]
+
+    assert "/messages/0/role is a role that nobody has" in names
+    assert "a member too many in /messages/0" in names
+    assert len(names) == len(set(names))
+
+
+def test_misfits_fit_into_what_is_taken():
+    assert all(len(body) <= 64 for _, body in misfits({"a": "b"}, 64))
+
+
+def test_the_texts_are_different_from_each_other():
+    texts = [*guarded_texts()["attempts"], *guarded_texts()["ordinary"]]
+
+    assert len(set(texts)) == len(texts) == 160
+    assert all(text.isprintable() and len(text) < 400 for text in texts)
+    assert len({output.text for output in outputs()}) == len(outputs())
