@@ -25,6 +25,7 @@ NAMES = (
     "breaker",
     "kserve",
     "rollback",
+    "desk",
     "bindings",
 )
 RESULTS = Path("build/bench.json")

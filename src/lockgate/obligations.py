@@ -93,7 +93,8 @@ _ALL = (
     Obligation(
         "isolated_parallel_versions", "", "", "3.3.3",
         "Versions side by side share no runtime state.", _GAP,
-        "each has logins of its own at bindings; what it keeps elsewhere nobody looks at",
+        "each has logins of its own at bindings, and what their programs have open is compared every few seconds; what "
+        "is opened and closed between two looks, or by a run without an agent, is not found",
     ),
     Obligation(
         "emergency_shutdown", "3.3.4", "3.3.4", "9.6.1 9.6.3",

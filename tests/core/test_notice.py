@@ -10,9 +10,11 @@ from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import Alerted
 from lockgate.core.halt import Halt
 from lockgate.core.journal import EVENT_TYPES
-from lockgate.core.notice import QUIET, frozen, notice_of, quoted, still_open, tried
+from lockgate.core.notice import QUIET, frozen, kept_together, notice_of, quoted, still_open, tried
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
+from lockgate.core.sharing import Shared
+from lockgate.core.tie import Ties
 from lockgate.core.trust import TrustAdopted
 from lockgate.formats import canonical
 from lockgate.formats.names import Name
@@ -213,3 +215,11 @@ def test_what_is_not_cut_is_told_without_what_others_could_write_into_it():
 
     assert notice.entry is None and "crm is open" in notice.text and "prod/magika" in notice.text
     assert "<" not in notice.text and "@" not in notice.text
+
+
+def test_what_two_releases_share_is_told_in_words_alone():
+    shared = Shared(PROD, (A, B), "file", "/tmp/<b>@all</b>")
+    notice = kept_together("prod", Ties(Name("host-1"), NOW, (), (shared,)))
+
+    assert "host-1" in notice.text and "prod/magika" in notice.text and "file" in notice.text
+    assert not set("<>@/") & set(notice.text.replace("prod/magika", ""))

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from lockgate.cli.severed_rows import held_rows
 from lockgate.core.release import Serve
 from tests.live import drill
 from tests.live.drill import SECONDS, boot_now, wait_for_text, wait_until
+from tests.live.serving import speak
 from tests.rolling import open_rollout, order
 from tests.world import PROD
 
@@ -14,9 +16,9 @@ pytestmark = pytest.mark.slow
 cluster, theatre, stage = drill.cluster, drill.theatre, drill.stage
 
 
-def begin(stage, version):
-    """Let a candidate begin that beats in a file of its own; return that."""
-    world, beats = stage.world, stage.folder / f"beats-{version}"
+def begin(stage, version, into=None):
+    """Let a candidate begin that beats in a file of its own, or in this one; return that."""
+    world, beats = stage.world, into or stage.folder / f"beats-{version}"
     command = ("{python}", "-c", drill.BEATS, str(beats), "{file:weights/model.onnx}", "{port}")
     release = world.register(version, serve=Serve(command, {}))
     world.attest(release)
@@ -62,6 +64,22 @@ def test_an_aborted_candidate_is_stopped_and_the_stable_release_goes_on(stage, a
     assert candidate.wait(60) == 10 and "serves magika@1.0.0, not " in candidate.said.read_text()
     goes_on(stage, stage.last_beat)
     assert stable.poll() is None
+
+
+def test_what_both_keep_in_one_file_is_seen_and_told(stage):
+    beats = begin(stage, "1.4.0", into=stage.folder / "beats")
+    agent = stage.agent()
+    both(stage, beats, "1.4.0")
+
+    wait_for_text(agent, "releases side by side share what they should not")
+    olivia = speak(stage.port, "olivia")
+    wait_until(lambda: olivia.get(f"/api/v1/endpoints/{PROD}/bindings")["nodes"], 60)
+    shown = olivia.get(f"/api/v1/endpoints/{PROD}/bindings")
+    (node,) = shown["nodes"]
+    assert [(one["medium"], one["name"]) for one in node["shared"]] == [("file", str(beats))]
+    assert [line for line in held_rows(shown) if line.startswith("ALARM: on host-1")]
+    order(stage.world, "abort")
+    wait_for_text(agent, "sharing: fine again")
 
 
 def test_a_candidate_that_is_promoted_goes_on_and_what_was_stable_is_stopped(stage):

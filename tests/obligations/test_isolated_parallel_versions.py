@@ -1,4 +1,4 @@
-"""Do two releases side by side share nothing that they hold: no login, no secret, no session?"""
+"""Do two releases side by side share nothing: no login, no secret, no session? And is it seen if they do?"""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from lockgate.core.binding import Holder
+from lockgate.core.sharing import Open, Seen, shared
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from tests.bound import InMemory
@@ -45,3 +46,17 @@ def test_what_one_of_them_loses_the_other_keeps(system):
 
 def test_the_same_release_on_another_host_is_another_holder():
     assert replace(STABLE, node=Name("host-2")).login not in (STABLE.login, CANDIDATE.login)
+
+
+@pytest.mark.parametrize(
+    ("what", "is_shared"),
+    [
+        (Open("file", "8:77", "/var/cache/prompts", writes=True), True),
+        (Open("connection", "10.0.0.5:6379", "10.0.0.5:6379", writes=True), True),
+        (Open("file", "8:12", "/usr/lib/libc.so.6", writes=False), False),
+    ],
+)
+def test_a_cache_or_memory_that_both_have_open_is_seen(what, is_shared):
+    both = [Seen(PROD, holder.release, frozenset({what}), frozenset()) for holder in (STABLE, CANDIDATE)]
+
+    assert bool(list(shared(both))) is is_shared

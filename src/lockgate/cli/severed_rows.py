@@ -1,6 +1,6 @@
 """How does a person read what an endpoint holds, and what became of it? A row for each, an alarm if it is not cut."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,6 +12,7 @@ from lockgate.formats.names import Name
 if TYPE_CHECKING:
     from lockgate.core.halt import Halt
     from lockgate.core.order import Receipt
+    from lockgate.core.tie import Ties
 
     Told: TypeAlias = Receipt | Halt
 
@@ -53,7 +54,17 @@ def held_rows(found: "Mapping[str, Json]") -> list[str]:
         for name, bound in may.items()
         if str(name) not in held
     ]
-    return spread([("BINDING", "KIND", "NODE", "STATE", "RELEASE", "UNTIL", "SESSIONS"), *sorted(rows)])
+    lines = spread([("BINDING", "KIND", "NODE", "STATE", "RELEASE", "UNTIL", "SESSIONS"), *sorted(rows)])
+    return [*lines, *(f"ALARM: {line}" for each in nodes for line in _shared(each))]
+
+
+def _shared(ties: "Ties") -> "Iterator[str]":
+    """Say what releases side by side share on a node."""
+    for one in ties.shared or ():
+        releases = " and ".join(release.hex[:16] for release in one.releases)
+        what = "share the" if one.medium != "unseen" else "may share anything:"
+        medium = f"{one.medium} " if one.medium != "unseen" else ""
+        yield f"on {ties.node} {releases} {what} {medium}{one_line(one.name)}"
 
 
 def is_alarming(told: "Sequence[Told]") -> bool:

@@ -15,6 +15,7 @@ from lockgate.core.journal import Denied, Event, read_fact
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
 from lockgate.core.suite import Added
+from lockgate.core.tie import Ties
 from lockgate.core.trial import Begun
 from lockgate.core.trust import TrustAdopted
 from lockgate.errors import VerificationError
@@ -139,6 +140,16 @@ def still_open(environment: str, halt: Halt) -> Notice:
     return Notice(
         f"Lockgate {environment}: not cut",
         f"{halt.endpoint} was to be cut on {halt.node}, and what it holds is not: {told}. The host goes on trying.",
+    )
+
+
+def kept_together(environment: str, ties: Ties) -> Notice:
+    """Say what releases that run side by side on a host keep together."""
+    endpoints = sorted({str(one.endpoint) for one in ties.shared or ()})
+    what = ", ".join(f"{one.medium} {quoted(one.name)}" for one in (ties.shared or ())[:4])
+    return Notice(
+        f"Lockgate {environment}: shared state",
+        f"On {ties.node} releases side by side at {', '.join(endpoints)} share what they should not: {what}.",
     )
 
 

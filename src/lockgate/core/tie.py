@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import ClassVar, Literal
 
 from lockgate.core.binding import BindingKind
+from lockgate.core.sharing import MAX_SHARED, Shared
 from lockgate.core.trust import Actor
 from lockgate.errors import VerificationError
 from lockgate.formats import dsse, plain
@@ -40,12 +41,13 @@ class Tie:
 
 @dataclass(frozen=True, slots=True)
 class Ties:
-    """All that endpoints hold on a node, by its own clock."""
+    """All that endpoints hold on a node, by its own clock, and what two releases of one hold together there."""
 
     type: ClassVar[str] = "ties/v1"
     node: Name
     at: datetime
     ties: tuple[Tie, ...]
+    shared: tuple[Shared, ...] | None = None
 
 
 def sign_ties(ties: Ties, signer: Signer) -> bytes:
@@ -63,4 +65,6 @@ def open_ties(document: bytes, find: Callable[[Name], Actor]) -> tuple[Ties, Act
     dsse.open_envelope(envelope, TIES, node.keys)
     if len(ties.ties) > MAX_TIES:
         raise VerificationError(f"a node tells of at most {MAX_TIES} ties")
+    if len(ties.shared or ()) > MAX_SHARED:
+        raise VerificationError(f"a node tells of at most {MAX_SHARED} things that are shared")
     return ties, node

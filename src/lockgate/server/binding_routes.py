@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from lockgate.app.take_ties import take_ties
 from lockgate.core.binding import Bound
+from lockgate.core.notice import kept_together
 from lockgate.core.tie import Ties
 from lockgate.formats.names import Endpoint, Name
 from lockgate.server.endpoint_routes import Where
@@ -34,5 +35,7 @@ def get_bindings(visit: Here, at: Where) -> Response:
 def post_ties(visit: Here, body: Body) -> Response:
     """Hear what endpoints hold on a node, which must be the one of the session."""
     ties = take_ties(visit.installation, body, visit.session.actor, visit.now)
-    visit.desk.sightings.hold(ties, visit.now)
+    if visit.desk.sightings.hold(ties, visit.now):
+        for teller in visit.desk.tellers:
+            teller.urge(kept_together(str(visit.installation.environment), ties))
     return Response(status_code=204)

@@ -76,17 +76,19 @@ class Sightings:
             _keep(self._halts, place, Halted(halt, now))
         return bool(_not_cut(halt) - (_not_cut(before.halt) if before else set()))
 
-    def hold(self, ties: Ties, now: datetime) -> None:
-        """Take note of what a node says that endpoints hold there."""
+    def hold(self, ties: Ties, now: datetime) -> bool:
+        """Take note of what a node says that endpoints hold there; say whether releases share something new."""
         with self._lock:
+            before = self._ties.get((ties.node,))
             _keep(self._ties, (ties.node,), (ties, now))
+        return bool(set(ties.shared or ()) - set((before[0].shared if before else None) or ()))
 
     def ties(self, endpoint: Endpoint, now: datetime) -> list[Ties]:
         """List what nodes said lately of what an endpoint holds."""
         with self._lock:
             found = [ties for ties, heard_at in self._ties.values() if now - heard_at < LATELY]
-        mine = [replace(each, ties=tuple(tie for tie in each.ties if tie.endpoint == endpoint)) for each in found]
-        return sorted((each for each in mine if each.ties), key=lambda each: each.node)
+        mine = [_at(each, endpoint) for each in found]
+        return sorted((each for each in mine if each.ties or each.shared), key=lambda each: each.node)
 
     def halts(self, now: datetime) -> list[Halted]:
         """List what was stopped in the last day."""
@@ -99,6 +101,11 @@ class Sightings:
         with self._lock:
             self._seen = {place: one for place, one in self._seen.items() if now - one.at < KEPT}
             return sorted(self._seen.values(), key=lambda one: (one.node, one.endpoint))
+
+
+def _at(ties: Ties, endpoint: Endpoint) -> Ties:
+    here = tuple(one for one in ties.shared or () if one.endpoint == endpoint)
+    return replace(ties, ties=tuple(tie for tie in ties.ties if tie.endpoint == endpoint), shared=here or None)
 
 
 def _not_cut(halt: Halt) -> set[Name]:

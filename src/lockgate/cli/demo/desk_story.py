@@ -62,7 +62,7 @@ def _write_access(path: Path, means: Mapping[str, object]) -> None:
     path.write_text(json.dumps({"type": "access/v1", "name": path.stem, "means": means}))
 
 
-def _grant(stage: Stage, schema: str) -> Path:
+def grant(stage: Stage, schema: str) -> Path:
     """Write what the binding of memory would give, for a release that is only tested; return the file."""
     with psycopg.connect(database(stage), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
@@ -113,7 +113,7 @@ def _seal(story: Story, version: str) -> None:
 def evaluate(story: Story, version: str) -> TestRun:
     """Ask a release everything that it should be able to do, and count."""
     stage = story.stage
-    memory = _grant(stage, f"evaluation_{version.replace('.', '_')}")
+    memory = grant(stage, f"evaluation_{version.replace('.', '_')}")
     with answering(stage, story.built / version, memory) as url:
         right = sum(is_right(request, ask(stage, url, "evaluation", request)) for request in REQUESTS)
     return counted(DESK, right, len(REQUESTS))
