@@ -4,6 +4,7 @@ What nobody knows is refused, and nothing in a model directory configures anythi
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ _NAMES = (
     "notify",
     "notify_file",
     "prometheus",
+    "public_url",
 )
 _PATHS = ("tls_certificate", "tls_key", "tls_clients", "signer")  # relative to the home
 
@@ -65,6 +67,7 @@ class Settings:
     agent_home: Path | None = None
     notify: tuple[str, ...] = field(default=(), repr=False)
     prometheus: str | None = field(default=None, repr=False)
+    public_url: str | None = None
 
     @property
     def tls(self) -> Tls | None:
@@ -113,6 +116,7 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         agent_home=_agent_home(home, chosen),
         notify=_addresses(home, chosen),
         prometheus=_text(chosen, "prometheus") if "prometheus" in chosen else None,
+        public_url=_address(_text(chosen, "public_url")) if "public_url" in chosen else None,
     )
 
 
@@ -160,6 +164,13 @@ def _lines(path: Path) -> list[str]:
         raise UnavailableError(f"cannot read {path}: {e.strerror}") from e
     except UnicodeDecodeError as e:
         raise VerificationError(f"{path} is no text") from e
+
+
+def _address(url: str) -> str:
+    """Read where people reach the server: it is written into messages, so it is an address and nothing else."""
+    if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]{1,253}(/[A-Za-z0-9._~/-]{0,200})?", url):
+        raise VerificationError(f"public_url is not an address like https://lockgate.example: {url[:80]!a}")
+    return url.rstrip("/")
 
 
 def _count(chosen: Mapping[str, object], name: str, default: int) -> int:

@@ -9,6 +9,7 @@ from lockgate.errors import UnavailableError
 from tests.app.test_adopt import adopt
 from tests.core.dossiers import ruling
 from tests.receivers import Heard
+from tests.rolling import begin
 from tests.world import World
 
 
@@ -33,12 +34,12 @@ def test_everything_that_matters_is_told_in_order_and_then_nothing_more(busy):
 
     assert place == busy.memory.size()
     assert [notice.title.partition(": ")[2] for notice in heard.notices] == [
-        "trust changed", "policy changed", "policy proposed", "shutdown",
+        "trust changed", "policy changed", "policy proposed", "approval needed", "shutdown",
     ]  # fmt: skip
     assert "because 'less work everyone'" in heard.notices[2].text
     assert heard.entries == sorted(heard.entries)
     assert told(busy, heard, place) == place
-    assert len(heard.notices) == 4
+    assert len(heard.notices) == 5
 
 
 def test_the_place_is_to_be_remembered_after_each_message(busy):
@@ -46,7 +47,7 @@ def test_the_place_is_to_be_remembered_after_each_message(busy):
 
     places = [(place, len(heard.notices)) for place in tell_from(busy.installation, heard, 0)]
 
-    assert places[:4] == [(entry + 1, number) for number, entry in enumerate(heard.entries, 1)]
+    assert places[:5] == [(entry + 1, number) for number, entry in enumerate(heard.entries, 1)]
     assert places[-1][0] == busy.memory.size()
 
 
@@ -74,7 +75,7 @@ def test_a_reason_that_cannot_be_read_is_no_reason_to_be_silent(busy):
 
     told(busy, heard)
 
-    assert "because a reason that cannot be read" in heard.notices[2].text
+    assert "for a reason that cannot be read" in heard.notices[2].text
 
 
 def test_nothing_is_told_of_a_log_that_is_frozen():
@@ -102,3 +103,23 @@ def test_other_rules_are_told_when_they_are_in_force(world):
     told(world, heard, place)
 
     assert heard.notices[-1].text.startswith("ann put version 2 of the policy into force")
+
+
+def test_approvers_are_told_what_would_change(busy):
+    heard = Heard()
+    list(tell_from(busy.installation, heard, 0, "https://lockgate.example"))
+
+    text = heard.notices[3].text
+    assert text.startswith(
+        "alice asks to serve magika@1.0.0 at prod/magika where nothing serves yet, all at once, because"
+    )
+    assert "lockgate change approve 6, https://lockgate.example/api/v1/changes/6" in text
+
+
+def test_they_are_told_what_it_replaces_and_by_which_steps(world):
+    world.serve()
+    begin(world)
+    heard = Heard()
+    told(world, heard)
+
+    assert "in the place of magika@1.0.0, as canary with 5, 50, 100 %" in heard.notices[-1].text

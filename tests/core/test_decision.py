@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockgate.core.decision import decided_on, decision_of, open_decision, sign_decision
+from lockgate.core.decision import decision_of, open_decision, read_decision, sign_decision
 from lockgate.errors import VerificationError
 from lockgate.formats import dsse
 from lockgate.formats.digest import Digest
@@ -59,7 +59,7 @@ def test_a_decision_is_a_verification_summary_that_others_can_read():
 
 def test_a_decision_that_follows_is_opened():
     assert open_decision(signed(), PERMIT, NUMBER, trust()) == decision_of(PERMIT, NUMBER)
-    assert decided_on(signed()) == tuple(one.digest for one in PERMIT.evidence)
+    assert read_decision(signed()).evidence == tuple(one.digest for one in PERMIT.evidence)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core import change, endpoint, release, restoration, revocation, rollout, suite
+from lockgate.core import change, delegation, endpoint, release, restoration, revocation, rollout, suite
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import Alerted
 from lockgate.core.journal import (
@@ -75,6 +75,9 @@ EVENTS: list[Event] = [
     restoration.Overdue(PROD, A, 7, 60, (Name("host-1"),)),
     Begun(TAG, A, "baseline", Version(1, 0, 0), B, A, PROD, B, ALICE),
     suite.Added(Name("agentic"), Version(1, 0, 0), A, "0" * 40, ALICE),
+    change.Approved(7, A, ALICE, NOW, Name("bob"), B),
+    delegation.Named(Name("bob"), ALICE, NOW, A),
+    delegation.Recalled(Name("bob"), Name("bob")),
     Denied("change.approve", "change/7", A),
 ]
 
@@ -145,7 +148,9 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[31], endpoint_subject(PROD)),
         (EVENTS[32], release_subject(TAG)),
         (EVENTS[33], Subject("suite", "agentic@1.0.0")),
-        (EVENTS[34], Subject("denied", "change/7")),
+        (EVENTS[35], Subject("delegation", "bob")),
+        (EVENTS[36], Subject("delegation", "bob")),
+        (EVENTS[-1], Subject("denied", "change/7")),
     ],
 )
 def test_every_event_is_about_one_object(event, subject):
@@ -208,6 +213,7 @@ FIRST = (
     Alerted,
     suite.Added,
     Denied,
+    delegation.Named,
 )
 
 

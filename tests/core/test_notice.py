@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core import change, endpoint, release, restoration, rollout
+from lockgate.core import change, delegation, endpoint, release, restoration, rollout
 from lockgate.core.binding import Severed
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import Alerted
 from lockgate.core.halt import Halt
 from lockgate.core.journal import EVENT_TYPES
-from lockgate.core.notice import QUIET, frozen, kept_together, notice_of, quoted, still_open, tried
+from lockgate.core.notice import QUIET, asked, frozen, kept_together, notice_of, quoted, still_open, tried
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
 from lockgate.core.sharing import Shared
@@ -18,11 +18,16 @@ from lockgate.core.tie import Ties
 from lockgate.core.trust import TrustAdopted
 from lockgate.formats import canonical
 from lockgate.formats.names import Name
+from tests.core.dossiers import content_of
+from tests.core.dossiers import release as release_of_dossier
 from tests.core.test_journal import ALICE, EVENTS, PROD_NAME, TAG, A, B, entry
 from tests.world import NOW, PROD
 
 TOLD = (
+    change.Opened,
     change.Proposed,
+    delegation.Named,
+    delegation.Recalled,
     TrustAdopted,
     PolicyAdopted,
     endpoint.Suspended,
@@ -54,12 +59,27 @@ def test_every_event_is_told_or_left_out_on_purpose():
         (
             change.Proposed(PROD_NAME, "policy", A, B, ALICE),
             "policy proposed",
-            "alice proposes another policy for prod, because 'why'",
+            "alice proposes another policy for prod, because 'why'; it waits for approval: lockgate change approve 7",
         ),
         (
             change.Proposed(PROD_NAME, "trust", A, B, ALICE),
             "trust proposed",
-            "alice proposes another trust for prod, because 'why'",
+            "alice proposes another trust for prod, because 'why'; it waits for approval: lockgate change approve 7",
+        ),
+        (
+            change.Opened(PROD, A, B, ALICE),
+            "approval needed",
+            "alice asks 'why'; it waits for approval: lockgate change approve 7",
+        ),
+        (
+            delegation.Named(Name("bob"), Name("ann"), NOW, A),
+            "delegate named",
+            "alice lets ann approve in the place of bob until 2026-11-21T12:00:00.000000Z",
+        ),
+        (
+            delegation.Recalled(Name("bob"), Name("bob")),
+            "delegate recalled",
+            "bob lets nobody approve in the place of bob any more",
         ),
         (TrustAdopted(PROD_NAME, 3, A, B), "trust changed", "alice put version 3 of the trust into force"),
         (
@@ -223,3 +243,23 @@ def test_what_two_releases_share_is_told_in_words_alone():
 
     assert "host-1" in notice.text and "prod/magika" in notice.text and "file" in notice.text
     assert not set("<>@/") & set(notice.text.replace("prod/magika", ""))
+
+
+def test_who_shall_approve_is_told_where_to_look():
+    opened = entry(change.Opened(PROD, A, B, ALICE), 7)
+
+    found = notice_of(opened, 7, "prod", lambda _: "to serve it", "https://lockgate.example")
+
+    assert "lockgate change approve 7, https://lockgate.example/api/v1/changes/7 (entry 7" in found.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "to serve magika@1.0.0 at prod/magika where nothing serves yet, all at once, because 'why'"),
+        ({"resumes": True}, "to resume magika@1.0.0 at prod/magika where nothing serves yet, all at once"),
+        ({"reason": "<@all> now"}, "because 'all now'"),
+    ],
+)
+def test_what_a_change_asks_for_is_said_in_one_sentence(changes, says):
+    assert says in asked(content_of(release_of_dossier(), **changes), "where nothing serves yet", ", all at once")

@@ -71,10 +71,12 @@ def entries(receiver):
     return [int(re.search(r"\(entry (\d+),", text)[1]) for text in receiver.texts]
 
 
-def shutdowns(world):
-    """List the entries of the log that are shutdowns."""
+def told_of(world):
+    """List the entries of the log that are shutdowns, or changes that wait for approval since it serves."""
     found = enumerate(world.memory.entries(0, world.memory.size()))
-    return [index for index, entry in found if b'"endpoint.suspended/v1"' in entry]
+    return [index for index, entry in found if b'"endpoint.suspended/v1"' in entry or b'"change.opened/v1"' in entry][
+        1:
+    ]
 
 
 def test_an_order_given_over_http_is_told_once_and_in_order(prod):
@@ -87,10 +89,10 @@ def test_an_order_given_over_http_is_told_once_and_in_order(prod):
         prod.approve(number)
         prod.activate(number)
         prod.act(5)
-        wait_for(lambda: len(receiver.texts) >= 6)
+        wait_for(lambda: len(receiver.texts) >= 12)
         time.sleep(1.5)  # nothing is told again
 
-        assert entries(receiver) == shutdowns(prod)
+        assert entries(receiver) == told_of(prod)
         assert receiver.texts[0].startswith(f"olivia shut {PROD} down (entry ")
         assert receiver.bodies[0]["title"] == "Lockgate prod: shutdown"
         assert prod.public("/readyz") == {"status": "ready", "notifications": "told"}
@@ -106,12 +108,12 @@ def test_a_server_that_is_killed_between_events_leaves_none_out(prod):
             prod.kill()
             prod.act()  # while nobody serves
             prod.up()
-        wait_for(lambda: set(entries(receiver)) >= set(shutdowns(prod)), 60)
+        wait_for(lambda: set(entries(receiver)) >= set(told_of(prod)), 60)
         time.sleep(1.5)
 
         told = entries(receiver)
-        assert sorted(set(told)) == shutdowns(prod)
-        assert [entry for n, entry in enumerate(told) if entry not in told[:n]] == shutdowns(prod)
+        assert sorted(set(told)) == told_of(prod)
+        assert [entry for n, entry in enumerate(told) if entry not in told[:n]] == told_of(prod)
         assert len(told) - len(set(told)) <= 6  # at most the one that a kill found on its way
 
 
@@ -129,8 +131,8 @@ def test_a_receiver_that_is_down_for_a_while_is_told_everything_later_and_no_req
     assert "hook" not in metrics
 
     with Receiver(prod.ears) as receiver:
-        wait_for(lambda: len(receiver.texts) >= 4, 60)
-        assert entries(receiver) == shutdowns(prod)
+        wait_for(lambda: len(receiver.texts) >= 7, 60)
+        assert entries(receiver) == told_of(prod)
         wait_for(lambda: prod.public("/readyz").get("notifications") == "told")
 
 

@@ -79,9 +79,9 @@ def test_only_news_are_told_and_each_once(world, heard, teller, tmp_path):
     world.shut_down()
     teller.follow(Once(3))
 
-    assert [notice.title for notice in heard.notices] == ["Lockgate prod: shutdown"]
+    assert [notice.title for notice in heard.notices] == ["Lockgate prod: approval needed", "Lockgate prod: shutdown"]
     assert teller.place == world.memory.size() == Places(tmp_path / FILE, ["memory"], 0).of("memory")
-    assert (teller.told, teller.failed, teller.failing) == (1, 0, False)
+    assert (teller.told, teller.failed, teller.failing) == (2, 0, False)
 
 
 def test_a_channel_that_does_not_answer_is_asked_less_and_less_often(world, heard, teller):
@@ -97,7 +97,7 @@ def test_a_channel_that_does_not_answer_is_asked_less_and_less_often(world, hear
 
     heard.refuses = False
     teller.follow(Once(1))
-    assert len(heard.notices) == 1
+    assert len(heard.notices) == 2
     assert not teller.failing
 
 
@@ -111,7 +111,7 @@ def test_a_channel_that_breaks_in_its_own_way_is_no_end_of_telling(world, heard,
 
     teller.follow(Once(1))
 
-    assert len(heard.notices) == 1
+    assert len(heard.notices) == 2
 
 
 def test_the_others_do_not_wait_for_it(world, tmp_path):
@@ -124,13 +124,13 @@ def test_the_others_do_not_wait_for_it(world, tmp_path):
     for teller in tellers:
         teller.follow(Once(2))
 
-    assert (len(deaf.notices), len(heard.notices)) == (0, 1)
+    assert (len(deaf.notices), len(heard.notices)) == (0, 2)
     assert readiness(tellers) == {"notifications": "1 of 2 channels do not answer"}
     assert readiness(tellers[1:]) == {"notifications": "told"}
     assert readiness(()) == {}
     lines = list(samples(tellers))
     assert 'lockgate_notification_messages_total{channel="deaf",answer="failed"} 2' in lines
-    assert 'lockgate_notification_messages_total{channel="heard",answer="told"} 1' in lines
+    assert 'lockgate_notification_messages_total{channel="heard",answer="told"} 2' in lines
     assert 'lockgate_notification_failing{channel="deaf"} 1' in lines
     assert f'lockgate_notification_place{{channel="heard"}} {world.memory.size()}' in lines
     assert len([line for line in lines if line.startswith("# TYPE")]) == 3
@@ -174,7 +174,9 @@ def test_what_waits_is_told_again_when_it_failed(world, heard, teller):
 def test_the_server_tells_beside_its_requests_and_shows_it(world, heard, tmp_path, monkeypatch):
     monkeypatch.setattr(telling, "_PULSE", 0.001)
     told = threading.Event()
-    monkeypatch.setattr(heard, "tell", lambda notice: (heard.notices.append(notice), told.set()))
+    monkeypatch.setattr(
+        heard, "tell", lambda notice: (heard.notices.append(notice), "shutdown" in notice.title and told.set())
+    )
     settings = Settings(tmp_path, Name("prod"), "prod.example", session_key=bytes(32))
     app = build(world.installation, settings, clock=lambda: world.now + timedelta(0), channels=[heard])
 
@@ -183,7 +185,7 @@ def test_the_server_tells_beside_its_requests_and_shows_it(world, heard, tmp_pat
         world.shut_down()
         assert told.wait(10)
         assert client.get("/readyz").json() == {"status": "ready", "notifications": "told"}
-    assert [notice.title for notice in heard.notices] == ["Lockgate prod: shutdown"]
+    assert [notice.title for notice in heard.notices] == ["Lockgate prod: approval needed", "Lockgate prod: shutdown"]
     assert Path(tmp_path / FILE).exists()
 
 

@@ -7,6 +7,7 @@ to go back to it at any moment.
 from datetime import datetime
 
 from lockgate.app.decide_change import loaded_change, loaded_endpoint
+from lockgate.app.delegate import standing_orders
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
 from lockgate.app.propose import judged_proposal
@@ -85,4 +86,5 @@ def dossier_of(content: Content, change: Change | None, tx: Transaction) -> Doss
         tuple(plain.decode(SignedIntent, tx.document(approval.approval)) for approval in approvals),
         {name: tx.document(digest) for name, digest in (record.providers or {}).items()},
         tx.document(content.strategy) if content.strategy is not None else None,
+        delegations=tuple(standing_orders(approvals, tx)),
     )

@@ -1,12 +1,14 @@
 """How is a change asked for and decided? Opened by an author, approved or rejected by others, or withdrawn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from lockgate.app.delegate import loaded_delegation
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
 from lockgate.app.propose import in_force, loaded_proposal
 from lockgate.app.register import registered
+from lockgate.core.approval import APPROVE, Ballot, open_approval
 from lockgate.core.change import (
     Approved,
     Change,
@@ -15,9 +17,11 @@ from lockgate.core.change import (
     Rejected,
     Withdrawn,
     check_approval,
+    check_endpoint,
     check_open,
     check_withdrawal,
 )
+from lockgate.core.delegation import IN_PLACE, Delegation, check_standing
 from lockgate.core.endpoint import State, check_candidate, in_flight, nothing_at
 from lockgate.core.gate import admit, authors_of, wrong_rollout
 from lockgate.core.intent import Said, SignedIntent, check_intent
@@ -29,7 +33,7 @@ from lockgate.core.release import Record
 from lockgate.core.strategy import open_strategy
 from lockgate.errors import DeniedError
 from lockgate.formats import plain
-from lockgate.formats.names import Endpoint
+from lockgate.formats.names import Endpoint, Name
 
 
 def open_change(
@@ -55,8 +59,28 @@ def approve(installation: Installation, number: int, signed: SignedIntent, now: 
     with installation.ledger.transaction() as tx:
         said, change = _heard(installation, "change.approve", number, signed, now, tx)
         check_approval(change, said.actor.name, now)
-        _check_no_author(installation, change, said, tx)
+        _check_no_author(installation, change, [said.actor.name], tx)
         event = Approved(number, tx.keep(plain.encode(signed)), said.actor.name, signed.intent.expires)
+        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def approve_in_place(
+    installation: Installation, number: int, principal: Name, signed: SignedIntent, now: datetime
+) -> Receipt:
+    """Approve a change in the place of `principal`, who named the approver for it, for as long as both words last."""
+    if done := installation.done(signed, IN_PLACE):
+        return done
+    with installation.ledger.transaction() as tx:
+        said = installation.hear(signed, IN_PLACE, now, tx)
+        change = loaded_change(tx, number)
+        check_endpoint(change)
+        check_intent(said, IN_PLACE, change_subject(number), before=signed.intent.before, after=change.content)
+        delegation = check_standing(loaded_delegation(tx, principal), principal, signed.intent.before, now)
+        _check_voice(installation, change, signed, delegation, now, tx)
+        check_approval(change, said.actor.name, now, delegation.order)
+        _check_no_author(installation, change, [said.actor.name, principal], tx)
+        ends = min(signed.intent.expires, delegation.until)
+        event = Approved(number, tx.keep(plain.encode(signed)), said.actor.name, ends, principal, delegation.order)
         return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
 
 
@@ -143,11 +167,10 @@ def _wrong_rollout(content: Content, document: bytes | None, rules: Rules, state
         return e.reasons
 
 
-def _check_no_author(installation: Installation, change: Change, said: Said, tx: Transaction) -> None:
+def barred(installation: Installation, change: Change, tx: Transaction) -> Mapping[Name, str]:
+    """Say who may not approve a change, whatever their roles, and why."""
     if change.rules is not None:
-        if reason := barred_from(loaded_proposal(change, tx), in_force(installation, tx)).get(said.actor.name):
-            raise DeniedError(reason)
-        return
+        return barred_from(loaded_proposal(change, tx), in_force(installation, tx))
     content = plain.decode(Content, tx.document(change.content))
     record = registered(tx, content.tag)
     trust = installation.trust(tx).document
@@ -155,5 +178,27 @@ def _check_no_author(installation: Installation, change: Change, said: Said, tx:
     revoked = installation.revocations([record.release], tx)
     admitted = admit(tx.document(record.manifest), bundles, trust, revoked, record.registered_at)
     authors = authors_of(admitted, trust) | {change.author, record.registrant}
-    if said.actor.name in authors:
-        raise DeniedError(f"{said.actor.name} is an author of change {change.number} and cannot approve it")
+    return {name: f"{name} is an author of change {change.number} and cannot approve it" for name in authors}
+
+
+def _check_no_author(installation: Installation, change: Change, people: Iterable[Name], tx: Transaction) -> None:
+    found = barred(installation, change, tx)
+    reasons = [found[name] for name in people if name in found]
+    if reasons:
+        raise DeniedError(*reasons)
+
+
+def _check_voice(
+    installation: Installation,
+    change: Change,
+    signed: SignedIntent,
+    delegation: Delegation,
+    now: datetime,
+    tx: Transaction,
+) -> None:
+    """Judge an approval in somebody's place as the gate will: what it would not count is not taken."""
+    content = plain.decode(Content, tx.document(change.content))
+    role = installation.policy(tx).document.rules_for(content.endpoint).approvals.role
+    order = plain.decode(SignedIntent, tx.document(delegation.order))
+    ballot = Ballot(change.number, change.content, APPROVE, role, frozenset(), (order,))
+    open_approval(signed, ballot, installation.trust(tx).document, now)

@@ -5,7 +5,7 @@ from functools import partial
 from lockgate.app.installation import Installation
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.core.change import Change, Content
-from lockgate.core.decision import decided_on
+from lockgate.core.decision import read_decision
 from lockgate.core.endpoint import State, Suspended, check_rollout, check_serving
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import change_subject, endpoint_subject, read_fact, release_subject
@@ -62,7 +62,7 @@ def proof_of_order(installation: Installation, order: Digest) -> Logged:
 
 def _passport(installation: Installation, record: Record, note: str, serving: tuple[State, Slot] | None) -> Passport:
     text = partial(_text, installation)
-    evidence = decided_on(text(serving[1].decision).encode()) if serving else record.evidence
+    evidence = read_decision(text(serving[1].decision).encode()).evidence if serving else record.evidence
     return Passport(
         text(record.manifest),
         {name: text(digest) for name, digest in record.bundles.items()},
@@ -91,7 +91,15 @@ def _case(installation: Installation, state: State, slot: Slot, note: str) -> Ca
         _logged(installation, slot.epoch, note) if order else None,
         strategy=text(content.strategy) if content.strategy else None,
         promoted=_logged(installation, slot.promoted, note) if slot.promoted is not None else None,
+        delegations=_delegations(installation, slot, change) or None,
     )
+
+
+def _delegations(installation: Installation, slot: Slot, change: Change) -> tuple[SignedIntent, ...]:
+    """Return the delegations on which the decision rests: what was recalled before counted no more."""
+    used = read_decision(_text(installation, slot.decision).encode()).in_place or {}
+    orders = [one.delegation for one in change.approvals if one.delegation and used.get(one.by) == one.in_place_of]
+    return tuple(plain.decode(SignedIntent, _text(installation, order).encode()) for order in orders)
 
 
 def _record(installation: Installation, tag: Tag) -> Record:

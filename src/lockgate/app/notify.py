@@ -5,17 +5,22 @@ from itertools import count
 
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Channel
-from lockgate.core.change import RuleChange
-from lockgate.core.notice import notice_of, quoted
+from lockgate.core.change import Content, RuleChange
+from lockgate.core.endpoint import State
+from lockgate.core.journal import endpoint_subject
+from lockgate.core.notice import asked, notice_of, quoted
+from lockgate.core.strategy import SetWeight, open_strategy
 from lockgate.errors import LockgateError
-from lockgate.formats import plain
+from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
 
 _BATCH = 256
 
 
-def tell_from(installation: Installation, channel: Channel, position: int) -> Iterator[int]:
+def tell_from(installation: Installation, channel: Channel, position: int, address: str | None = None) -> Iterator[int]:
     """Tell `channel` of what the log holds from `position` on; yield where to go on, whenever that must be remembered.
+
+    `address` is where people reach the server, for links.
 
     A log that is frozen tells nothing. One that was put back, and that its signer was made to accept, has news from its
     end on. Raises `UnavailableError` when the channel or the database does not answer; then nothing was left out.
@@ -30,7 +35,7 @@ def tell_from(installation: Installation, channel: Channel, position: int) -> It
         batch = list(installation.history.entries(position, min(position + _BATCH, size)))
         for index, entry in zip(count(position), batch, strict=False):
             notice = notice_of(
-                entry, index, str(installation.environment), lambda content: _reason(installation, content)
+                entry, index, str(installation.environment), lambda content: _words(installation, content), address
             )
             if notice is not None:
                 channel.tell(notice)
@@ -42,9 +47,30 @@ def tell_from(installation: Installation, channel: Channel, position: int) -> It
         yield position
 
 
-def _reason(installation: Installation, content: Digest) -> str:
-    """Quote why somebody wants other rules. That it cannot be read is no reason to keep silent."""
+def _words(installation: Installation, content: Digest) -> str:
+    """Say what a change asks for, or why somebody wants other rules. What cannot be read is no reason to be silent."""
     try:
-        return quoted(plain.decode(RuleChange, installation.catalog.document(content)).reason)
+        document = installation.catalog.document(content)
+        if canonical.parse_object(document).get("type") == RuleChange.type:
+            return quoted(plain.decode(RuleChange, document).reason)
+        wanted = plain.decode(Content, document)
+        return asked(wanted, _before(installation, wanted), _steps(installation, wanted))
     except LockgateError:
-        return "a reason that cannot be read"
+        return "for a reason that cannot be read"
+
+
+def _before(installation: Installation, content: Content) -> str:
+    if content.before is None:
+        return "where nothing serves yet"
+    state = installation.catalog.find(endpoint_subject(content.endpoint))
+    slots = state.slots if isinstance(state, State) else ()
+    named = next((str(slot.tag) for slot in slots if slot.release == content.before), content.before.hex[:16])
+    return f"in the place of {named}"
+
+
+def _steps(installation: Installation, content: Content) -> str:
+    if content.strategy is None:
+        return ", all at once"
+    strategy = open_strategy(installation.catalog.document(content.strategy), content.strategy)
+    weights = ", ".join(f"{step.weight}" for step in strategy.steps if isinstance(step, SetWeight))
+    return f", as {strategy.kind} with {weights} %"

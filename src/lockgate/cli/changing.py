@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lockgate.cli.comparing import as_items, compare, content_of, rolled_out, told
+from lockgate.cli.delegating import Manner, delegate, delegates, give_approval, manner, mine
 from lockgate.cli.rolling import go_back, restoration_lines, slots_of
-from lockgate.cli.speaking import ENDPOINT, EXISTING, SPAN, TAG, Column, as_json, show, speaking, table
+from lockgate.cli.speaking import ENDPOINT, EXISTING, TAG, Column, as_json, show, speaking, table
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.canonical import Json
@@ -113,13 +113,13 @@ def assess_change(number: int, connection: "Connection", json_: bool) -> None:
 
 @change.command("approve")
 @click.argument("number", type=click.IntRange(min=0))
-@click.option("--for", "lasts", type=SPAN, default="24h", show_default=True, help="How long it lasts: 90s, 30m, 7d.")
+@manner
 @click.option("--content", help="The content digest that you approve; else what the server shows is shown to you.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @speaking
 @as_json
 def approve_change(
-    number: int, lasts: timedelta, content: str | None, yes: bool, connection: "Connection", json_: bool
+    number: int, how: Manner, content: str | None, yes: bool, connection: "Connection", json_: bool
 ) -> None:
     """Approve exactly what a change contains. You sign the digest of its content; the approval expires.
 
@@ -134,11 +134,14 @@ def approve_change(
         show(json_, None, *([] if yes else [json.dumps(found.get("content"), indent=2)]), *told(differences), *words)
     if not yes and not json_:
         click.confirm(f"approve change {number} with content {digest}?", abort=True)
-    intent = connection.intend("change.approve", f"change/{number}", after=digest, lasts=lasts)
-    answer = connection.act(f"/api/v1/changes/{number}/approvals", intent)
+    intent, answer = give_approval(connection, number, digest, how)
     said: dict[str, object] = {"change": number, "content": str(digest), "expires": intent.expires}
     said |= {"entry": answer["first"], "differences": as_items(differences), "rollout": words}
     show(json_, said, f"{connection.actor} approved change {number} until {intent.expires} (entry {answer['first']})")
+
+
+for command in (mine, delegate, delegates):
+    change.add_command(command)
 
 
 def _decision(verb: str, act: str, path: str, done: str, help_: str) -> click.Command:

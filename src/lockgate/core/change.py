@@ -104,13 +104,15 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """Somebody other than an author approves the content until `expires`."""
+    """Somebody other than an author approves the content until `expires`; in whose place, if by a delegate."""
 
     type: ClassVar[str] = "change.approved/v1"
     change: int
     approval: Digest
     by: Name
     expires: datetime
+    in_place_of: Name | None = None
+    delegation: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +158,13 @@ Event: TypeAlias = Opened | Proposed | Approved | Rejected | Withdrawn | Authori
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """One approval as the log knows it."""
+    """One approval as the log knows it; one in the place of somebody cites the `delegation` that lets it be."""
 
     by: Name
     approval: Digest
     expires: datetime
+    in_place_of: Name | None = None
+    delegation: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +203,11 @@ def check_policy(content: Content, policy: Digest) -> None:
         raise DeniedError(f"the change was opened under policy {content.policy}, now {policy} is in force")
 
 
-def check_approval(change: Change, by: Name, now: datetime) -> None:
-    """Raise `DeniedError` unless `by` can add an approval: still open, and none of theirs in force."""
+def check_approval(change: Change, by: Name, now: datetime, delegation: Digest | None = None) -> None:
+    """Raise `DeniedError` unless `by` can add an approval: still open, and none of theirs, by this word, in force."""
     check_open(change)
-    if any(approval.by == by and approval.expires > now for approval in change.approvals):
+    held = [one for one in change.approvals if (one.by, one.delegation) == (by, delegation)]
+    if any(approval.expires > now for approval in held):
         raise DeniedError(f"{by} has approved change {change.number} already")
 
 
@@ -223,8 +228,10 @@ def evolve(change: Change | None, event: Event, index: int, at: datetime) -> Cha
     assert change is not None
     match event:
         case Approved():
-            approvals = tuple(a for a in change.approvals if a.by != event.by)
-            return replace(change, approvals=(*approvals, Approval(event.by, event.approval, event.expires)))
+            who = (event.by, event.in_place_of)
+            approvals = tuple(a for a in change.approvals if (a.by, a.in_place_of) != who)
+            given = Approval(event.by, event.approval, event.expires, event.in_place_of, event.delegation)
+            return replace(change, approvals=(*approvals, given))
         case Rejected():
             return replace(change, phase="rejected")
         case Withdrawn():

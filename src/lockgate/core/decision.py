@@ -22,6 +22,10 @@ from lockgate.formats.statement import VERIFICATION_SUMMARY, Statement, Subject,
 
 VERIFIER = "https://lockgate.invalid/gate/v1"
 
+_COMPARED = (
+    "endpoint", "tag", "release", "change", "authorized_by", "components", "providers", "unpinned", "in_place",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class SignedPart:
@@ -60,6 +64,7 @@ class Decision:
     evidence: tuple[Digest, ...]
     providers: Mapping[str, ProviderModel] | None = None
     unpinned: tuple[str, ...] | None = None
+    in_place: Mapping[Name, Name] | None = None
 
 
 def decision_of(permit: Permit, change: int) -> Decision:
@@ -87,6 +92,7 @@ def decision_of(permit: Permit, change: int) -> Decision:
         evidence=tuple(item.digest for item in permit.evidence),
         providers=permit.providers or None,
         unpinned=left_open(permit.providers) or None,
+        in_place=permit.in_place or None,
     )
 
 
@@ -111,10 +117,10 @@ def sign_decision(decision: Decision, signer: Signer) -> bytes:
     return dsse.sign(statement.encode(), dsse.IN_TOTO, [signer]).encode()
 
 
-def decided_on(document: bytes) -> tuple[Digest, ...]:
-    """Read, unchecked, which evidence a decision of our own is about: what came in later is not of its case."""
+def read_decision(document: bytes) -> Decision:
+    """Read, unchecked, a decision of our own: what came in later is not of its case."""
     predicate = parse_statement(dsse.parse(document).payload).predicate
-    return plain.from_plain(Decision, predicate.get("lockgate"), "decision").evidence
+    return plain.from_plain(Decision, predicate.get("lockgate"), "decision")
 
 
 def open_decision(document: bytes, permit: Permit, change: int, trust: Trust) -> Decision:
@@ -128,7 +134,7 @@ def open_decision(document: bytes, permit: Permit, change: int, trust: Trust) ->
         raise VerificationError("the decision is not a verification summary about this release")
     found = plain.from_plain(Decision, statement.predicate.get("lockgate"), "decision")
     wanted = decision_of(permit, change)
-    for name in ("endpoint", "tag", "release", "change", "authorized_by", "components", "providers", "unpinned"):
+    for name in _COMPARED:
         if getattr(found, name) != getattr(wanted, name):
             raise VerificationError(f"the decision says another {name} than what follows from the evidence")
     if statement.predicate.get("verificationResult") != "PASSED":

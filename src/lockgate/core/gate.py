@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from lockgate.core.approval import APPROVE, Ballot, Voice, counted, in_place, open_approval
 from lockgate.core.change import Content
 from lockgate.core.component import Component
 from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, latest_runs, open_evidence
-from lockgate.core.intent import Said, SignedIntent, attribute_intent, check_intent, open_intent
+from lockgate.core.intent import SignedIntent, attribute_intent, check_intent
 from lockgate.core.policy import Demands, Policy, Rules
 from lockgate.core.provider import ProviderModel, missing_pins, open_providers
 from lockgate.core.release import Release, open_components, open_manifest
@@ -59,6 +60,7 @@ class Dossier:
     providers: Mapping[str, bytes] = field(default_factory=dict)
     strategy: bytes | None = None
     trials: tuple[Trial, ...] = ()
+    delegations: tuple[SignedIntent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Permit:
     trust: Digest
     at: datetime
     providers: Mapping[str, ProviderModel]
+    in_place: Mapping[Name, Name] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,8 @@ def judge(
         raise DeniedError(*found.reasons)
     return Permit(
         endpoint, case.admitted.release, case.admitted.components, tuple(found.evidence), found.authors,
-        found.approvers, case.rules, policy.digest, trust.digest, at, case.providers,
+        tuple(sorted(voice.by for voice in found.voices)), case.rules, policy.digest, trust.digest, at, case.providers,
+        in_place(found.voices),
     )  # fmt: skip
 
 
@@ -213,7 +217,7 @@ class _Findings:
 
     authors: frozenset[Name]
     evidence: Sequence[Evidence]
-    approvers: tuple[Name, ...]
+    voices: tuple[Voice, ...]
     objections: Sequence[Objection]
     unusable: Sequence[str]
 
@@ -237,7 +241,7 @@ class _Case:
         """Look at everything, and list every reason against."""
         authors, odd = self.authors()
         evidence, unusable = self.evidence(authors)
-        approvers, refused = self.approvers(authors)
+        voices, refused = self.voices(authors)
         pins = missing_pins(self.providers, self.rules.provider_pins or ())
         rollout = wrong_rollout(self.dossier.content, self.dossier.strategy, self.rules.rollout)
         found = [
@@ -247,9 +251,9 @@ class _Case:
             *objections("rollout", "change", rollout),
             *wrong_provenance(self.rules, evidence),
             *wrong_evaluations(self.rules, evidence, self.at),
-            *wrong_approvals(self.rules, approvers),
+            *wrong_approvals(self.rules.approvals, len(voices)),
         ]
-        return _Findings(authors, evidence, approvers, found, [*unusable, *refused])
+        return _Findings(authors, evidence, voices, found, [*unusable, *refused])
 
     def about(self) -> Sequence[str]:
         """Say what the change is about that this endpoint and release are not."""
@@ -276,10 +280,12 @@ class _Case:
         asked = [said.intent.actor for said in (self.dossier.registration, self.dossier.opening) if said]
         return authors_of(self.admitted, self.trust) | set(asked), reasons
 
-    def approvers(self, authors: frozenset[Name]) -> tuple[tuple[Name, ...], list[str]]:
+    def voices(self, authors: frozenset[Name]) -> tuple[tuple[Voice, ...], list[str]]:
         """Count the different people whose approval stands; list why others do not."""
-        said, reasons = _each(self.dossier.approvals, lambda approval: self._approval(approval, authors))
-        return tuple(sorted({one.actor.name for one in said})), reasons
+        case, role = self.dossier, self.rules.approvals.role
+        ballot = Ballot(case.number, self._content, APPROVE, role, authors, case.delegations)
+        found, reasons = _each(case.approvals, lambda one: open_approval(one, ballot, self.trust, self.at))
+        return counted(found), reasons
 
     def _statement(self, document: bytes, authors: frozenset[Name]) -> Evidence:
         found = open_evidence(document, self.admitted.release, self.trust, self.at)
@@ -299,16 +305,6 @@ class _Case:
             raise DeniedError(f"no change is open that would bring it to {self.endpoint}")
         said = attribute_intent(self.dossier.opening, self.trust, self.at)
         check_intent(said, "change.open", self.endpoint, before=self.dossier.content.before, after=self._content)
-
-    def _approval(self, signed: SignedIntent, authors: frozenset[Name]) -> Said:
-        said = open_intent(signed, self.trust, self.at)
-        name = said.actor.name
-        check_intent(said, "change.approve", f"change/{self.dossier.number}", before=None, after=self._content)
-        if self.rules.approvals.role not in said.actor.roles:
-            raise DeniedError(f"{name} approved without the role {self.rules.approvals.role}")
-        if name in authors:
-            raise DeniedError(f"{name} is an author of this change and cannot approve it")
-        return said
 
     @property
     def _content(self) -> Digest:
@@ -339,8 +335,8 @@ def _grounds(case: _Case, found: _Findings) -> Iterator[str]:
         run = runs.get(wanted.suite)
         if run is not None and not wrong_evaluation(wanted, run, case.at):
             yield passed(wanted, run)
-    for person in found.approvers:
-        yield f"{person} has approved change {case.dossier.number}"
+    for voice in found.voices:
+        yield f"{voice} has approved change {case.dossier.number}"
 
 
 def _key(key: PublicKey) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, TypeAlias, get_args
 
-from lockgate.core import change, detection, endpoint, release, restoration, revocation, rollout, suite
+from lockgate.core import change, delegation, detection, endpoint, release, restoration, revocation, rollout, suite
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.trial import Begun
 from lockgate.core.trust import TrustAdopted
@@ -76,17 +76,24 @@ _OfEndpoint: TypeAlias = (
     | rollout.Aborted
 )
 _OfRulebook: TypeAlias = TrustAdopted | PolicyAdopted | revocation.KeyRevoked | revocation.Offboarded
-_OfItself: TypeAlias = detection.Alerted | revocation.ReleaseRevoked | suite.Added | Denied
+_OfItself: TypeAlias = detection.Alerted | revocation.ReleaseRevoked | suite.Added | delegation.Event | Denied
 
 Event: TypeAlias = _OfRelease | _OfChange | _OfEndpoint | _OfRulebook | _OfItself
 State: TypeAlias = (
-    release.Record | change.Change | endpoint.State | detection.Alerts | revocation.Revocation | suite.Suite | Rulebook
+    release.Record
+    | change.Change
+    | endpoint.State
+    | detection.Alerts
+    | revocation.Revocation
+    | suite.Suite
+    | delegation.Delegation
+    | Rulebook
 )
 Fact: TypeAlias = tuple[CloudEvent, Event]
 
 _FIRST = (
     release.Registered, change.Opened, change.Proposed, endpoint.Activated, endpoint.Suspended, TrustAdopted,
-    revocation.ReleaseRevoked, detection.Alerted, suite.Added, Denied,
+    revocation.ReleaseRevoked, detection.Alerted, suite.Added, delegation.Named, Denied,
 )  # fmt: skip
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType({kind.type: kind for kind in get_args(Event)})
 STATES: Mapping[str, type[State]] = MappingProxyType({kind.kind: kind for kind in get_args(State)})
@@ -127,6 +134,8 @@ def _subject_of_itself(event: _OfItself) -> Subject:
             return revocation_subject(event.release)
         case suite.Added():
             return suite_subject(Tag(event.name, event.version))
+        case delegation.Named() | delegation.Recalled():
+            return delegation_subject(event.principal)
         case Denied():
             return Subject("denied", event.object)
 
@@ -159,6 +168,11 @@ def rulebook_subject(environment: Name) -> Subject:
 def suite_subject(tag: Tag) -> Subject:
     """Name a version of a suite, `NAME@X.Y.Z`."""
     return Subject("suite", str(tag))
+
+
+def delegation_subject(principal: Name) -> Subject:
+    """Name who approves in the place of somebody."""
+    return Subject("delegation", str(principal))
 
 
 def revocation_subject(revoked: Digest) -> Subject:
@@ -213,6 +227,9 @@ def _evolve_itself(state: State | None, event: _OfItself, index: int, at: dateti
             return state or revocation.evolve(event, index, at)
         case suite.Added():
             return state or suite.evolve(event, index, at)
+        case delegation.Named() | delegation.Recalled():
+            assert state is None or isinstance(state, delegation.Delegation)
+            return delegation.evolve(state, event, at)
         case Denied():
             return None
 

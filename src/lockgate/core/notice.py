@@ -7,7 +7,8 @@ words: marks, mentions, links. What is not known here is told as such: silence m
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lockgate.core import change, endpoint, release, restoration, rollout
+from lockgate.core import change, delegation, endpoint, release, restoration, rollout
+from lockgate.core.change import Content
 from lockgate.core.danger import Severity
 from lockgate.core.detection import Alerted
 from lockgate.core.halt import Halt
@@ -27,12 +28,12 @@ _HARMLESS = frozenset(" .,;:!?'()+-=%")
 
 # What nobody is woken for. Everything else is told, events of later versions too.
 QUIET = (
-    release.Registered, release.Attested, Begun, Added, change.Opened, change.Approved, change.Rejected,
-    change.Withdrawn, change.Authorized, change.Closed, endpoint.Activated, endpoint.RolledBack, rollout.Stepped,
-    rollout.Resumed, rollout.Promoted, restoration.Restored, Denied,
+    release.Registered, release.Attested, Begun, Added, change.Approved, change.Rejected, change.Withdrawn,
+    change.Authorized, change.Closed, endpoint.Activated, endpoint.RolledBack, rollout.Stepped, rollout.Resumed,
+    rollout.Promoted, restoration.Restored, Denied,
 )  # fmt: skip
 
-Reason = Callable[[Digest], str]
+Words = Callable[[Digest], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,11 @@ class Notice:
     entry: int | None = None
 
 
-def notice_of(entry: bytes, index: int, environment: str, reason_of: Reason) -> Notice | None:
-    """Say what a log entry tells, None if nobody needs to be woken for it. `reason_of` reads a change's content."""
+def notice_of(entry: bytes, index: int, environment: str, says: Words, address: str | None = None) -> Notice | None:
+    """Say what a log entry tells, None if nobody needs to be woken for it.
+
+    `says` puts the content of a change in words; `address` is where people reach the server.
+    """
     try:
         envelope, event = read_fact(entry)
     except VerificationError:
@@ -53,17 +57,30 @@ def notice_of(entry: bytes, index: int, environment: str, reason_of: Reason) -> 
         return _notice(environment, "somebody", "unknown entry", sentence, index)
     if isinstance(event, QUIET) or _is_minor(event):
         return None
-    what, sentence = _alerted(event) if isinstance(event, Alerted) else _told(event, envelope.subject, reason_of)
+    what, sentence = _alerted(event) if isinstance(event, Alerted) else _told(event, envelope.subject, says)
+    if isinstance(event, change.Opened | change.Proposed):
+        sentence += _way(index, address)
     actor = getattr(event, "by", None) or getattr(event, "reader", None) or envelope.actor
     return _notice(environment, str(actor), what, sentence, index, f", {write_instant(envelope.time)}")
 
 
-def _told(event: Event, subject: str, reason_of: Reason) -> tuple[str, str]:
+def asked(content: Content, before: str, steps: str) -> str:
+    """Say in words what a change asks for: which release in whose place, how it gets its traffic, and why."""
+    verb = "resume" if content.resumes else "serve"
+    return f"to {verb} {content.tag} at {content.endpoint} {before}{steps}, because {quoted(content.reason)}"
+
+
+def _way(number: int, address: str | None) -> str:
+    """Say how an approver looks at a change and approves it."""
+    there = f", {address}/api/v1/changes/{number}" if address else ""
+    return f"; it waits for approval: lockgate change approve {number}{there}"
+
+
+def _told(event: Event, subject: str, says: Words) -> tuple[str, str]:
     """Say in two words what happened, and what its actor did."""
     match event:
-        case change.Proposed():
-            what, why = f"{event.rules} proposed", reason_of(event.content)
-            return what, f"proposes another {event.rules} for {event.environment}, because {why}"
+        case change.Opened() | change.Proposed():
+            return _of_change(event, says(event.content))
         case TrustAdopted() | PolicyAdopted():
             rules = "trust" if isinstance(event, TrustAdopted) else "policy"
             by = "" if event.change is None else f", by change {event.change}"
@@ -74,6 +91,8 @@ def _told(event: Event, subject: str, reason_of: Reason) -> tuple[str, str]:
             return _of_rollout(event)
         case ReleaseRevoked() | KeyRevoked() | Offboarded():
             return _of_revocation(event)
+        case delegation.Named() | delegation.Recalled():
+            return _of_delegation(event)
         case release.KeysOpened():
             return "keys opened", f"got the keys of {event.tag}, to read its files and take them elsewhere"
         case _:
@@ -88,6 +107,12 @@ def _alerted(event: Alerted) -> tuple[str, str]:
 def _is_minor(event: Event) -> bool:
     """Tell whether an alert is one for which nobody is woken."""
     return isinstance(event, Alerted) and event.severity in (Severity.LOW, Severity.MEDIUM)
+
+
+def _of_change(event: change.Opened | change.Proposed, words: str) -> tuple[str, str]:
+    if isinstance(event, change.Opened):
+        return "approval needed", f"asks {words}"
+    return f"{event.rules} proposed", f"proposes another {event.rules} for {event.environment}, because {words}"
 
 
 def _of_endpoint(event: endpoint.Suspended | endpoint.Tripped | restoration.Overdue) -> tuple[str, str]:
@@ -111,6 +136,15 @@ def _of_revocation(event: ReleaseRevoked | KeyRevoked | Offboarded) -> tuple[str
             return "key revoked", f"revoked the key {event.key.hex[:16]} of {event.environment}, {because}"
         case Offboarded():
             return "off-boarded", f"off-boarded {event.person}, {because}"
+
+
+def _of_delegation(event: delegation.Named | delegation.Recalled) -> tuple[str, str]:
+    match event:
+        case delegation.Named():
+            until = write_instant(event.until)
+            return "delegate named", f"lets {event.to} approve in the place of {event.principal} until {until}"
+        case delegation.Recalled():
+            return "delegate recalled", f"lets nobody approve in the place of {event.principal} any more"
 
 
 def _of_rollout(event: rollout.Paused | rollout.Aborted) -> tuple[str, str]:

@@ -62,6 +62,7 @@ class Case:
     rolled_back: Logged | None = None
     strategy: str | None = None
     promoted: Logged | None = None
+    delegations: tuple[SignedIntent, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,7 @@ def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossi
         case.approvals,
         {name: document.encode() for name, document in (passport.providers or {}).items()},
         case.strategy.encode() if case.strategy is not None else None,
+        delegations=case.delegations or (),
     )
 
 

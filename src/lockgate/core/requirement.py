@@ -11,8 +11,7 @@ from typing import Literal, TypeAlias
 
 from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, latest_runs
 from lockgate.core.measure import is_at_least
-from lockgate.core.policy import Evaluation, Rules
-from lockgate.formats.names import Name
+from lockgate.core.policy import Approvals, Evaluation, Rules
 
 Requirement: TypeAlias = Literal[
     "integrity", "evaluation", "scan", "provenance", "components", "pins", "rollout", "approvals"
@@ -67,12 +66,11 @@ def wrong_evaluation(wanted: Evaluation, run: TestRun | None, at: datetime) -> S
     return reasons
 
 
-def wrong_approvals(rules: Rules, approvers: Sequence[Name]) -> Iterator[Objection]:
+def wrong_approvals(wanted: Approvals, found: int) -> Iterator[Objection]:
     """Say how many people still have to approve."""
-    wanted = rules.approvals
-    if len(approvers) < wanted.count:
+    if found < wanted.count:
         people = f"somebody with the role {wanted.role} who is no author"
-        yield Objection("approvals", "approvals", f"{len(approvers)} of {wanted.count} approvals by {people}")
+        yield Objection("approvals", "approvals", f"{found} of {wanted.count} approvals by {people}")
 
 
 def passed(wanted: Evaluation, run: TestRun) -> str:

@@ -26,6 +26,7 @@ class Role(StrEnum):
 
 
 _EVERYONE = frozenset(Role)
+_PEOPLE = _EVERYONE - {Role.AGENT, Role.CI, Role.DETECTOR}  # whom an approver may name; never a machine
 
 RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
     {
@@ -40,6 +41,9 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "release.open-keys": frozenset({Role.AUTHOR, Role.CI, Role.OPERATOR}),
         "change.open": frozenset({Role.AUTHOR, Role.OPERATOR}),
         "change.approve": frozenset({Role.APPROVER}),
+        "change.approve-in-place": _PEOPLE,
+        "approval.delegate": frozenset({Role.APPROVER}),
+        "approval.recall": frozenset({Role.APPROVER}),
         "change.reject": frozenset({Role.APPROVER}),
         "change.withdraw": frozenset({Role.AUTHOR, Role.OPERATOR, Role.ADMIN, Role.SECURITY_AUTHORITY}),
         "change.activate": frozenset({Role.OPERATOR}),

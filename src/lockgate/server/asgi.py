@@ -75,7 +75,7 @@ def furnish(
     measurements: Measurements | None = None,
 ) -> Desk:
     """Make what every route works with."""
-    tellers = tellers_of(installation, channels, chosen.home)
+    tellers = tellers_of(installation, channels, chosen.home, chosen.public_url)
     sessions = Sessions(installation, chosen.session_key)
     sightings = Sightings()
     leases = LeaseDesk(installation, clock, sightings.see)

@@ -24,6 +24,7 @@ from lockgate.core.revocation import Revocation
 from lockgate.server import binding_routes as bindings
 from lockgate.server import blob_routes as blobs
 from lockgate.server import change_routes as changes
+from lockgate.server import delegation_routes as delegations
 from lockgate.server import endpoint_routes as endpoints
 from lockgate.server import front_routes as front
 from lockgate.server import log_routes as log
@@ -152,6 +153,18 @@ DOORS = (
     Door("GET", f"{API}/changes/{{number}}", "read", changes.get_change, gives=changes.Described),
     Door("GET", f"{API}/changes/{{number}}/assessment", "read", changes.get_assessment, gives=changes.Assessment),
     Door("POST", f"{API}/changes/{{number}}/approvals", "change.approve", changes.post_approval, Said, Receipt),
+    Door(
+        "POST",
+        f"{API}/changes/{{number}}/approvals/in-place",
+        "change.approve-in-place",
+        delegations.post_approval_in_place,
+        delegations.InPlace,
+        Receipt,
+    ),
+    Door("GET", f"{API}/waiting", "read", delegations.get_waiting, gives=delegations.Wanted),
+    Door("GET", f"{API}/delegations", "read", delegations.list_delegations),
+    Door("POST", f"{API}/delegations", "approval.delegate", delegations.post_delegation, Said, Receipt),
+    Door("POST", f"{API}/delegations/recalls", "approval.recall", delegations.post_recall, Said, Receipt),
     Door("POST", f"{API}/changes/{{number}}/rejections", "change.reject", changes.post_rejection, Said, Receipt),
     Door("POST", f"{API}/changes/{{number}}/withdrawals", "change.withdraw", changes.post_withdrawal, Said, Receipt),
     Door("POST", f"{API}/changes/{{number}}/activation", "change.activate", changes.post_activation, Said, Receipt),

@@ -68,10 +68,13 @@ class Places:
 class Teller:
     """Follows the log for one channel, and counts."""
 
-    def __init__(self, installation: Installation, channel: Channel, places: Places) -> None:
+    def __init__(
+        self, installation: Installation, channel: Channel, places: Places, address: str | None = None
+    ) -> None:
         self.told = self.failed = 0
         self.failing = False
         self._installation, self._channel, self._places = installation, channel, places
+        self._address = address
         self._urgent: deque[Notice] = deque(maxlen=_URGENT)
 
     @property
@@ -116,18 +119,20 @@ class Teller:
         while self._urgent:
             self.tell(self._urgent[0])
             self._urgent.popleft()
-        for place in tell_from(self._installation, self, self.place):
+        for place in tell_from(self._installation, self, self.place, self._address):
             self._places.remember(self.name, place)
             if ended.is_set() or self._urgent:
                 return
 
 
-def tellers_of(installation: Installation, channels: Sequence[Channel], home: Path) -> tuple[Teller, ...]:
+def tellers_of(
+    installation: Installation, channels: Sequence[Channel], home: Path, address: str | None = None
+) -> tuple[Teller, ...]:
     """Make a teller for each channel; without channels nothing is remembered."""
     if not channels:
         return ()
     places = Places(home / FILE, [channel.name for channel in channels], installation.history.size())
-    tellers = tuple(Teller(installation, channel, places) for channel in channels)
+    tellers = tuple(Teller(installation, channel, places, address) for channel in channels)
 
     def urge_all(reason: str | None) -> None:
         for teller in tellers:
