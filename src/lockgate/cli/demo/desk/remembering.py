@@ -85,4 +85,5 @@ class PostgresMemory:
                 " session text NOT NULL, request text NOT NULL, answer text NOT NULL)"
             ).format(table)
         )
+        connection.execute(sql.SQL("CREATE INDEX IF NOT EXISTS turn_of_session ON {} (session, number)").format(table))
         return connection, table
