@@ -72,7 +72,9 @@ _ALL = (
         "A result is signed, and bound to what was tested, the harness and the thresholds.", _KEPT,
     ),
     Obligation("emergency_change", "3.2.4", "", "", "An emergency is assessed, approved, guarded and reviewed later."),
-    Obligation("quantization_reevaluation", "", "", "3.2.2", "A compressed derivative needs results of its own."),
+    Obligation(
+        "quantization_reevaluation", "", "", "3.2.2", "A compressed derivative needs results of its own.", _KEPT,
+    ),
     Obligation(
         "provider_change_reevaluation", "", "", "3.2.3", "A hosted model is pinned; a change is noticed.",
         missing="pins are declared, signed and demanded by policy; what the provider really serves is not observed yet",

@@ -59,6 +59,7 @@ def register(installation: Installation, submitted: Submission, signed: SignedIn
         if tx.load(release_subject(tag)) is not None:
             raise DeniedError(f"{tag} is registered already: a version is bound once and never recycled")
         _check_step(installation, admitted.release.manifest)
+        _check_parents(tx, admitted.release.manifest)
         digests = blobs_of(admitted)
         check_bytes(installation.blobs, admitted, {blob: data_key(installation, blob) for blob in digests})
         release_keys(installation, admitted.release.digest, digests)
@@ -127,6 +128,14 @@ def _check_step(installation: Installation, manifest: Manifest) -> None:
         check_version(_manifest(installation, records[before]), manifest)
     if after:
         check_version(manifest, _manifest(installation, records[after]))
+
+
+def _check_parents(tx: Transaction, manifest: Manifest) -> None:
+    """Raise `DeniedError` for a parent that is another release here than the manifest says; others may be unknown."""
+    for tag, digest in (manifest.derived_from.parents if manifest.derived_from else {}).items():
+        parent = tx.load(release_subject(tag))
+        if isinstance(parent, Record) and parent.release != digest:
+            raise DeniedError(f"{manifest.tag} names {digest} as its parent {tag}, which is {parent.release} here")
 
 
 def _manifest(installation: Installation, record: Record) -> Manifest:

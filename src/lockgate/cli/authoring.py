@@ -17,6 +17,10 @@ labels = ["json", "python"]
 [serve]
 command = ["{python}", "-m", "my_server", "--model", "{model}", "--port", "{port}"]
 environment = { OMP_NUM_THREADS = "1" }
+
+[derived_from]                       # only if it was made from other releases
+how = "quantised"                    # or pruned, distilled, merged, adapted
+parents = { "magika@0.9.0" = "sha256:…" }
 """
 
 import tomllib

@@ -32,6 +32,7 @@ from lockgate.formats.names import Tag
 
 if TYPE_CHECKING:
     from lockgate.core.provider import ProviderModel
+    from lockgate.core.release import Manifest
     from lockgate.formats.oms import FileDigest
     from lockgate.loader.connection import Connection
 
@@ -95,13 +96,14 @@ def list_releases(name: str | None, connection: "Connection", json_: bool) -> No
 @speaking
 @as_json
 def show_release(tag: Tag, connection: "Connection", json_: bool) -> None:
-    """Show a release: its record in the log, its manifest, and what of its provider models is not pinned."""
+    """Show a release: its record in the log, its manifest, what is not pinned, and what its parents passed."""
+    from lockgate.cli.descending import ancestry, ancestry_words
     from lockgate.core.provider import left_open
 
     record, manifest = _release(connection, tag)
-    unpinned = left_open(_providers(connection, record))
-    found = {"record": record, "manifest": manifest, "unpinned": list(unpinned)}
-    lines = [json.dumps({**record, "manifest": manifest}, indent=2), *unpinned]
+    unpinned, parents = left_open(_providers(connection, record)), ancestry(connection, _manifest(manifest))
+    found = {"record": record, "manifest": manifest, "unpinned": list(unpinned), "parents": parents}
+    lines = [json.dumps({**record, "manifest": manifest}, indent=2), *unpinned, *ancestry_words(parents)]
     if revoked := connection.find(f"/api/v1/releases/{tag.name}/{tag.version}/revocation"):
         found["revoked"] = revoked
         lines.append(f"{tag} is revoked since {revoked['at']}: {revoked['reason']}")
@@ -116,12 +118,10 @@ def show_release(tag: Tag, connection: "Connection", json_: bool) -> None:
 def diff_releases(old: Tag, new: Tag, connection: "Connection", json_: bool) -> None:
     """Say what differs between two releases, and the least version bump that the difference demands."""
     from lockgate.core.provider import provider_differences
-    from lockgate.core.release import Manifest
     from lockgate.core.version import least_bump
-    from lockgate.formats import plain
 
     releases = [_release(connection, tag) for tag in (old, new)]
-    bump, why = least_bump(*(plain.from_plain(Manifest, manifest) for _, manifest in releases))
+    bump, why = least_bump(*(_manifest(manifest) for _, manifest in releases))
     hosted = provider_differences(*(_providers(connection, record) for record, _ in releases))
     because = [*why, *hosted]
     found = {"old": str(old), "new": str(new), "least_bump": bump.name, "because": because}
@@ -243,20 +243,13 @@ def attest_file(tag: Tag, statement: Path, connection: "Connection", json_: bool
 @speaking
 @as_json
 def evidence(tag: Tag, connection: "Connection", json_: bool) -> None:
-    """Show every statement about a release, as it was signed."""
-    from lockgate.formats import dsse
-    from lockgate.formats.statement import parse_statement
+    """Show every statement about a release, as it was signed; and what its parents passed, which does not count."""
+    from lockgate.cli.descending import ancestry, ancestry_words, statements
 
-    record, _ = _release(connection, tag)
-    digests = record["evidence"]
-    if not isinstance(digests, list):
-        raise VerificationError(f"the server says no list of evidence for {tag}")
-    rows: list[Mapping[str, Json]] = []
-    for digest in digests:
-        statement = parse_statement(dsse.parse(connection.fetch(f"/api/v1/documents/{digest}")).payload)
-        rows.append({"statement": digest, "predicate": statement.predicate_type, "content": statement.predicate})
+    record, manifest = _release(connection, tag)
+    rows, parents = statements(connection, record), ancestry(connection, _manifest(manifest))
     lines = [f"{row['statement']}\n  {row['predicate']}\n  {json.dumps(row['content'])}" for row in rows]
-    show(json_, {"items": rows}, *lines)
+    show(json_, {"items": rows, "parents": parents}, *lines, *ancestry_words(parents))
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +282,13 @@ def _release(connection: "Connection", tag: Tag) -> tuple[Mapping[str, Json], Ma
     record = connection.get(f"/api/v1/releases/{tag.name}/{tag.version}")
     envelope = dsse.parse(connection.fetch(f"/api/v1/documents/{record['manifest']}"))
     return record, canonical.parse_object(envelope.payload)
+
+
+def _manifest(shown: Mapping[str, Json]) -> "Manifest":
+    from lockgate.core.release import Manifest
+    from lockgate.formats import plain
+
+    return plain.from_plain(Manifest, shown)
 
 
 def _providers(connection: "Connection", record: Mapping[str, Json]) -> "Mapping[str, ProviderModel]":

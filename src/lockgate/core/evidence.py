@@ -85,7 +85,9 @@ def subject_of(release: Release) -> Subject:
 def open_evidence(document: bytes, release: Release, trust: Trust, at: datetime) -> Evidence:
     """Verify one statement: by a signer trusted for its predicate, and about exactly this digest, name and version.
 
-    Enforces: signed_test_results
+    What the parent of a release passed is about other bytes, and counts as little as anybody else's.
+
+    Enforces: signed_test_results, quantization_reevaluation
     """
     envelope = dsse.parse(document)
     predicate_type = parse_statement(envelope.payload).predicate_type

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import ClassVar, Literal
 
 from lockgate.core.component import Component, open_component
+from lockgate.core.derivation import Derivation, check_derivation
 from lockgate.core.trial import Begun, Trial, trial_of
 from lockgate.errors import VerificationError
 from lockgate.formats import dsse, plain
@@ -75,6 +76,7 @@ class Manifest:
     """The release manifest, `release.json` (spec/release.md)."""
 
     type: ClassVar[str] = "release/v1"
+    later: ClassVar[tuple[str, ...]] = ("derived_from",)
     name: Name
     version: Version
     license: str
@@ -83,6 +85,7 @@ class Manifest:
     components: Mapping[str, Part]
     contract: Contract
     serve: Serve
+    derived_from: Derivation | None = None
 
     @property
     def tag(self) -> Tag:
@@ -182,6 +185,8 @@ def check_manifest(manifest: Manifest) -> None:
         listed = getattr(manifest.contract, field)
         if list(listed) != sorted(set(listed)):
             raise VerificationError(f"release {manifest.tag}: contract.{field} is not sorted, or names something twice")
+    if manifest.derived_from is not None:
+        check_derivation(manifest.tag, manifest.derived_from)
 
 
 def open_components(

@@ -4,6 +4,7 @@
 |-----------------------------------------------------------------------------|-----------|
 | contract narrowed (an input, output, label or tool is gone), licence changed | MAJOR     |
 | contract extended; any component other than the config added, removed, changed | MINOR   |
+| derived from others, or in another way                                       | MINOR     |
 | anything else: metadata, thresholds of the serving config, the serve command | PATCH     |
 """
 
@@ -32,6 +33,8 @@ def least_bump(old: Manifest, new: Manifest) -> tuple[Bump, tuple[str, ...]]:
     if major:
         return Bump.MAJOR, tuple(major)
     minor = [f"contract extended: {added} is new" for added in _gone(new, old)] + list(_changed(old, new))
+    if old.derived_from != new.derived_from:
+        minor.append(f"derivation changed: it was {_origin(old)}, and is {_origin(new)}")
     if minor:
         return Bump.MINOR, tuple(minor)
     return Bump.PATCH, ("only metadata, the config or the serve command changed",)
@@ -69,6 +72,11 @@ def predecessor_of(new: Version, existing: Iterable[Version]) -> Version | None:
 def successor_of(new: Version, existing: Iterable[Version]) -> Version | None:
     """Choose the version that is compared with `new`, if it comes in below others: the lowest one above it."""
     return min((version for version in existing if version > new), default=None)
+
+
+def _origin(manifest: Manifest) -> str:
+    derived = manifest.derived_from
+    return f"{derived.how} from {', '.join(sorted(map(str, derived.parents)))}" if derived else "not derived"
 
 
 def _gone(old: Manifest, new: Manifest) -> list[str]:

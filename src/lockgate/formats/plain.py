@@ -2,7 +2,8 @@
 
 One definition per fact: the dataclass is the stored form and the API form. Unknown, missing and mistyped members are
 refused. A scalar is any class with `parse(text)` and `__str__`. A union of dataclasses is told apart by the member
-`type`, which is the class's own permanent `type`, never its Python name.
+`type`, which is the class's own permanent `type`, never its Python name. Members that a class lists in `later` came
+after documents were signed without them: they are written only if they say something, so each digest stays.
 """
 
 import dataclasses
@@ -56,8 +57,15 @@ def _writer(kind: Any) -> _Writer:
 def _record_writer(kind: Any) -> _Writer:
     tag = getattr(kind, "type", None)
     tagged = {"type": tag} if isinstance(tag, str) else {}
+    later = frozenset(getattr(kind, "later", ()))
     names = tuple(field.name for field in dataclasses.fields(kind))
-    return lambda value: tagged | {name: to_plain(getattr(value, name)) for name in names}
+    always = tuple(name for name in names if name not in later)
+
+    def write(value: Any) -> Json:
+        there = (name for name in names if name not in later or getattr(value, name) is not None)
+        return tagged | {name: to_plain(getattr(value, name)) for name in (there if later else always)}
+
+    return write
 
 
 def from_plain(kind: type[T], value: Json, where: str = "") -> T:

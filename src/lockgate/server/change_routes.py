@@ -13,6 +13,7 @@ from lockgate.app.decide_change import approve, open_change, reject, withdraw
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt
 from lockgate.core.change import Change, Content, RuleChange
+from lockgate.core.derivation import derivation_words
 from lockgate.core.gate import Permit
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, change_subject
@@ -49,7 +50,7 @@ class Described:
 class Assessment:
     """Whether the gate would let a change through now, and every reason against it.
 
-    If it would, `notes` say what of its provider models is not pinned.
+    If it would, `notes` say what of its provider models is not pinned, and what it derives from.
     """
 
     allowed: bool
@@ -98,8 +99,13 @@ def get_assessment(visit: Here, number: Number) -> Response:
         return answer(Assessment(allowed=False, reasons=e.reasons))
     except VerificationError as e:
         return answer(Assessment(allowed=False, reasons=(str(e),)))
-    notes = left_open(found.providers) if isinstance(found, Permit) else ()
-    return answer(Assessment(allowed=True, reasons=(), notes=notes))
+    return answer(Assessment(allowed=True, reasons=(), notes=_notes(visit, found) if isinstance(found, Permit) else ()))
+
+
+def _notes(visit: Here, permit: Permit) -> tuple[str, ...]:
+    derived = permit.release.manifest.derived_from
+    revoked = visit.installation.revocations(derived.parents.values() if derived else [])
+    return (*left_open(permit.providers), *derivation_words(derived, revoked.release))
 
 
 def post_approval(visit: Here, body: Body, number: Number) -> Response:
