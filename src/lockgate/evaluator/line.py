@@ -25,6 +25,10 @@ class SilentError(Exception):
     """Nothing that is an answer came in time."""
 
 
+class GoneError(SilentError):
+    """Nobody is there any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What was answered."""
@@ -65,14 +69,14 @@ class Line:
 
     @contextmanager
     def open(self) -> Iterator[socket]:
-        """Connect; raise `SilentError` if nobody is there."""
+        """Connect; raise `GoneError` if nobody is there."""
         connection = socket(AF_UNIX, SOCK_STREAM)
         try:
             connection.settimeout(self.patience)
             try:
                 connection.connect(str(self.path))
             except OSError as e:
-                raise SilentError("nobody is there any more") from e
+                raise GoneError("nobody is there any more") from e
             yield connection
         finally:
             connection.close()

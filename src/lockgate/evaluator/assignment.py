@@ -1,0 +1,28 @@
+"""What does a harness get? A suite, a candidate that was scanned, and a sandbox to run either in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from lockgate.evaluator.candidate import Candidate
+from lockgate.evaluator.measured import Measured, Tell
+from lockgate.evaluator.on_trial import Surroundings
+from lockgate.evaluator.sandbox import Sandbox
+from lockgate.evaluator.suite_folder import Suite
+from lockgate.scanner.scanned import Scan
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One run of a suite over a candidate; `tell` is told each measure when it is done."""
+
+    suite: Suite
+    candidate: Candidate
+    scan: Scan
+    sandbox: Sandbox
+    around: Surroundings
+    tell: Tell
+
+
+Harness: TypeAlias = Callable[[Assignment], Measured]
+"""Runs a suite, and measures. What goes wrong with the run is `Measured.trouble`; what it raises counts as that too."""
