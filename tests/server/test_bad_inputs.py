@@ -12,8 +12,12 @@ TAKING = [door for door in DOORS if door.takes not in (None, bytes)]
 WHO = {
     "release.register": "alice",
     "release.attest": "ci",
+    "trial.begin": "ci",
+    "suite.add": "ci",
     "change.open": "alice",
     "change.approve": "bob",
+    "approval.delegate": "bob",
+    "approval.recall": "bob",
     "change.reject": "bob",
     "change.withdraw": "alice",
     "change.activate": "dave",

@@ -86,5 +86,6 @@ def dossier_of(content: Content, change: Change | None, tx: Transaction) -> Doss
         tuple(plain.decode(SignedIntent, tx.document(approval.approval)) for approval in approvals),
         {name: tx.document(digest) for name, digest in (record.providers or {}).items()},
         tx.document(content.strategy) if content.strategy is not None else None,
+        record.trials or (),
         delegations=tuple(standing_orders(approvals, tx)),
     )

@@ -1,12 +1,13 @@
 """What was proved about a release? Signed statements about its digest, name and version; nothing else counts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from lockgate.core.measure import Measure, check_measure
 from lockgate.core.release import Release
+from lockgate.core.trial import Trial
 from lockgate.core.trust import Purpose, Trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse, plain
@@ -114,14 +115,23 @@ def check_new(evidence: Evidence, held: Iterable[Digest], now: datetime) -> None
         raise DeniedError(f"the statement is of {evidence.about.finished_at}, later than now ({now})")
 
 
-def latest_runs(evidence: Iterable[Evidence]) -> Mapping[str, TestRun]:
-    """Choose for each suite the run that finished last; of two that finished together, the worse one."""
-    worst = [Verdict.PASSED, Verdict.WARNED, Verdict.FAILED]
-    latest: dict[str, TestRun] = {}
+def check_tried(about: Provenance | TestRun, trials: Iterable[Trial], log: str) -> None:
+    """Raise `DeniedError` for a result of a trial that this log never held; one of another log is only foreign."""
+    if isinstance(about, Provenance) or about.trial is None or about.log != log:
+        return
+    if not any((trial.number, trial.suite) == (about.trial, about.suite) for trial in trials):
+        raise DeniedError(f"the log holds no trial {about.trial} of suite {about.suite[:80]!a} over this release")
+
+
+def latest_runs(evidence: Iterable[Evidence]) -> Mapping[str, Sequence[TestRun]]:
+    """Choose for each suite the run that finished last, or all that finished together then: each of them must hold."""
+    latest: dict[str, list[TestRun]] = {}
     for run in (item.about for item in evidence if isinstance(item.about, TestRun)):
-        held = latest.get(run.suite)
-        if held is None or _rank(run, worst) > _rank(held, worst):
-            latest[run.suite] = run
+        held = latest.setdefault(run.suite, [run])
+        if run.finished_at > held[0].finished_at:
+            latest[run.suite] = [run]
+        elif run.finished_at == held[0].finished_at and run not in held:
+            held.append(run)
     return latest
 
 
@@ -156,10 +166,6 @@ def provenance(made: Provenance) -> Mapping[str, Json]:
             "metadata": {"finishedOn": plain.to_plain(made.finished_at)},
         },
     }
-
-
-def _rank(run: TestRun, worst: list[Verdict]) -> tuple[datetime, int]:
-    return run.finished_at, worst.index(run.result)
 
 
 def _read(statement: Statement) -> Provenance | TestRun:

@@ -12,19 +12,21 @@ from typing import TypeVar
 from lockgate.core.approval import APPROVE, Ballot, Voice, counted, in_place, open_approval
 from lockgate.core.change import Content
 from lockgate.core.component import Component
-from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, latest_runs, open_evidence
+from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, open_evidence
 from lockgate.core.intent import SignedIntent, attribute_intent, check_intent
 from lockgate.core.policy import Demands, Policy, Rules
 from lockgate.core.provider import ProviderModel, missing_pins, open_providers
 from lockgate.core.release import Release, open_components, open_manifest
 from lockgate.core.requirement import (
     Objection,
+    Shown,
     objections,
     passed,
+    show,
     wrong_approvals,
-    wrong_evaluation,
     wrong_evaluations,
     wrong_provenance,
+    wrong_scans,
 )
 from lockgate.core.revocation import Revocations
 from lockgate.core.strategy import open_strategy, unmet
@@ -73,7 +75,10 @@ class Weighed:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The gate's yes: what may serve where, and on whose word. The checked form of a dossier."""
+    """The gate's yes: what may serve where, and on whose word. The checked form of a dossier.
+
+    `passed_over` are the statements of the dossier that do not count, by digest.
+    """
 
     endpoint: Endpoint
     release: Release
@@ -87,6 +92,8 @@ class Permit:
     at: datetime
     providers: Mapping[str, ProviderModel]
     in_place: Mapping[Name, Name] = field(default_factory=dict)
+    trials: tuple[Trial, ...] = ()
+    passed_over: tuple[Digest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,7 @@ def judge(
     return Permit(
         endpoint, case.admitted.release, case.admitted.components, tuple(found.evidence), found.authors,
         tuple(sorted(voice.by for voice in found.voices)), case.rules, policy.digest, trust.digest, at, case.providers,
-        in_place(found.voices),
+        in_place(found.voices), dossier.trials, found.passed_over,
     )  # fmt: skip
 
 
@@ -220,6 +227,8 @@ class _Findings:
     voices: tuple[Voice, ...]
     objections: Sequence[Objection]
     unusable: Sequence[str]
+    shown: Shown
+    passed_over: tuple[Digest, ...]
 
     @property
     def reasons(self) -> Sequence[str]:
@@ -242,6 +251,7 @@ class _Case:
         authors, odd = self.authors()
         evidence, unusable = self.evidence(authors)
         voices, refused = self.voices(authors)
+        shown = show(evidence, self.dossier.trials, self.trust.origin, self.at)
         pins = missing_pins(self.providers, self.rules.provider_pins or ())
         rollout = wrong_rollout(self.dossier.content, self.dossier.strategy, self.rules.rollout)
         found = [
@@ -250,10 +260,13 @@ class _Case:
             *objections("pins", "providers", pins),
             *objections("rollout", "change", rollout),
             *wrong_provenance(self.rules, evidence),
-            *wrong_evaluations(self.rules, evidence, self.at),
+            *wrong_scans(self.rules, shown),
+            *wrong_evaluations(self.rules, shown),
             *wrong_approvals(self.rules.approvals, len(voices)),
         ]
-        return _Findings(authors, evidence, voices, found, [*unusable, *refused])
+        counted = {item.digest for item in evidence}
+        passed_over = tuple(sorted({Digest.of(document) for document in self.dossier.evidence} - counted))
+        return _Findings(authors, evidence, voices, found, [*unusable, *refused], shown, passed_over)
 
     def about(self) -> Sequence[str]:
         """Say what the change is about that this endpoint and release are not."""
@@ -323,7 +336,7 @@ def _each(items: Sequence[T], check: Callable[[T], R]) -> tuple[list[R], list[st
 
 def _grounds(case: _Case, found: _Findings) -> Iterator[str]:
     """Say what the rules ask for and find, in the order of the rules."""
-    release, runs = case.admitted.release, latest_runs(found.evidence)
+    release = case.admitted.release
     yield f"the manifest is signed by {', '.join(_key(key) for key in release.signed_by)}"
     for name, part in release.manifest.components.items():
         if part.kind in case.rules.components:
@@ -331,10 +344,7 @@ def _grounds(case: _Case, found: _Findings) -> Iterator[str]:
             yield f"the {part.kind} component {name} is signed by {signed_by}"
     for made in (item.about for item in found.evidence if isinstance(item.about, Provenance)):
         yield f"provenance: built by {made.builder[:200]!a}, by order of {made.authorized_by[:200]!a}"
-    for wanted in case.rules.evaluations:
-        run = runs.get(wanted.suite)
-        if run is not None and not wrong_evaluation(wanted, run, case.at):
-            yield passed(wanted, run)
+    yield from passed(case.rules, found.shown)
     for voice in found.voices:
         yield f"{voice} has approved change {case.dossier.number}"
 

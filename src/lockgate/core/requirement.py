@@ -2,17 +2,29 @@
 
 An objection says what it is about, so that one of them can be set aside by name and no other with it. Integrity is what
 nobody can set aside: signatures, digests, what was revoked, who the authors are, what the change is about.
+
+Of a suite the newest result counts. Where the policy wants trials, it is that of the newest trial, which was begun
+under this very block of the policy, before the run; so neither a run that failed nor one that never ended can be left
+out, and no threshold is chosen after the fact.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, latest_runs
-from lockgate.core.measure import is_at_least
-from lockgate.core.policy import Approvals, Evaluation, Rules
+from lockgate.core.measure import Measure, bound, is_at_least, reaches
+from lockgate.core.policy import Approvals, Evaluation, Rules, Scans
+from lockgate.core.suite import SCAN, is_within
+from lockgate.core.trial import Attempt, Trial
+from lockgate.errors import DeniedError, VerificationError
+from lockgate.formats.digest import Digest
+from lockgate.formats.names import Version
 
+SCANNER = "lockgate-scanner"
+MOST_TRIALS = 1000
 Requirement: TypeAlias = Literal[
     "integrity", "evaluation", "scan", "provenance", "components", "pins", "rollout", "approvals"
 ]
@@ -27,6 +39,29 @@ class Objection:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What was shown of a release when it is judged: verified evidence, proved trials, and the log that holds them.
+
+    `runs` are the newest of each suite, `results` says how many there are of a trial.
+    """
+
+    evidence: Sequence[Evidence]
+    trials: Sequence[Trial]
+    log: str
+    at: datetime
+    runs: Mapping[str, Sequence[TestRun]]
+    results: Mapping[tuple[str, int], int]
+
+
+def show(evidence: Sequence[Evidence], trials: Sequence[Trial], log: str, at: datetime) -> Shown:
+    """Sort what was shown of a release."""
+    distinct = {item.digest: item.about for item in evidence}.values()
+    runs = [about for about in distinct if isinstance(about, TestRun) and about.log == log]
+    results = Counter((run.suite, run.trial) for run in runs if run.trial is not None)
+    return Shown(evidence, trials, log, at, latest_runs(evidence), results)
+
+
 def objections(kind: Requirement, about: str, reasons: Sequence[str]) -> Iterator[Objection]:
     """Make reasons against one thing objections."""
     return (Objection(kind, about, reason) for reason in reasons)
@@ -38,32 +73,68 @@ def wrong_provenance(rules: Rules, evidence: Sequence[Evidence]) -> Iterator[Obj
         yield Objection("provenance", "provenance", "the release has no provenance by a trusted signer")
 
 
-def wrong_evaluations(rules: Rules, evidence: Sequence[Evidence], at: datetime) -> Iterator[Objection]:
+def wrong_scans(rules: Rules, shown: Shown) -> Iterator[Objection]:
+    """Say what scans found, or did not look at. A second scanner can only deny, whether it is wanted or not.
+
+    Enforces: failed_validation_blocks
+    """
+    wanted = _scanners(rules.scans)
+    for suite in wanted:
+        assert rules.scans is not None
+        yield from objections("scan", suite, _wrong_scan(rules.scans, suite, shown))
+    for suite, runs in sorted(shown.runs.items()):
+        if suite not in wanted and (suite == SCAN or suite.startswith(f"{SCAN}/")):
+            failed = any(run.result is Verdict.FAILED for run in runs)
+            yield from objections("scan", suite, [f"suite {suite} FAILED"] if failed else [])
+
+
+def wrong_evaluations(rules: Rules, shown: Shown) -> Iterator[Objection]:
     """Say which suites have not passed as the policy wants it.
 
     Enforces: failed_validation_blocks
     """
-    runs = latest_runs(evidence)
     for wanted in rules.evaluations:
-        yield from objections("evaluation", wanted.suite, wrong_evaluation(wanted, runs.get(wanted.suite), at))
+        yield from objections("evaluation", wanted.suite, wrong_evaluation(wanted, shown))
 
 
-def wrong_evaluation(wanted: Evaluation, run: TestRun | None, at: datetime) -> Sequence[str]:
-    """Say what is wrong with the newest result of a suite."""
-    if run is None:
-        return [f"suite {wanted.suite} has no result by a trusted signer for this release"]
-    reasons = []
-    if run.result is not Verdict.PASSED:
-        reasons.append(f"suite {wanted.suite} {run.result}, it must have PASSED")
-    if not at - timedelta(days=wanted.max_age_days) <= run.finished_at <= at:
-        reasons.append(
-            f"suite {wanted.suite} finished at {run.finished_at}, not in the {wanted.max_age_days} days before"
-        )
-    for metric, threshold in sorted(wanted.metrics.items()):
-        found = run.metrics.get(metric)
-        if found is None or not is_at_least(found, threshold):
-            reasons.append(f"suite {wanted.suite}: {metric} is {str(found)[:40]!a}, at least {threshold} is wanted")
-    return reasons
+def wrong_evaluation(wanted: Evaluation, shown: Shown) -> Sequence[str]:
+    """Say what is wrong with the newest result of a suite, and with its trials."""
+    runs = shown.runs.get(wanted.suite, ())
+    reasons = [] if runs else [_missing(wanted.suite)]
+    for run in runs:
+        reasons += _wrong_outcome(run, wanted.max_age_days, shown.at)
+        reasons += _wrong_measures(wanted, run)
+        reasons += _wrong_circumstances(wanted, run)
+    if wanted.trials is not None:
+        reasons += _wrong_trials(wanted, wanted.trials, shown)
+    return list(dict.fromkeys(reasons))
+
+
+def check_attempt(attempt: Attempt, rules: Rules, release: Digest, trials: Sequence[Trial]) -> None:
+    """Raise `DeniedError` with every reason why no result of a trial could count, so that none is begun for nothing."""
+    suite = attempt.suite
+    wanted = next((block for block in rules.evaluations if block.suite == suite), None)
+    if wanted is None:
+        raise DeniedError(f"the policy demands nothing of suite {suite[:80]!a} at {attempt.endpoint}")
+    if attempt.release != release:
+        raise DeniedError(f"{attempt.tag} is {release}, not {attempt.release}")
+    if reasons := list(_wrong_attempt(attempt, wanted, trials)):
+        raise DeniedError(*reasons)
+
+
+def _wrong_attempt(attempt: Attempt, wanted: Evaluation, trials: Sequence[Trial]) -> Iterator[str]:
+    suite, version, content, demands = wanted.suite, attempt.suite_version, attempt.suite_digest, wanted.digest
+    under = sum((trial.suite, trial.demands) == (suite, demands) for trial in trials)
+    if attempt.demands != demands:
+        yield f"the policy demands {demands} of suite {suite}, not {attempt.demands}"
+    if wanted.digests is not None and content not in wanted.digests:
+        yield f"the policy does not list suite {suite} with the content {content}"
+    if wanted.versions is not None and not is_within(version, wanted.versions):
+        yield f"the policy wants versions {wanted.versions} of suite {suite}, not {version}"
+    if wanted.trials is not None and under >= wanted.trials:
+        yield f"suite {suite} was tried {under} times, no more are allowed"
+    if len(trials) >= MOST_TRIALS:
+        yield f"{attempt.tag} was tried {len(trials)} times, and no more are kept of one release"
 
 
 def wrong_approvals(wanted: Approvals, found: int) -> Iterator[Objection]:
@@ -73,7 +144,149 @@ def wrong_approvals(wanted: Approvals, found: int) -> Iterator[Objection]:
         yield Objection("approvals", "approvals", f"{found} of {wanted.count} approvals by {people}")
 
 
-def passed(wanted: Evaluation, run: TestRun) -> str:
-    """Say how a suite has passed."""
-    metrics = (f"{name} is {run.metrics[name]}, at least {least} is wanted" for name, least in wanted.metrics.items())
-    return f"suite {wanted.suite} {run.result} at {run.finished_at}: {'; '.join(sorted(metrics))}"
+def passed(rules: Rules, shown: Shown) -> Iterator[str]:
+    """Say how the suites and scanners that are wanted have passed, in the order of the rules."""
+    for wanted in rules.evaluations:
+        if not wrong_evaluation(wanted, shown):
+            run = shown.runs[wanted.suite][0]
+            found = (f"{name} {_good(run, name)}, at least {least} is wanted" for name, least in wanted.metrics.items())
+            tried = f" in trial {run.trial}" if wanted.trials is not None else ""
+            yield f"suite {wanted.suite} {run.result} at {run.finished_at}{tried}: {'; '.join(sorted(found))}"
+    for suite in _scanners(rules.scans):
+        if rules.scans is not None and not _wrong_scan(rules.scans, suite, shown):
+            run = shown.runs[suite][0]
+            excused = f", but for {', '.join(run.excused)}, as the policy accepts it" if run.excused else ""
+            yield f"suite {suite} {run.result} at {run.finished_at}: nothing was found{excused}"
+
+
+def _missing(suite: str) -> str:
+    return f"suite {suite} has no result by a trusted signer for this release"
+
+
+def _wrong_outcome(run: TestRun, max_age_days: int, at: datetime) -> Iterator[str]:
+    if run.result is not Verdict.PASSED:
+        yield f"suite {run.suite} {run.result}, it must have PASSED"
+    if not at - timedelta(days=max_age_days) <= run.finished_at <= at:
+        yield f"suite {run.suite} finished at {run.finished_at}, not in the {max_age_days} days before"
+
+
+def _wrong_measures(wanted: Evaluation, run: TestRun) -> Iterator[str]:
+    for name, threshold in sorted(wanted.metrics.items()):
+        least = (wanted.least or {}).get(name)
+        if not _shows(run, name, threshold):
+            yield f"suite {run.suite}: {name} {_found(run, name)}, at least {threshold} is wanted"
+        if least is not None and (_measured(run, name).of or 0) < least:
+            size = _measured(run, name).of or 0
+            yield f"suite {run.suite}: {name} counts {size} samples, at least {least} are wanted"
+
+
+def _measured(run: TestRun, name: str) -> Measure:
+    return (run.measures or {}).get(name, Measure())
+
+
+def _shows(run: TestRun, name: str, threshold: str) -> bool:
+    if run.measures is not None:
+        return reaches(_measured(run, name), threshold)
+    found = run.metrics.get(name)
+    return found is not None and is_at_least(found, threshold)
+
+
+def _found(run: TestRun, name: str) -> str:
+    if run.measures is None:
+        return f"is {str(run.metrics.get(name))[:40]!a}"
+    measure = run.measures.get(name)
+    if measure is None:
+        return "was not measured"
+    return f"is {measure}" if measure.of is None else f"is {measure}, which shows {bound(measure)}"
+
+
+def _good(run: TestRun, name: str) -> str:
+    return f"is {run.metrics[name]}" if run.measures is None else _found(run, name)
+
+
+def _wrong_circumstances(wanted: Evaluation, run: TestRun) -> Iterator[str]:
+    """Say what the run was of, or in, that it should not have been."""
+    if wanted.digests is not None and run.suite_digest not in wanted.digests:
+        yield f"suite {run.suite} had the content {run.suite_digest}, which is not one that the policy lists"
+    if wanted.versions is not None and not _is_version(run.suite_version, wanted.versions):
+        yield f"suite {run.suite} was version {run.suite_version[:40]!a}, not {wanted.versions}"
+    lacking = [layer for layer in wanted.isolation or () if layer not in (run.isolation or ())]
+    if lacking:
+        yield f"suite {run.suite} ran without {', '.join(lacking)}"
+    if wanted.served and run.served is None:
+        yield f"suite {run.suite}: the server that was tested has not proved that it had this release"
+
+
+def _is_version(text: str, wanted: str) -> bool:
+    try:
+        return is_within(Version.parse(text), wanted)
+    except VerificationError:
+        return False
+
+
+def _wrong_trials(wanted: Evaluation, most: int, shown: Shown) -> Iterator[str]:
+    suite, demands = wanted.suite, wanted.digest
+    tried = {trial.number: trial for trial in shown.trials if trial.suite == suite}
+    under = sum(trial.demands == demands for trial in tried.values())
+    if under > most:
+        yield f"suite {suite} was tried {under} times, at most {most} are allowed, whatever came of them"
+    newest = max(tried, default=-1)
+    if tried and not shown.results.get((suite, newest)):
+        yield f"trial {newest} of suite {suite} is unfinished"
+    for run in shown.runs.get(suite, ()):
+        trial = tried.get(run.trial) if run.trial is not None and run.log == shown.log else None
+        if trial is None:
+            yield _no_trial(run, shown.log)
+        else:
+            yield from _wrong_trial(run, trial, newest, shown)
+            if trial.demands != demands:
+                yield f"trial {trial.number} of suite {suite} was begun under other demands than the policy makes"
+
+
+def _no_trial(run: TestRun, log: str) -> str:
+    if run.trial is None:
+        return f"suite {run.suite}: the newest result is of no trial that was written down before it began"
+    if run.log != log:
+        return f"suite {run.suite}: the newest result is of a trial of the log {str(run.log)[:80]!a}, this is {log}"
+    return f"suite {run.suite}: the newest result is of trial {run.trial}, which the log does not hold for this release"
+
+
+def _wrong_trial(run: TestRun, trial: Trial, newest: int, shown: Shown) -> Iterator[str]:
+    """Say how a run was not what was written down before it."""
+    this = f"trial {trial.number} of suite {run.suite}"
+    if trial.number != newest and shown.results.get((run.suite, newest)):
+        yield f"the newest result of suite {run.suite} is of trial {trial.number}, not of {newest}, the newest trial"
+    if (trial.suite_digest, str(trial.suite_version)) != (run.suite_digest, run.suite_version):
+        found = f"{run.suite_version[:40]!a} with the content {run.suite_digest}"
+        yield f"{this} is of version {trial.suite_version} with the content {trial.suite_digest}, its result of {found}"
+    if run.policy != trial.policy:
+        yield f"{this} was begun under policy {trial.policy}, its result says {run.policy}"
+    if run.started_at is None or run.started_at < trial.begun_at:
+        yield f"{this} started at {run.started_at}, not after it was written down at {trial.begun_at}"
+    if (times := shown.results[run.suite, trial.number]) > 1:
+        yield f"{this} has {times} results, not one"
+
+
+def _scanners(scans: Scans | None) -> Sequence[str]:
+    return () if scans is None else (SCAN, *(f"{SCAN}/{name}" for name in scans.also or ()))
+
+
+def _wrong_scan(wanted: Scans, suite: str, shown: Shown) -> Sequence[str]:
+    runs = shown.runs.get(suite, ())
+    reasons = [] if runs else [_missing(suite)]
+    for run in runs:
+        reasons += _wrong_outcome(run, wanted.max_age_days, shown.at)
+        reasons += _wrong_coverage(wanted, run) if suite == SCAN else []
+    return list(dict.fromkeys(reasons))
+
+
+def _wrong_coverage(wanted: Scans, run: TestRun) -> Iterator[str]:
+    if run.harness != SCANNER:
+        yield f"suite {run.suite} is by {run.harness[:40]!a}, not by {SCANNER}"
+    if run.suite_digest is None or run.suite_digest not in (wanted.rules or (run.suite_digest,)):
+        yield f"suite {run.suite} went by the rules {run.suite_digest}, which are not ones that the policy lists"
+    if run.excused is None:
+        yield f"suite {run.suite} does not say which exceptions it made"
+    for name in run.excused or ():
+        if name not in (wanted.exceptions or ()):
+            yield f"suite {run.suite} made an exception for {name[:40]!a}, which the policy does not"

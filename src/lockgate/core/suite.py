@@ -61,6 +61,12 @@ def check_suite(added: Added) -> None:
         raise VerificationError(f"not a Git commit (40 or 64 hexadecimal digits): {added.commit[:80]!a}")
 
 
+def check_bound(known: Suite | None, digest: Digest) -> None:
+    """Raise `DeniedError` for another content than the one that a suite was bound to; one that nobody added is free."""
+    if known is not None and known.digest != digest:
+        raise DeniedError(f"{known.name}@{known.version} is {known.digest}, not {digest}")
+
+
 def is_within(version: Version, wanted: str) -> bool:
     """Tell whether a version keeps every comparison of a range like `>=1.2.0 <2.0.0`."""
     return all(_keeps(version, sign, limit) for sign, limit in _comparisons(wanted))

@@ -8,10 +8,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag, Version
 
 LAYERS = ("namespaces", "seccomp", "landlock", "limits", "cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What somebody is about to run: this suite, over this release, under what this endpoint demands. They sign it."""
+
+    type: ClassVar[str] = "trial/v1"
+    tag: Tag
+    release: Digest
+    suite: str
+    suite_version: Version
+    suite_digest: Digest
+    demands: Digest
+    endpoint: Endpoint
+
+    @property
+    def digest(self) -> Digest:
+        """The SHA-256 of the canonical document."""
+        return Digest.of(plain.encode(self))
 
 
 @dataclass(frozen=True, slots=True)

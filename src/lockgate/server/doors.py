@@ -33,6 +33,7 @@ from lockgate.server import release_routes as releases
 from lockgate.server import rollout_routes as rollouts
 from lockgate.server import rule_routes as rules
 from lockgate.server import signal_routes as signals
+from lockgate.server import trial_routes as trials
 from lockgate.server import update_routes as updates
 from lockgate.server.json_schema import Schema, schema_of
 from lockgate.server.lease_door import LEASES, LeaseDoor
@@ -148,6 +149,17 @@ DOORS = (
         releases.KeysWanted,
         releases.KeysGiven,
     ),
+    Door(
+        "POST",
+        f"{API}/releases/{{name}}/{{version}}/trials",
+        "trial.begin",
+        trials.post_trial,
+        trials.Beginning,
+        Receipt,
+    ),
+    Door("GET", f"{API}/releases/{{name}}/{{version}}/trials", "read", trials.list_trials, gives=trials.Trials),
+    Door("POST", f"{API}/suites", "suite.add", trials.post_suite, trials.SuiteBrought, Receipt),
+    Door("GET", f"{API}/suites", "read", trials.list_suites),
     Door("POST", f"{API}/changes", "change.open", changes.post_change, changes.Asked, Receipt),
     Door("GET", f"{API}/changes", "read", changes.list_changes),
     Door("GET", f"{API}/changes/{{number}}", "read", changes.get_change, gives=changes.Described),
