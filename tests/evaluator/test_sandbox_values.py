@@ -32,6 +32,7 @@ def test_a_good_job_is_taken():
         {"environment": {"A=B": "x"}},
         {"environment": {"A": "x\0y"}},
         {"port": 0},
+        {"port": 1023},
         {"port": 65536},
         {"port": 8001},
         {"reach": {0: Path("/run/x.sock")}},

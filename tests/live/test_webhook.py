@@ -11,10 +11,11 @@ import pytest
 from lockgate.core.binding import Holder
 from lockgate.drivers.webhook import Webhook
 from lockgate.drivers.webhook.bounded_request import Target
-from lockgate.drivers.webhook.vetted_address import check_address, resolve
+from lockgate.drivers.webhook.vetted_address import resolve
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
+from lockgate.formats.public_address import check_address
 from lockgate.loader.tls import server_context
 from tests.bound import Desk, in_trouble
 from tests.live.tls_files import Files

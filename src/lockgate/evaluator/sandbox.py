@@ -23,7 +23,7 @@ LAYERS = ("namespaces", "seccomp", "landlock", "limits", "cgroup")
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HOST = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:]{2,39}\]):([1-9][0-9]{0,4})")
-_HIGHEST_PORT = 65535
+_LOWEST_PORT, _HIGHEST_PORT = 1024, 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,10 @@ class Job:
             if not _VARIABLE.fullmatch(name) or "\0" in value:
                 raise VerificationError(f"not a variable of the environment: {name[:80]!a}")
         ports = [*self.reach, *([] if self.port is None else [self.port])]
-        if len(set(ports)) < len(ports) or not all(0 < port <= _HIGHEST_PORT for port in ports):
-            raise VerificationError(f"ports of a job are different, and between 1 and {_HIGHEST_PORT}: {ports}")
+        if len(set(ports)) < len(ports) or not all(_LOWEST_PORT <= port <= _HIGHEST_PORT for port in ports):
+            raise VerificationError(
+                f"ports of a job differ, and are between {_LOWEST_PORT} and {_HIGHEST_PORT}: {ports}"
+            )
         for host in self.hosts:
             if not (found := _HOST.fullmatch(host)) or int(found[3]) > _HIGHEST_PORT:
                 raise VerificationError(f"not a host:port, in lower case: {host[:300]!a}")

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from lockgate.drivers.webhook.vetted_address import Ip, resolve
+from lockgate.drivers.webhook.vetted_address import resolve
 from lockgate.errors import UnavailableError, VerificationError
+from lockgate.formats.public_address import Ip
 from lockgate.loader.tls import Tls, client_context, explain
 
 MAX_ANSWER = 64 << 10
