@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("demonstrating", "The whole story on a real model, with two installations on this machine."),
     "sign": ("sealing", "Sign a directory: an OpenSSF model-signing bundle beside it."),
     "verify": ("sealing", "Verify a directory against its bundle, offline."),
+    "scan": ("scanning", "Scan a directory by content, offline: what is not known to be harmless is refused."),
     "key": ("keeping", "Create, rotate and revoke keys; certificates for TLS."),
     "person": ("staffing", "List, add and off-board people."),
     "init": ("hosting", "Make the folders and the server keys of an installation."),

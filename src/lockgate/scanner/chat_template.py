@@ -45,11 +45,12 @@ _KNOWN = _words(
     "arguments assistant audio content data developer document documents file file_id function human id image "
     "image_url input_audio input_image input_text ipython model name object observation output output_text "
     "parameters reasoning reasoning_content refusal result role source string system text thinking title tool "
-    "tool_call tool_call_id tool_calls tool_response tool_result tool_use type url user video video_url"
+    "tool_call tool_call_id tool_calls tool_response tool_result tool_use type url user video video_url "
+    "/think /no_think /nothink"
 )
 _SAID = {"content", "text"}
 _WHOLE = {"string", "tojson", "join", "map", "values", "items"}
-_BOUNDS = {"and", "or", "not", "if", "elif", "else", "is", "in", "==", "!=", "<", ">", "<=", ">=", ",", "set", "=", ":"}
+_BOUNDS = _words("and or not if elif else is in == != < > <= >= , set = :")
 _LOOKS = {"startswith", "endswith", "find", "rfind", "index", "rindex", "count"}
 _OPEN = re.compile(r"\{\{|\{%|\{#")
 _TOKEN = re.compile(
@@ -59,7 +60,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _ENDRAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
-_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3})|(N)\{)")
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3})|(N)\{|(.))", re.DOTALL)
 _WORDY = re.compile(r"[^\W\d_]{3}")
 _MARKED = re.compile(r"\s*(?:<[^<>]*>|\[[^\[\]]*\])\s*")
 
@@ -81,8 +82,8 @@ def template_flaws(text: str, *, is_template: bool = True) -> Iterator[Flaw]:
     except VerificationError as e:
         if is_template:
             yield Flaw("template", str(e))
-    macros = {block[1].text for block in blocks if len(block) > 1 and block[0].text == "macro"}
-    said = set(_SAID)
+    macros = {block[1].text for block in blocks if len(block) > 1 and block[0].text == "%macro"}
+    said = _said_in(blocks, macros)
     found: dict[Flaw, None] = {}
     for block in blocks:
         found |= dict.fromkeys(_block_flaws(block, macros, said, is_template=is_template))
@@ -90,7 +91,6 @@ def template_flaws(text: str, *, is_template: bool = True) -> Iterator[Flaw]:
 
 
 def _block_flaws(block: list[_Token], macros: set[str], said: set[str], *, is_template: bool) -> Iterator[Flaw]:
-    _taint(block, said)
     yield from _forbidden(block)
     if is_template:
         yield from _calls(block, macros)
@@ -158,6 +158,8 @@ def _tokens(text: str, at: int, end: str) -> tuple[list[_Token], int]:
 
 def _decoded(literal: str) -> str:
     def letter(found: re.Match[str]) -> str:
+        if found.group(6):
+            return {"n": "\n", "t": "\t", "r": "\r"}.get(found.group(6), found.group(6))
         digits = found.group(1) or found.group(2) or found.group(3)
         if found.group(5):
             return "__"  # a letter by its name: nobody needs that
@@ -204,11 +206,29 @@ def _calls(block: Sequence[_Token], macros: set[str]) -> Iterator[Flaw]:
             yield Flaw("template", f"calls {token.text[:40]!a}")
 
 
-def _taint(block: Sequence[_Token], said: set[str]) -> None:
-    """Remember which names hold what was said: assigned from it, looped over it, or given to a macro."""
+def _said_in(blocks: Sequence[Sequence[_Token]], macros: set[str]) -> set[str]:
+    """Find which names hold what was said, until there are no more of them."""
+    said, before = set(_SAID), -1
+    while len(said) > before:
+        before = len(said)
+        given = {name for block in blocks for name in macros if _is_given(block, name, said)}
+        for block in blocks:
+            _taint(block, given, said)
+    return said
+
+
+def _is_given(block: Sequence[_Token], macro: str, said: set[str]) -> bool:
+    """Tell whether a macro is called with what was said."""
+    calls = [at for at, (token, after) in enumerate(pairwise(block)) if token.text == macro and after.text == "("]
+    return any(_is_said(_operand(block, at + 2, 1, bounds=frozenset()), said) for at in calls)
+
+
+def _taint(block: Sequence[_Token], given: set[str], said: set[str]) -> None:
+    """Remember names that are assigned from what was said, loop over it, or are given to a macro."""
     word = block[0].text if block else ""
     if word == "%macro":
-        said |= {token.text for token in block[2:] if token.kind == "name"}
+        if block[1:] and block[1].text in given:
+            said |= {token.text for token in block[2:] if token.kind == "name"}
     elif word == "%for":
         at = next((number for number, token in enumerate(block) if token.text == "in"), len(block))
         if _is_said(block[at:], said):
@@ -238,12 +258,26 @@ def _is_looked_for(block: Sequence[_Token], number: int, said: set[str]) -> bool
         return _is_said(_operand(block, number + 2, 1), said)
     if after == ["not", "in"]:
         return _is_said(_operand(block, number + 3, 1), said)
+    if (listed := _in_list(texts, number)) is not None:
+        return _is_said(_operand(block, listed, -1), said)
     if before == "(" and number >= 3 and texts[number - 2] in _LOOKS and texts[number - 3] == ".":
         return _is_said(_operand(block, number - 4, -1), said)
     return False
 
 
-def _operand(block: Sequence[_Token], at: int, step: int) -> list[_Token]:
+def _in_list(texts: Sequence[str], number: int) -> int | None:
+    """Return where the operand ends that is looked for in a list, in which the text `number` is."""
+    while number and texts[number - 1] not in {"[", "("}:
+        number -= 1
+        if texts[number - 1] != "," and texts[number] != ",":
+            return None
+    before = texts[number - 2] if number >= 2 else ""
+    if before != "in":
+        return None
+    return number - 4 if number >= 3 and texts[number - 3] == "not" else number - 3
+
+
+def _operand(block: Sequence[_Token], at: int, step: int, bounds: frozenset[str] = _BOUNDS) -> list[_Token]:
     """Take the tokens from `at` on, to one side, up to where another part of the expression begins."""
     opening, closing = ("([{", ")]}") if step > 0 else (")]}", "([{")
     taken: list[_Token] = []
@@ -254,7 +288,7 @@ def _operand(block: Sequence[_Token], at: int, step: int) -> list[_Token]:
             depth += 1
         elif token.kind == "op" and token.text in closing:
             depth -= 1
-        if depth < 0 or (depth == 0 and token.kind != "string" and token.text.lstrip("%") in _BOUNDS):
+        if depth < 0 or (depth == 0 and token.kind != "string" and token.text.lstrip("%") in bounds):
             break
         taken.append(token)
         at += step

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from lockgate.errors import UnavailableError
 from lockgate.formats.digest import Digest
-from lockgate.scanner.judgement import judge
+from lockgate.scanner.judgement import UNKNOWN, Judgement, judge, judge_numbers, judge_variables
 from lockgate.scanner.ruleset import RULES_VERSION, rules_digest
-from lockgate.scanner.scanned import Finding, Flaw, Scan, check_exceptions
+from lockgate.scanner.scanned import Claim, Finding, Flaw, Scan, check_exceptions
 
 Progress = Callable[[int], None]
 
@@ -57,9 +57,14 @@ def scan(
         opened.callback(os.close, root)
         seen = list(_walk(root, "", found))
         for file in seen:
-            _look(root, file, members, found)
+            if (view := _mapped(root, file, found)) is not None:
+                found.judge(file.name, view, members)
             if progress is not None:
                 progress(file.size)
+        for file in (each for each in seen if found.formats.get(each.name) == UNKNOWN):
+            if (view := _mapped(root, file, found)) is not None:
+                found.judge_again(file.name, view)
+        found.check_claims({file.name: file.size for file in seen})
         _compare(seen, list(_walk(root, "", _Findings(frozenset()))), found)
     if members is not None:
         found.add_missing(members.keys() - found.formats.keys())
@@ -86,6 +91,49 @@ class _Findings:
     found: set[Finding] = field(default_factory=set)
     excused: set[str] = field(default_factory=set)
     formats: dict[str, str] = field(default_factory=dict)
+    claims: dict[str, list[Claim]] = field(default_factory=dict)
+    claimants: dict[Claim, str] = field(default_factory=dict)
+
+    def judge(self, name: str, view: memoryview, members: Mapping[str, Digest] | None) -> None:
+        """Judge a file, and compare it with what was signed."""
+        try:
+            judged = judge(name, view)
+        except (MemoryError, RecursionError) as e:
+            self.refuse(name, "not-scanned", f"is too much to look at: {type(e).__name__}")
+            return
+        self._take(name, judged)
+        for claim in judged.claims:
+            self.claims.setdefault(claim.file, []).append(claim)
+            self.claimants[claim] = name
+        if members is not None and name not in members:
+            self.add(name, Flaw("unsigned", "is not among the signed files"))
+        elif members is not None and hashlib.sha256(view).hexdigest() != members[name].hex:
+            self.add(name, Flaw("digest", "is not what was signed"))
+
+    def judge_again(self, name: str, view: memoryview) -> None:
+        """Judge content of no known format as a part of the model that it belongs to, if it does to any."""
+        above, _, within = name.rpartition("/")[0].rpartition("/")
+        if name in self.claims:
+            judged = judge_numbers(view, self.claims[name])
+        elif within == "variables" and self.formats.get(f"{above}/saved_model.pb".lstrip("/")) == "saved-model":
+            judged = judge_variables(view)
+        else:
+            return
+        self.found -= {each for each in self.found if each.file == name and each.rule == UNKNOWN}
+        self._take(name, judged)
+
+    def check_claims(self, sizes: Mapping[str, int]) -> None:
+        """Note what a model takes from where there is nothing."""
+        for claim, name in self.claimants.items():
+            if claim.file not in sizes:
+                self.add(name, Flaw("onnx-external", f"takes numbers from {claim.file!a}, which is not there"))
+            elif claim.end > sizes[claim.file]:
+                self.add(name, Flaw("onnx-external", f"takes numbers from beyond the end of {claim.file!a}"))
+
+    def _take(self, name: str, judged: Judgement) -> None:
+        self.formats[name] = judged.format
+        for flaw in judged.flaws:
+            self.add(name, flaw)
 
     def add(self, name: str, flaw: Flaw) -> None:
         """Note a flaw, unless its class is excused."""
@@ -167,7 +215,8 @@ def _link(folder: int, entry: str, name: str, found: _Findings) -> None:
     found.add(name, Flaw("symlink", f"is a symbolic link that {where}", "symlink" if inside else None))
 
 
-def _look(root: int, file: _File, members: Mapping[str, Digest] | None, found: _Findings) -> None:
+def _mapped(root: int, file: _File, found: _Findings) -> memoryview | None:
+    """Map a file that was walked, never through a link; None, and a finding, if it cannot be."""
     try:
         with ExitStack() as opened:
             folder = root
@@ -177,26 +226,11 @@ def _look(root: int, file: _File, members: Mapping[str, Digest] | None, found: _
             descriptor = _open(opened, last, _FILE, folder)
             if _seen(file.name, os.fstat(descriptor)) != file:
                 found.refuse(file.name, "changed", "was changed while it was scanned")
-                return
-            content = mmap.mmap(descriptor, file.size, prot=mmap.PROT_READ) if file.size else b""
-            _judge(file.name, memoryview(content), members, found)
+                return None
+            return memoryview(mmap.mmap(descriptor, file.size, prot=mmap.PROT_READ) if file.size else b"")
     except OSError as e:
         found.refuse(file.name, "not-scanned", f"cannot be read: {e.strerror}")
-    except (MemoryError, RecursionError) as e:
-        found.refuse(file.name, "not-scanned", f"is too much to look at: {type(e).__name__}")
-
-
-def _judge(name: str, view: memoryview, members: Mapping[str, Digest] | None, found: _Findings) -> None:
-    judged = judge(name, view)
-    found.formats[name] = judged.format
-    for flaw in judged.flaws:
-        found.add(name, flaw)
-    if members is None:
-        return
-    if name not in members:
-        found.add(name, Flaw("unsigned", "is not among the signed files"))
-    elif hashlib.sha256(view).hexdigest() != members[name].hex:
-        found.add(name, Flaw("digest", "is not what was signed"))
+        return None
 
 
 def _compare(before: list[_File], after: list[_File], found: _Findings) -> None:

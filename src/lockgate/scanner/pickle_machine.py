@@ -7,41 +7,12 @@ reach; it stops at the first byte that a real one would stop at.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from lockgate.scanner.joblib_array import array_size, is_padded
+from lockgate.scanner.pickle_course import Called, Course, Named
+
 MOST_STEPS = 5_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """What a pickle imports."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        """Write it as one would import it."""
-        return f"{self.module}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """What a call gave."""
-
-    what: Named | None
-    arguments: object = None
-
-
-@dataclass(slots=True)
-class Course:
-    """How far the machine came: what was named, what was called, and at which byte it ended, with or without a STOP."""
-
-    named: list[Named] = field(default_factory=list)
-    called: list[Named | None] = field(default_factory=list)
-    ended_at: int = 0
-    is_whole: bool = False
-    trouble: str = ""
 
 
 def follow(view: memoryview, start: int = 0) -> Course:
@@ -156,6 +127,7 @@ class _Unknown:
 
 
 _UNKNOWN = _Unknown()
+_ARRAY = Named("joblib.numpy_pickle", "NumpyArrayWrapper")
 _NEWLINE = re.compile(rb"\n")
 _IMPORTABLE = re.compile(r"[^\s.]+(\.[^\s.]+)+")  # a file may be called anything
 
@@ -236,16 +208,8 @@ def _tuple(size: int) -> Step:
     return step
 
 
-def _tuple_of_mark(machine: _Machine) -> None:
-    machine.push(tuple(machine.since_mark()))
-
-
-def _list_of_mark(machine: _Machine) -> None:
-    machine.push(machine.since_mark())
-
-
-def _dict_of_mark(machine: _Machine) -> None:
-    machine.push(_pairs(machine.since_mark()))
+def _of_mark(make: Callable[[Sequence[object]], object]) -> Step:
+    return lambda machine: machine.push(make(machine.since_mark()))
 
 
 def _put(read: Callable[[_Machine], int]) -> Step:
@@ -355,8 +319,23 @@ def _build(machine: _Machine) -> None:
     state, target = machine.pop(), machine.pop()
     if not isinstance(target, Named | Called | _Unknown):
         raise _EndError("a state for what has none")
-    machine.course.called.append(target if isinstance(target, Named) else None)
-    machine.push(Called(target.what, state) if isinstance(target, Called) else target)
+    what = target.what if isinstance(target, Called) else target
+    machine.course.called.append(what if isinstance(what, Named) else None)
+    machine.push(Called(target.what, target.arguments, state) if isinstance(target, Called) else target)
+    if what == _ARRAY and isinstance(state, dict):
+        _pass_array(machine, state)
+
+
+def _pass_array(machine: _Machine, state: dict[object, object]) -> None:
+    """Pass over the numbers that joblib writes into the middle of a pickle."""
+    kind = state.get("dtype")
+    given = kind.arguments if isinstance(kind, Called) else None
+    size = array_size(state, given[0] if isinstance(given, tuple) and given else None)
+    if size is None:
+        raise _EndError("an array of which nobody says how long it is")
+    if is_padded(state):
+        machine.take(machine.number(1))
+    machine.take(size)
 
 
 def _persistent_line(machine: _Machine) -> None:
@@ -387,14 +366,14 @@ _STEPS: Mapping[int, Step] = {
     ord("J"): _reads(4, signed=True), ord("K"): _reads(1), ord("M"): _reads(2), ord("N"): _pushes(None),
     ord("P"): _persistent_line, ord("Q"): _persistent, ord("R"): _reduce,
     ord("S"): _reads_line, ord("V"): _reads_line, ord("T"): _reads_text(4), ord("U"): _reads_text(1),
-    ord("X"): _reads_text(4), ord("a"): _append, ord("b"): _build, ord("c"): _global, ord("d"): _dict_of_mark,
+    ord("X"): _reads_text(4), ord("a"): _append, ord("b"): _build, ord("c"): _global, ord("d"): _of_mark(_pairs),
     ord("}"): _empty_dict, ord("e"): _adds, ord("g"): _get(_numbered), ord("h"): _get(_one), ord("i"): _inst,
-    ord("j"): _get(_four), ord("l"): _list_of_mark, ord("]"): _container, ord("o"): _obj, ord("p"): _put(_numbered),
-    ord("q"): _put(_one), ord("r"): _put(_four), ord("s"): _set_item, ord("t"): _tuple_of_mark, ord(")"): _tuple(0),
+    ord("j"): _get(_four), ord("l"): _of_mark(list), ord("]"): _container, ord("o"): _obj, ord("p"): _put(_numbered),
+    ord("q"): _put(_one), ord("r"): _put(_four), ord("s"): _set_item, ord("t"): _of_mark(tuple), ord(")"): _tuple(0),
     ord("u"): _set_items, ord("G"): _float, ord("B"): _reads_text(4), ord("C"): _reads_text(1),
     0x80: _skips(1), 0x81: _reduce, 0x82: _extension(1), 0x83: _extension(2), 0x84: _extension(4),
     0x85: _tuple(1), 0x86: _tuple(2), 0x87: _tuple(3), 0x88: _pushes(value=True), 0x89: _pushes(value=False),
     0x8A: _reads_long(1), 0x8B: _reads_long(4), 0x8C: _reads_text(1), 0x8D: _reads_text(8), 0x8E: _reads_text(8),
-    0x8F: _container, 0x90: _adds, 0x91: _list_of_mark, 0x92: _new_object_with_names, 0x93: _stack_global,
+    0x8F: _container, 0x90: _adds, 0x91: _of_mark(list), 0x92: _new_object_with_names, 0x93: _stack_global,
     0x94: _memoize, 0x95: _skips(8), 0x96: _reads_text(8), 0x97: _pushes(_UNKNOWN), 0x98: _read_only,
 }  # fmt: skip

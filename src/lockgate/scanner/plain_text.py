@@ -78,8 +78,9 @@ def text_flaws(text: str, suffix: str) -> Iterator[Flaw]:
         yield from _yaml_flaws(text)
     if _PYTHON_TAG.search(text):
         yield Flaw("yaml-tag", "a tag asks for a Python object")
-    if "{%" in text or "{{" in text:
-        yield from template_flaws(text, is_template=suffix in (".jinja", ".j2"))
+    is_template = suffix in (".jinja", ".j2")
+    if is_template or "{%" in text or "{{" in text:
+        yield from template_flaws(text, is_template=is_template)
 
 
 def secrets_in(text: str) -> Iterator[Flaw]:

@@ -61,6 +61,17 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
     raise VerificationError("protobuf: a number is longer than ten bytes")
 
 
+def numbers_in(field: Field) -> list[int]:
+    """Read repeated numbers, packed or not."""
+    if field.wire == VARINT:
+        return [field.value]
+    found, at = [], 0
+    while at < len(field.content):
+        value, at = _varint(field.content, at)
+        found.append(value)
+    return found
+
+
 _ONNX: Mapping[int, int] = {
     1: VARINT, 2: LEN, 3: LEN, 4: LEN, 5: VARINT, 6: LEN, 7: LEN, 8: LEN, 14: LEN, 20: LEN, 25: LEN, 26: LEN
 }  # fmt: skip

@@ -6,11 +6,13 @@ A name may only make it worse: what is called as one format and holds another is
 from collections.abc import Callable, Iterator, Mapping
 
 from lockgate.scanner.pickle_machine import would_call
+from lockgate.scanner.pickle_profile import pickle_kind
 from lockgate.scanner.plain_text import read_text
 from lockgate.scanner.polyglot import hdf5_at, holds_zip, is_tar
 from lockgate.scanner.protobuf import is_onnx, is_saved_model, is_sentencepiece
 from lockgate.scanner.safetensors import is_safetensors
 from lockgate.scanner.scanned import Flaw
+from lockgate.scanner.zipped import zip_kind
 
 _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"GGUF", "gguf"),
@@ -85,10 +87,10 @@ def recognise(view: memoryview) -> str:
     start = bytes(view[:16])
     for prefix, found in _PREFIXES:
         if start.startswith(prefix) and not (prefix in (b"BZh", b"ZF") and read_text(view) is not None):
-            return found
+            return zip_kind(view) if found == "zip" else found
     for found, tells in _TELLS.items():
         if tells(view):
-            return found
+            return pickle_kind(view) if found == "pickle" else found
     if read_text(view) is not None:
         return "json" if start.lstrip()[:1] in (b"{", b"[") else "text"
     return _binary(view)
@@ -100,7 +102,7 @@ def _binary(view: memoryview) -> str:
     if is_saved_model(view):
         return "saved-model"
     if holds_zip(view):
-        return "zip"
+        return zip_kind(view)
     if bytes(view[2:4]) == b"\r\n" and view[1] in (0x0C, 0x0D, 0x0E):
         return "bytecode"
     return "unknown"
@@ -142,7 +144,7 @@ def name_flaws(name: str, found: str) -> Iterator[Flaw]:
     if (excuse := _PROGRAMS.get(suffix)) is not None:
         yield Flaw(excuse, f"is called {suffix}, as programs are", excuse)
     promised = _PROMISES.get(suffix)
-    if promised is not None and found not in promised | {"unknown"}:
+    if promised is not None and found not in promised | {"unknown", "zip"}:
         yield Flaw("disguise", f"is called {suffix}, but holds {found}")
 
 

@@ -1,5 +1,6 @@
 """Which rules looked? Their version for people, and the digest of every line of them."""
 
+from functools import cache
 from importlib.resources import files
 
 from lockgate.formats.digest import Digest, dir_hash
@@ -7,6 +8,7 @@ from lockgate.formats.digest import Digest, dir_hash
 RULES_VERSION = "1.0.0"
 
 
+@cache
 def rules_digest() -> Digest:
     """Hash the source of this package as a directory: the same wherever it is installed, another after any change."""
     listed = [each for each in files("lockgate.scanner").iterdir() if each.name.endswith(".py")]

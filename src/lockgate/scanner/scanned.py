@@ -38,6 +38,15 @@ class Flaw:
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Claim:
+    """Bytes of another file that a model takes its numbers from: from `begin` up to `end`."""
+
+    file: str
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Finding:
     """A flaw of a file that nobody excused."""
 
