@@ -83,8 +83,11 @@ def rolled_back(said, **changes):
     return replace(event, **changes)
 
 
-def forge(*, events=None, said=None, decided=None, here=None, then=None, subjects=None, log=None, **changes):
-    """Write the passport of the good case, with what is changed about it."""
+def forge(*, events=None, said=None, decided=None, here=None, then=None, subjects=None, log=None, case=None, **changes):
+    """Write the passport of the good case, or of another one, with what is changed about it.
+
+    What `events` call a trial is one of the passport.
+    """
     places, times = HERE | (here or {}), THEN | (then or {})
     told = {"registered": registered(), "activated": activated(decided)}
     if said:
@@ -94,7 +97,8 @@ def forge(*, events=None, said=None, decided=None, here=None, then=None, subject
     facts = {places[name]: entry(event, places[name], times[name], about.get(name)) for name, event in told.items()}
     found = logged(facts, **(log or {}))
     proofs = {name: found[places[name]] for name in told}
-    dossier = good()
+    dossier = case or good()
+    tried = tuple(proofs[name] for name in told if name.startswith("trial")) or None
     case = Case(
         NUMBER, dossier.content, dossier.opening, dossier.approvals, decided or decision(), proofs["activated"],
         said, proofs.get("rolled_back"),
@@ -102,7 +106,7 @@ def forge(*, events=None, said=None, decided=None, here=None, then=None, subject
     bundles = {name: bundle.decode() for name, bundle in dossier.bundles.items()}
     statements = tuple(statement.decode() for statement in dossier.evidence)
     manifest = dossier.manifest.decode()
-    passport = Passport(manifest, bundles, statements, dossier.registration, proofs["registered"], case)
+    passport = Passport(manifest, bundles, statements, dossier.registration, proofs["registered"], case, trials=tried)
     return replace(passport, **changes)
 
 

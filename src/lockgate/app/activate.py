@@ -41,7 +41,14 @@ def activate(installation: Installation, number: int, signed: SignedIntent, now:
         events: list[Event] = [
             Authorized(number, decision, permit.policy, permit.trust),
             Activated(
-                content.endpoint, content.tag, content.release, content.before, number, decision, content.strategy
+                content.endpoint,
+                content.tag,
+                content.release,
+                content.before,
+                number,
+                decision,
+                content.strategy,
+                permit.considered,
             ),
             *([Closed(number, "succeeded")] if content.strategy is None else []),
         ]

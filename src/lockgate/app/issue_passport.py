@@ -62,7 +62,10 @@ def proof_of_order(installation: Installation, order: Digest) -> Logged:
 
 def _passport(installation: Installation, record: Record, note: str, serving: tuple[State, Slot] | None) -> Passport:
     text = partial(_text, installation)
-    evidence = read_decision(text(serving[1].decision).encode()).evidence if serving else record.evidence
+    evidence, trials = record.evidence, tuple(trial.number for trial in record.trials or ())
+    if serving is not None:  # what came in later is not of its case
+        decided = read_decision(text(serving[1].decision).encode())
+        evidence, trials = (*decided.evidence, *(decided.passed_over or ())), decided.trials or ()
     return Passport(
         text(record.manifest),
         {name: text(digest) for name, digest in record.bundles.items()},
@@ -71,6 +74,7 @@ def _passport(installation: Installation, record: Record, note: str, serving: tu
         _logged(installation, record.index, note),
         _case(installation, *serving, note) if serving else None,
         providers={name: text(digest) for name, digest in (record.providers or {}).items()} or None,
+        trials=tuple(_logged(installation, number, note) for number in trials) or None,
     )
 
 

@@ -68,10 +68,13 @@ def export_log(directory: Path, connection: "Connection", json_: bool) -> None:
 @click.option("--root", type=EXISTING, required=True, help="The root that you pinned (JSON: threshold, keys).")
 @as_json
 def verify_log(directory: Path, trust_file: Path, root: Path, json_: bool) -> None:
-    """Verify an exported log offline: every entry, the tree, the checkpoint's signature, and what follows from it."""
+    """Verify an exported log offline: every entry, the tree, the signed head, what follows, and what was left out."""
     from lockgate.cli.following import verified
+    from lockgate.core.omission import left_out
 
     found = verified(directory, _trust(trust_file, root))
+    if omissions := list(left_out(found.entries)):
+        raise VerificationError("; ".join(omissions))
     line = f"verified {len(found.entries)} entries, {len(found.states)} objects, under {found.checkpoint.origin}"
     show(
         json_, {"entries": len(found.entries), "objects": len(found.states), "root": found.checkpoint.root.hex()}, line

@@ -24,6 +24,7 @@ VERIFIER = "https://lockgate.invalid/gate/v1"
 
 _COMPARED = (
     "endpoint", "tag", "release", "change", "authorized_by", "components", "providers", "unpinned", "in_place",
+    "trials",
 )  # fmt: skip
 
 
@@ -46,7 +47,10 @@ class TrainedOn:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The provenance record of a release at an endpoint, as the gate signs it."""
+    """The provenance record of a release at an endpoint, as the gate signs it.
+
+    `passed_over` are statements that were held of the release and did not count.
+    """
 
     endpoint: Endpoint
     tag: Tag
@@ -65,6 +69,8 @@ class Decision:
     providers: Mapping[str, ProviderModel] | None = None
     unpinned: tuple[str, ...] | None = None
     in_place: Mapping[Name, Name] | None = None
+    trials: tuple[int, ...] | None = None
+    passed_over: tuple[Digest, ...] | None = None
 
 
 def decision_of(permit: Permit, change: int) -> Decision:
@@ -93,6 +99,8 @@ def decision_of(permit: Permit, change: int) -> Decision:
         providers=permit.providers or None,
         unpinned=left_open(permit.providers) or None,
         in_place=permit.in_place or None,
+        trials=tuple(trial.number for trial in permit.trials) or None,
+        passed_over=permit.passed_over or None,
     )
 
 

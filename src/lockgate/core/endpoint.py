@@ -29,7 +29,11 @@ KEPT = 16  # former releases that can be rolled back to
 
 @dataclass(frozen=True, slots=True)
 class Activated:
-    """A change was let through: the endpoint serves this release, or has it as a candidate if there is a strategy."""
+    """A change was let through: the endpoint serves this release, or has it as a candidate if there is a strategy.
+
+    `considered` names the statements and trials of the release that the decision rests on (`core.trial`): all that the
+    log held then, so that whoever follows it sees whether one was left out.
+    """
 
     type: ClassVar[str] = "endpoint.activated/v1"
     endpoint: Endpoint
@@ -39,6 +43,7 @@ class Activated:
     change: int
     decision: Digest
     strategy: Digest | None = None
+    considered: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)

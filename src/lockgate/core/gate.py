@@ -30,7 +30,7 @@ from lockgate.core.requirement import (
 )
 from lockgate.core.revocation import Revocations
 from lockgate.core.strategy import open_strategy, unmet
-from lockgate.core.trial import Trial
+from lockgate.core.trial import Trial, considered
 from lockgate.core.trust import MANIFESTS, Agreed, Purpose, Trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
@@ -94,6 +94,12 @@ class Permit:
     in_place: Mapping[Name, Name] = field(default_factory=dict)
     trials: tuple[Trial, ...] = ()
     passed_over: tuple[Digest, ...] = ()
+
+    @property
+    def considered(self) -> Digest:
+        """All statements and trials of the dossier, whether they count or not."""
+        statements = (*(item.digest for item in self.evidence), *self.passed_over)
+        return considered(statements, (trial.number for trial in self.trials))
 
 
 @dataclass(frozen=True, slots=True)

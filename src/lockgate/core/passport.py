@@ -5,13 +5,14 @@ it: it verifies the log proofs against the checkpoint key, judges the dossier wi
 and only then compares what the server decided (spec/passport.md).
 
 The reader's documents must be current now; the dossier is judged as of the instant at which it was activated. One log
-head proves every entry, and the entries lie in the order of the story: registered, opened, activated, promoted, rolled
-back. What was activated with a strategy is a candidate, and stays one until its promotion or a return to it is proved;
-that it was aborted meanwhile no passport shows, and the lease is refused (spec/passport.md).
+head proves every entry, and the entries lie in the order of the story: registered, trials, activated, promoted, rolled
+back; the opening lies before the activation. What was activated with a strategy is a candidate, and stays one until its
+promotion or a return to it is proved; that it was aborted meanwhile no passport shows, and the lease is refused
+(spec/passport.md).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, Generic, TypeAlias, TypeVar
 
@@ -28,6 +29,7 @@ from lockgate.core.revocation import Revocations
 from lockgate.core.rights import check_right
 from lockgate.core.rollout import Promoted
 from lockgate.core.strategy import Strategy, open_strategy
+from lockgate.core.trial import Begun, Trial, trial_of
 from lockgate.core.trust import Agreed, Trust
 from lockgate.errors import VerificationError
 from lockgate.formats import canonical, plain
@@ -78,6 +80,7 @@ class Passport:
     case: Case | None = None
     export: str | None = None
     providers: Mapping[str, str] | None = None
+    trials: tuple[Logged, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +190,12 @@ def _admit(
     check_current(trust.document, policy.document, now)
     registered = open_logged(of_release.Registered, passport.registered, believed, now)
     activated = open_logged(at_endpoint.Activated, case.activated, believed, now)
-    permit = judge(dossier_of(passport, case, registered.at), endpoint, trust, policy, revoked, activated.at)
+    trials = _open_trials(passport, believed, now, registered, activated)
+    dossier = replace(dossier_of(passport, case, registered.at), trials=trials)
+    permit = judge(dossier, endpoint, trust, policy, revoked, activated.at)
     _check_entries(permit, passport.registration, case, registered.event, activated.event)
     decision = open_decision(case.decision.encode(), permit, case.number, believed)
-    _check_considered(passport, decision)
+    _check_considered(permit, decision, activated.event)
     epoch = _check_story(case, registered, activated)
     promoted = _check_promotion(case, permit, believed, now, activated)
     if case.rolled_back is not None:
@@ -266,10 +271,40 @@ def _check_entries(
         raise VerificationError("the log entries of the passport are about another release, endpoint or decision")
 
 
-def _check_considered(passport: Passport, decision: Decision) -> None:
-    """Verify that the server decided on exactly this evidence: nothing was added since, nothing taken away."""
-    if {Digest.of(statement.encode()) for statement in passport.evidence} != set(decision.evidence):
+def _check_considered(permit: Permit, decision: Decision, activated: at_endpoint.Activated) -> None:
+    """Verify that the server decided on exactly this evidence: nothing was added since, nothing taken away.
+
+    An activation of before trials does not say what was considered, and then there may be none.
+    """
+    held = {*(item.digest for item in permit.evidence), *permit.passed_over}
+    if held != {*decision.evidence, *(decision.passed_over or ())}:
         raise VerificationError("the evidence in the passport is not that on which the server decided")
+    if activated.considered != permit.considered and (activated.considered or permit.trials or decision.passed_over):
+        raise VerificationError("the log says that the release was activated on other statements or trials")
+
+
+def _open_trials(
+    passport: Passport,
+    trust: Trust,
+    now: datetime,
+    registered: Proved[of_release.Registered],
+    activated: Proved[at_endpoint.Activated],
+) -> tuple[Trial, ...]:
+    """Prove that the log holds each trial of this release, one after the other, and before it was activated."""
+    found: list[Trial] = []
+    last, until = (registered.index, registered.at), (activated.index, activated.at)
+    for logged in passport.trials or ():
+        proved = open_logged(Begun, logged, trust, now)
+        event, here = proved.event, (proved.index, proved.at)
+        if (event.tag, event.release) != (registered.event.tag, registered.event.release):
+            raise VerificationError(f"trial {proved.index} in the passport is of another release")
+        if proved.checkpoint != registered.checkpoint:
+            raise VerificationError("the log entries of the passport are proved by different log heads")
+        if not (last[0] < here[0] < until[0] and last[1] <= here[1] <= until[1]):
+            raise VerificationError("the trials in the passport are not in the order in which they were begun")
+        found.append(trial_of(event, *here))
+        last = here
+    return tuple(found)
 
 
 def _check_story(

@@ -4,11 +4,12 @@ The number of a trial is the index of its entry. It names the block of the polic
 thresholds are older than the run. A trial without a result is unfinished, and counts like one that failed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from lockgate.formats import plain
+from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag, Version
 
@@ -63,6 +64,12 @@ class Trial:
     policy: Digest
     by: Name
     begun_at: datetime
+
+
+def considered(statements: Iterable[Digest], trials: Iterable[int]) -> Digest:
+    """Name in one digest what a decision rests on: all statements that the log held of a release, and its trials."""
+    held = sorted({str(statement) for statement in statements})
+    return Digest.of(canonical.encode({"statements": held, "trials": sorted(set(trials))}))
 
 
 def trial_of(event: Begun, index: int, at: datetime) -> Trial:
