@@ -196,13 +196,13 @@ class World:
         return sign_intent(Intent(act, str(object_), before, after, Name(who), nonce, self.now + lasts), key(who))
 
     def submission(
-        self, version: str = "1.0.0", weights: bytes = b"", lock: bytes = b"", hosted: bytes = b"", **changes: object
-    ) -> tuple[Submission, Manifest]:
+        self, version: str = "1.0.0", weights: bytes = b"", lock: bytes = b"", hosted: bytes = b"",
+        held: Mapping[str, Mapping[str, bytes]] | None = None, **changes: object,
+    ) -> tuple[Submission, Manifest]:  # fmt: skip
         """Sign the components and the manifest of a small release."""
-        contents = {
-            "weights": {"model.onnx": weights or b"weights " + version.encode()},
-            "config": {"config.json": b"{}"},
-        }
+        weighed = {"model.onnx": weights or b"weights " + version.encode()}
+        contents: dict[str, Mapping[str, bytes]] = {"weights": weighed, "config": {"config.json": b"{}"}}
+        contents |= held or {}
         if lock:
             contents["dependency-lock"] = {"requirements.txt": lock}
         if hosted:

@@ -202,7 +202,7 @@ GOOD = {"session": "s-1", "request": "hello"}
 @pytest.mark.parametrize(
     "spoilt",
     [
-        b"", b"[]", b"null", b"\xff",
+        b"", b"[]", b"null", b"\xff", b"[" * 16_000,
         *(json.dumps(each).encode() for each in (
             {}, {"session": "s"}, {**GOOD, "more": 1}, {**GOOD, "session": ""}, {**GOOD, "session": "a" * 65},
             {**GOOD, "session": "a b"}, {**GOOD, "session": "a\n"}, {**GOOD, "session": 1}, {**GOOD, "request": ""},

@@ -145,6 +145,7 @@ def test_a_release_is_the_published_files_byte_for_byte(tmp_path, pip, published
     assert (release / "weights" / "model.onnx").read_bytes() == b"weights of standard_v7"
     assert {str(each.relative_to(release)) for each in release.rglob("*") if each.is_file()} == {
         "config/config.min.json",
+        "config/intake.json",
         "config/model.json",
         "dependency-lock/requirements.txt",
         "weights/model.onnx",

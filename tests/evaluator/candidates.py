@@ -16,8 +16,8 @@ SAY = {
     "good": {"session": "probe", "request": "Hello"},
     "same": ["/said"],
 }
-DOOR = {
-    "type": "door/v1",
+INTAKE = {
+    "type": "intake/v1",
     "ready": "/healthz",
     "takes": [SAY],
     "guardrail": {"path": "/say", "send": {"session": "probe", "request": "{text}"}, "refused": "/refused"},

@@ -123,5 +123,5 @@ def test_a_link_or_a_pipe_is_no_file_of_a_suite(tmp_path):
 def test_our_baseline_is_known_by_its_code_and_its_texts():
     suite = find_suite("baseline")
 
-    assert {"suite.toml", "guardrail.json", "outputs.json", "door_probes.py"} <= suite.files.keys()
+    assert {"suite.toml", "guardrail.json", "outputs.json", "intake_probes.py"} <= suite.files.keys()
     assert suite.about.harness == "lockgate" and len(suite.about.measures) == 10

@@ -23,3 +23,18 @@ def bar(label: str, length: int | None, *, shown: bool) -> Iterator[Callable[[in
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=length)
         yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def steps(label: str, length: int, *, shown: bool) -> Iterator[Callable[[str], None]]:
+    """Show a bar that moves a step each time it is told what was just done."""
+    if not shown:
+        yield lambda _done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=length)
+        yield lambda done: progress.update(task, advance=1, description=f"{label}: {done}")

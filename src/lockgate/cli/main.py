@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "attest": ("releasing", "Attach provenance or a test result to a release."),
     "reward": ("rewarding", "Did a training run learn its reward instead of the task? A verdict from its metrics."),
     "evidence": ("releasing", "Show the evidence of a release."),
+    "suite": ("suiting", "List, show and add suites: what a release can be tested by."),
+    "evaluate": ("evaluating", "Test a release in a sandbox, and attest what came of it."),
     "change": ("changing", "Open, show, assess, approve, reject, withdraw, activate changes."),
     "strategy": ("planning", "How a candidate gets its traffic: check a strategy, and say it in words."),
     "rollout": ("rolling", "How far a candidate is; pause, resume, promote, abort."),

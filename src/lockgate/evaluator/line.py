@@ -1,6 +1,7 @@
 """How is a candidate spoken to? Bytes through its one socket, and an answer in time, or none.
 
-Whatever answers may be hostile: every answer is bounded in size and in the time that all of it takes.
+Whatever answers may be hostile: every answer is bounded in size and in the time that all of it takes, and so is how
+long it may keep us waiting in all. Who hangs each time is given up.
 """
 
 import http.client
@@ -18,11 +19,16 @@ from lockgate.formats.canonical import Json
 
 MOST_ANSWER = 4 << 20
 PATIENCE = 5.0
+WAITED_IN_ALL = 30.0
 _PIECE = 1 << 16
 
 
 class SilentError(Exception):
     """Nothing that is an answer came in time."""
+
+
+class ClosedError(SilentError):
+    """The connection was closed before there was an answer."""
 
 
 class GoneError(SilentError):
@@ -46,21 +52,28 @@ class Answer:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
-    """A way to the candidate: the socket that leads to its port."""
+    """A way to the candidate: the socket that leads to its port, and how many seconds it was waited for in vain."""
 
     path: Path
     patience: float = PATIENCE
+    waited: float = 0.0
 
     def ask(self, request: bytes | Iterable[bytes]) -> Answer:
         """Send a request, and read the answer as soon as there is one; raise `SilentError` if none comes."""
-        ends_at = time.monotonic() + self.patience
-        with self.open() as connection:
-            with suppress(OSError):  # who refuses early closes early: what counts is the answer
-                for piece in [request] if isinstance(request, bytes) else request:
-                    connection.sendall(piece)
-            return _answer(connection, ends_at)
+        if self.waited >= WAITED_IN_ALL:
+            raise GoneError(f"it was waited for in vain for {self.waited:.0f} s in all")
+        began = time.monotonic()
+        try:
+            with self.open() as connection:
+                with suppress(OSError):  # who refuses early closes early: what counts is the answer
+                    for piece in [request] if isinstance(request, bytes) else request:
+                        connection.sendall(piece)
+                return _answer(connection, began + self.patience)
+        except SilentError:
+            self.waited += time.monotonic() - began
+            raise
 
     def drop(self, request: bytes) -> None:
         """Send something and hang up without waiting."""
@@ -129,6 +142,8 @@ def _answer(connection: socket, ends_at: float) -> Answer:
     try:
         answer.begin()
         body = answer.read(MOST_ANSWER + 1)
+    except (http.client.RemoteDisconnected, ConnectionError) as e:
+        raise ClosedError("hung up without an answer") from e
     except (http.client.HTTPException, OSError, ValueError) as e:
         raise SilentError(f"no answer: {type(e).__name__}") from e
     finally:

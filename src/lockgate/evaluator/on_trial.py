@@ -13,7 +13,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,12 +90,13 @@ def job_of(candidate: Candidate, around: Surroundings) -> Job:
 def _until_ready(line: Line, ready: str) -> None:
     ends_at, asking = time.monotonic() + START_SECONDS, Line(line.path, _ASK_SECONDS)
     while time.monotonic() < ends_at:
-        with suppress(SilentError):
-            try:
-                if asking.ask(written("GET", ready)).status == 200:
-                    return
-            except GoneError as e:
-                raise SilentError("its program ended") from e
+        try:
+            if asking.ask(written("GET", ready)).status == 200:
+                return
+        except GoneError as e:
+            raise SilentError("its program ended") from e
+        except SilentError:
+            asking.waited = 0.0  # it may take its time to start
         time.sleep(_LOOK_SECONDS)
     raise SilentError(f"{ready} was not answered 200 within {START_SECONDS:g} s")
 

@@ -5,10 +5,10 @@
     release 0.9.0             1.0.0 MAJOR         1.0.1 PATCH             1.1.0 MINOR
 
 The wheels are pinned by hash ([wheels](wheels.py)). Only the files named here are read from them, and nothing of them
-is ever executed. A component is a byte-exact copy, with three exceptions that are ours: `config/model.json` says what
-upstream has in its code only (the model's name, the smallest file that it is asked about), 1.0.1 changes one number of
-1.0.0, so that a short Markdown note gets its name, and a release of the chapter `rollout` may say in
-`config/serving.json` how its requests are served.
+is ever executed. A component is a byte-exact copy, with four exceptions that are ours: `config/model.json` says what
+upstream has in its code only (the model's name, the smallest file that it is asked about), `config/intake.json` how its
+server may be asked, 1.0.1 changes one number of 1.0.0, so that a short Markdown note gets its name, and a release of
+the chapter `rollout` may say in `config/serving.json` how its requests are served.
 """
 
 import json
@@ -21,6 +21,14 @@ from lockgate.cli.demo import wheels
 from lockgate.cli.demo.wheels import Wheel, locked
 
 LICENSE = "Apache-2.0"
+_GOOD = "import json\n\n\ndef read(path):\n    return json.loads(path.read_text())\n"
+INTAKE = {
+    "type": "intake/v1",
+    "ready": "/healthz",
+    "takes": [
+        {"path": "/classify", "content": "bytes", "most": 10 << 20, "good": _GOOD, "same": ["/label", "/model"]},
+    ],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,8 @@ def _components(release: Release, wheel: Path) -> dict[str, bytes]:
         "published_in": generation.filename,
         "sha256": generation.sha256,
     }
-    return {**files, "config/model.json": json.dumps(named, indent=2).encode() + b"\n"}
+    written = {"config/model.json": named, "config/intake.json": INTAKE}
+    return {**files, **{name: json.dumps(content, indent=2).encode() + b"\n" for name, content in written.items()}}
 
 
 def _write(path: Path, content: bytes) -> None:

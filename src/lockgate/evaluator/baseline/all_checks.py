@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from lockgate import __version__
 from lockgate.errors import VerificationError
 from lockgate.evaluator.assignment import Assignment
-from lockgate.evaluator.baseline.door_probes import door_probes
 from lockgate.evaluator.baseline.filter_probe import dangerous_cleaned, harmless_kept
 from lockgate.evaluator.baseline.fit import fits
 from lockgate.evaluator.baseline.guardrail_probe import attempts_refused, ordinary_answered
+from lockgate.evaluator.baseline.intake import Intake, intake_of
+from lockgate.evaluator.baseline.intake_probes import intake_probes
 from lockgate.evaluator.baseline.prompt_lint import prompt_lint
 from lockgate.evaluator.baseline.templates import chat_templates
 from lockgate.evaluator.baseline.tool_pins import tool_pins
-from lockgate.evaluator.baseline.way_in import Door, door_of
 from lockgate.evaluator.candidate import Candidate
 from lockgate.evaluator.line import Line
 from lockgate.evaluator.measured import Measured, Tell, counted
@@ -50,7 +50,10 @@ class _Sheet:
 
 
 def run_baseline(given: Assignment) -> Measured:
-    """Run every check that the release gives reason for."""
+    """Run every check that the release gives reason for.
+
+    Enforces: automated_security_tests
+    """
     sheet = _Sheet(given.tell)
     sheet.note("scan", _scanned(given.scan))
     for name, check in FILE_CHECKS.items():
@@ -64,13 +67,13 @@ def run_baseline(given: Assignment) -> Measured:
 def _served(given: Assignment, sheet: _Sheet) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """Try what serves; return the layers that held it, None if nothing served, and what went wrong."""
     try:
-        door = door_of(given.candidate)
+        intake = intake_of(given.candidate)
         if given.scan.findings:
             return None, ("the scan found something, so the candidate was not started",)
-        if door is None:
+        if intake is None:
             return None, ()
-        with standing(given.candidate, given.sandbox, given.around, door.ready) as stands:
-            for name, cases in _probes(door, stands.line):
+        with standing(given.candidate, given.sandbox, given.around, intake.ready) as stands:
+            for name, cases in _probes(intake, stands.line):
                 sheet.note(name, cases)
     except (VerificationError, FellError) as e:
         return None, (str(e),)
@@ -78,14 +81,14 @@ def _served(given: Assignment, sheet: _Sheet) -> tuple[tuple[str, ...] | None, t
     return stands.isolation, (f"the candidate ran into a limit of its sandbox: {ended}",) if ended else ()
 
 
-def _probes(door: Door, line: Line) -> Iterator[tuple[str, Iterable[Tried]]]:
-    yield "input-contract", door_probes(door, line)
-    if door.guardrail:
-        yield "security-guardrail", attempts_refused(door.guardrail, line)
-        yield "utility-guardrail", ordinary_answered(door.guardrail, line)
-    if door.filter:
-        yield "security-outputs", dangerous_cleaned(door.filter, line)
-        yield "utility-outputs", harmless_kept(door.filter, line)
+def _probes(intake: Intake, line: Line) -> Iterator[tuple[str, Iterable[Tried]]]:
+    yield "input-contract", intake_probes(intake, line)
+    if intake.guardrail:
+        yield "security-guardrail", attempts_refused(intake.guardrail, line)
+        yield "utility-guardrail", ordinary_answered(intake.guardrail, line)
+    if intake.filter:
+        yield "security-outputs", dangerous_cleaned(intake.filter, line)
+        yield "utility-outputs", harmless_kept(intake.filter, line)
 
 
 def _scanned(scan: Scan) -> Iterator[Tried]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lockgate.evaluator.baseline.way_in import Filtered, filled, pointed
+from lockgate.evaluator.baseline.intake import Filtered, filled, pointed
 from lockgate.evaluator.line import Line, SilentError, written_json
 from lockgate.evaluator.tried import Tried, all_of
 from lockgate.formats import plain

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lockgate.evaluator.baseline.way_in import Guarded, filled, pointed
+from lockgate.evaluator.baseline.intake import Guarded, filled, pointed
 from lockgate.evaluator.line import Answer, Line, SilentError, written_json
 from lockgate.evaluator.tried import Tried
 

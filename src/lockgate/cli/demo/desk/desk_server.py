@@ -110,7 +110,10 @@ class Exchange(BaseHTTPRequestHandler):
 
 def read_request(content: bytes) -> tuple[str, str]:
     """Read who asks what; raise `ValueError` for anything else."""
-    document = json.loads(content)
+    try:
+        document = json.loads(content)
+    except RecursionError as e:
+        raise ValueError("nested too deep") from e
     if not isinstance(document, dict) or document.keys() != {"session", "request"}:
         raise ValueError("a session and a request are wanted, and nothing else")
     session, request = document["session"], document["request"]

@@ -1,6 +1,6 @@
-"""How may the candidate be asked? As its `door.json` says, a file of a component of kind `config`, signed like all.
+"""How may the candidate be asked? As its `intake.json` says, a file of a component of kind `config`, signed like all.
 
-    {"type": "door/v1",
+    {"type": "intake/v1",
      "ready": "/healthz",
      "takes": [{"path": "/ask", "content": "json", "most": 16384,
                 "good": {"session": "probe", "request": "Hello"}, "same": ["/release"]}],
@@ -23,7 +23,7 @@ from lockgate.evaluator.candidate import Candidate
 from lockgate.formats import plain
 from lockgate.formats.canonical import Json
 
-DOOR = "door.json"
+INTAKE = "intake.json"
 MOST = 64 << 20
 PLACE = "{text}"
 
@@ -61,33 +61,33 @@ class Filtered:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Intake:
     """Everything that a release says of how it is asked."""
 
-    type: ClassVar[str] = "door/v1"
+    type: ClassVar[str] = "intake/v1"
     ready: str
     takes: tuple[Taken, ...]
     guardrail: Guarded | None = None
     filter: Filtered | None = None
 
 
-def door_of(candidate: Candidate) -> Door | None:
+def intake_of(candidate: Candidate) -> Intake | None:
     """Read how a release is asked, None if it does not say; raise `VerificationError` if that makes no sense."""
-    found = [where for where in candidate.of_kind(Kind.CONFIG) if PurePosixPath(where).name == DOOR]
+    found = [where for where in candidate.of_kind(Kind.CONFIG) if PurePosixPath(where).name == INTAKE]
     if not found:
         return None
     if len(found) > 1:
-        raise VerificationError(f"there are two doors: {found[0]} and {found[1]}")
-    door = plain.decode(Door, candidate.read(found[0]))
-    for path in _paths(door):
+        raise VerificationError(f"there are two intakes: {found[0]} and {found[1]}")
+    intake = plain.decode(Intake, candidate.read(found[0]))
+    for path in _paths(intake):
         if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
             raise VerificationError(f"{found[0]}: not a path: {path[:80]!a}")
-    for taken in door.takes:
+    for taken in intake.takes:
         if not 1 <= taken.most <= MOST:
             raise VerificationError(f"{found[0]}: {taken.path} takes 1 to {MOST} bytes, not {taken.most}")
         if taken.content == "bytes" and not isinstance(taken.good, str):
             raise VerificationError(f"{found[0]}: a good request to {taken.path} is a text")
-    return door
+    return intake
 
 
 def filled(send: object, text: str) -> Json:
@@ -116,7 +116,7 @@ def pointed(document: Loose, pointer: str) -> Loose:
     return found
 
 
-def _paths(door: Door) -> Iterator[str]:
-    yield door.ready
-    yield from (taken.path for taken in door.takes)
-    yield from (each.path for each in (door.guardrail, door.filter) if each is not None)
+def _paths(intake: Intake) -> Iterator[str]:
+    yield intake.ready
+    yield from (taken.path for taken in intake.takes)
+    yield from (each.path for each in (intake.guardrail, intake.filter) if each is not None)

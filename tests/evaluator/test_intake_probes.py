@@ -4,13 +4,14 @@ from contextlib import contextmanager
 import pytest
 
 from lockgate.errors import VerificationError
-from lockgate.evaluator.baseline.door_probes import door_probes
+from lockgate.evaluator import line as line_of_code
 from lockgate.evaluator.baseline.filter_probe import dangerous_cleaned, harmless_kept, outputs
 from lockgate.evaluator.baseline.guardrail_probe import attempts_refused, guarded_texts, ordinary_answered
+from lockgate.evaluator.baseline.intake import filled, intake_of, pointed
+from lockgate.evaluator.baseline.intake_probes import intake_probes
 from lockgate.evaluator.baseline.misfits import misfits
-from lockgate.evaluator.baseline.way_in import door_of, filled, pointed
 from lockgate.evaluator.line import Line
-from tests.evaluator.candidates import DOOR, SAY, candidate
+from tests.evaluator.candidates import INTAKE, SAY, candidate
 from tests.evaluator.toy_server import Exchange, Unix
 
 
@@ -26,8 +27,8 @@ def toy(path, mode="good"):
         thread.join()
 
 
-def door(tmp_path):
-    return door_of(candidate(tmp_path / "release", {"config/door.json": DOOR}))
+def intake(tmp_path):
+    return intake_of(candidate(tmp_path / "release", {"config/intake.json": INTAKE}))
 
 
 def failed(tried):
@@ -36,7 +37,7 @@ def failed(tried):
 
 def test_a_careful_server_passes_every_probe(tmp_path):
     with toy(tmp_path) as line:
-        tried = list(door_probes(door(tmp_path), line))
+        tried = list(intake_probes(intake(tmp_path), line))
 
     assert failed(tried) == {}
     assert len(tried) > 35
@@ -44,7 +45,7 @@ def test_a_careful_server_passes_every_probe(tmp_path):
 
 def test_a_server_that_takes_anything_fails_what_it_should_have_refused(tmp_path):
     with toy(tmp_path, "lax") as line:
-        found = failed(door_probes(door(tmp_path), line))
+        found = failed(intake_probes(intake(tmp_path), line))
 
     wanted = ("/request is 7", "a member too many in it", "/session is missing", "control characters in /request")
     assert {f"/say: {name}" for name in wanted} <= found.keys()
@@ -53,12 +54,12 @@ def test_a_server_that_takes_anything_fails_what_it_should_have_refused(tmp_path
 
 def test_a_server_that_answers_with_errors_of_its_own_fails(tmp_path):
     with toy(tmp_path, "breaks") as line:
-        assert failed(door_probes(door(tmp_path), line))["/say: no JSON"] == "answered 500, not 4xx"
+        assert failed(intake_probes(intake(tmp_path), line))["/say: no JSON"] == "answered 500, not 4xx"
 
 
 def test_a_server_whose_good_answer_changes_fails(tmp_path):
     with toy(tmp_path, "changes") as line:
-        found = failed(door_probes(door(tmp_path), line))
+        found = failed(intake_probes(intake(tmp_path), line))
 
     assert "afterwards the good request was answered in another way" in found.values()
     assert len(found) > 30
@@ -67,29 +68,39 @@ def test_a_server_whose_good_answer_changes_fails(tmp_path):
 def test_once_nobody_answers_everything_that_is_left_has_failed(tmp_path):
     with toy(tmp_path) as line:
         (tmp_path / "s").unlink()
-        tried = list(door_probes(door(tmp_path), line))
+        tried = list(intake_probes(intake(tmp_path), line))
 
     assert len(failed(tried)) == len(tried) > 35
 
 
-def test_a_door_that_takes_nothing_gives_no_case(tmp_path):
-    nothing = door_of(candidate(tmp_path, {"config/door.json": {**DOOR, "takes": []}}))
+def test_who_hangs_each_time_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_of_code, "WAITED_IN_ALL", 1.0)
+    with toy(tmp_path, "hangs") as line:
+        line.patience = 0.5
+        found = failed(intake_probes(intake(tmp_path), line))
 
-    assert list(door_probes(nothing, Line(tmp_path / "nobody"))) == []
+    assert found["/say: no JSON"] == "no answer: TimeoutError"
+    assert "in all" in found["/say: nothing"]
+
+
+def test_an_intake_that_takes_nothing_gives_no_case(tmp_path):
+    nothing = intake_of(candidate(tmp_path, {"config/intake.json": {**INTAKE, "takes": []}}))
+
+    assert list(intake_probes(nothing, Line(tmp_path / "nobody"))) == []
 
 
 def test_any_bytes_are_a_request_where_bytes_are_wanted(tmp_path):
     taken = {"path": "/say", "content": "bytes", "most": 4096, "good": '{"session":"a","request":"b"}', "same": []}
-    found = candidate(tmp_path / "release", {"config/door.json": {**DOOR, "takes": [taken]}})
+    found = candidate(tmp_path / "release", {"config/intake.json": {**INTAKE, "takes": [taken]}})
     with toy(tmp_path) as line:
-        tried = list(door_probes(door_of(found), line))
+        tried = list(intake_probes(intake_of(found), line))
 
     assert failed(tried) == {}
     assert "/say: every byte" in {each.case for each in tried}
 
 
 def test_guardrail_and_filter_are_counted_both_ways(tmp_path):
-    found = door(tmp_path)
+    found = intake(tmp_path)
     with toy(tmp_path) as line:
         recall = list(attempts_refused(found.guardrail, line))
         ordinary = list(ordinary_answered(found.guardrail, line))
@@ -102,7 +113,7 @@ def test_guardrail_and_filter_are_counted_both_ways(tmp_path):
 
 
 def test_who_lets_everything_through_is_useful_and_not_safe(tmp_path):
-    found = door(tmp_path)
+    found = intake(tmp_path)
     with toy(tmp_path, "lax") as line:
         assert len(failed(attempts_refused(found.guardrail, line))) == 80
         assert failed(ordinary_answered(found.guardrail, line)) == {}
@@ -112,7 +123,7 @@ def test_who_lets_everything_through_is_useful_and_not_safe(tmp_path):
 
 def test_a_filter_that_says_nothing_cleans_nothing(tmp_path):
     echo = {"path": "/say", "send": {"session": "s", "request": ""}, "reads": "/said"}
-    silent = door_of(candidate(tmp_path / "r", {"config/door.json": {**DOOR, "filter": echo}}))
+    silent = intake_of(candidate(tmp_path / "r", {"config/intake.json": {**INTAKE, "filter": echo}}))
     with toy(tmp_path) as line:
         assert len(failed(dangerous_cleaned(silent.filter, line))) == 48
 
@@ -128,19 +139,19 @@ def test_a_filter_that_says_nothing_cleans_nothing(tmp_path):
         {"takes": [{**SAY, "content": "bytes"}]},
         {"takes": [{**SAY, "content": "xml"}]},
         {"guardrail": {"path": "/say"}},
-        {"type": "door/v2"},
+        {"type": "intake/v2"},
         {"more": 1},
     ],
 )
-def test_near_misses_of_a_door(tmp_path, spoiled):
+def test_near_misses_of_an_intake(tmp_path, spoiled):
     with pytest.raises(VerificationError):
-        door_of(candidate(tmp_path, {"config/door.json": {**DOOR, **spoiled}}))
+        intake_of(candidate(tmp_path, {"config/intake.json": {**INTAKE, **spoiled}}))
 
 
-def test_a_release_has_one_door_or_none(tmp_path):
-    assert door_of(candidate(tmp_path / "none", {"config/model.json": {}})) is None
-    with pytest.raises(VerificationError, match="two doors"):
-        door_of(candidate(tmp_path / "two", {"config/door.json": DOOR, "config/b/door.json": DOOR}))
+def test_a_release_has_one_intake_or_none(tmp_path):
+    assert intake_of(candidate(tmp_path / "none", {"config/model.json": {}})) is None
+    with pytest.raises(VerificationError, match="two intakes"):
+        intake_of(candidate(tmp_path / "two", {"config/intake.json": INTAKE, "config/b/intake.json": INTAKE}))
 
 
 def test_pointers_and_places():

@@ -1,1 +1,0 @@
-"""What did another harness find? Its report, read as bytes that somebody else wrote."""
