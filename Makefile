@@ -28,6 +28,7 @@ lock: $(UV) ## write versions and hashes down, none younger than seven days; ARG
 	$(COMPILE) $(ARGS) --all-extras --group dev pyproject.toml -o requirements.lock
 	$(COMPILE) $(ARGS) tools/build.in -o tools/build.txt
 	$(COMPILE) $(ARGS) tools/descriptors.in -o tools/descriptors.txt
+	$(COMPILE) $(ARGS) tools/harness.in -o tools/harness.txt
 	echo uv | $(COMPILE) $(ARGS) - -o tools/uv.txt
 
 demo: $(READY) ## the whole story on a real model; ARGS="--json"

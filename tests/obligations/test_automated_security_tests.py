@@ -1,80 +1,84 @@
-"""Are the agreed suites run by a versioned harness, over the release itself, and does their result decide?"""
+"""Do suites that were agreed beforehand run by a versioned harness, and does nothing of a broken run pass?"""
 
-import json
-import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from lockgate import __version__
-from lockgate.core.evidence import TestRun
+from lockgate.core.evidence import TestRun, Verdict
+from lockgate.core.measure import Measure
 from lockgate.core.policy import Evaluation
-from lockgate.drivers.bubblewrap.outer import Bubblewrap
-from lockgate.errors import DeniedError
+from lockgate.errors import UnavailableError
+from lockgate.evaluator import conducting
 from lockgate.evaluator.assignment import Assignment
 from lockgate.evaluator.conducting import Trial, conduct, result_of
+from lockgate.evaluator.measured import Measured
 from lockgate.evaluator.on_trial import Surroundings
-from lockgate.evaluator.sandbox import Limits
 from lockgate.evaluator.suite_folder import find_suite
 from lockgate.formats.digest import Digest
 from lockgate.scanner.folder import scan
-from tests.evaluator import toy_server
-from tests.evaluator.candidates import INTAKE, candidate
-from tests.world import PROD, World
+from tests.evaluator.candidates import candidate
 
-PROGRAM = Path(toy_server.__file__).read_text()
-SERVED = (sys.executable, "-c", PROGRAM, "--model", "{model}", "--port", "{port}")
-WANTED = {"scan": "1", "fit": "1", "input-contract": "1", "security-outputs": "0.9", "utility-outputs": "0.8"}
-BLOCK = Evaluation("baseline", WANTED, 30, digests=(find_suite("baseline").digest,), served=True)
+AT = datetime(2026, 11, 26, 12, tzinfo=UTC)
+WANTED = Evaluation("agentic", {"security-injection": "0.9", "utility-planning": "0.6"}, 30, served=True)
+COUNTED = {"security-injection": Measure(100, 100), "utility-planning": Measure(90, 100)}
 
 
-@pytest.fixture
-def held(world: World) -> World:
-    """Make the world demand the baseline, as it is today, of the release itself."""
-    rules = replace(world.policy.endpoints[str(PROD)], evaluations=(BLOCK,))
-    world.policy = replace(world.policy, version=2, endpoints={str(PROD): rules})
-    world.adopt(world.trust, world.policy)
-    world.now = datetime.now(UTC)
-    return world
+def verdict(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, measured: Measured | Exception, wanted: Evaluation = WANTED
+) -> TestRun:
+    def run(_given: Assignment) -> Measured:
+        if isinstance(measured, Exception):
+            raise measured
+        return measured
+
+    monkeypatch.setattr(conducting, "HARNESSES", {**conducting.HARNESSES, "inspect": run})
+    found = candidate(folder / "toy", {"config/a.json": {}})
+    around = Surroundings()
+    given = Assignment(find_suite("agentic"), found, scan(found.folder), None, around, lambda _: None)  # type: ignore[arg-type]
+    trial = Trial(17, "dev.example/changes", AT, wanted, Digest.of(b"policy"))
+    return result_of(given, conduct(given), trial, AT, AT)
 
 
-def run(folder: Path, mode: str, release: Digest) -> TestRun:
-    """Run the baseline over a candidate that serves in a sandbox."""
-    files = {"config/intake.json": INTAKE, "config/toy.json": {"mode": mode}, "config/config.json": json.dumps({})}
-    found = replace(candidate(folder, files, command=SERVED), release=release)
-    around = Surroundings(Limits(memory=1 << 30))
-    given = Assignment(find_suite("baseline"), found, scan(folder), Bubblewrap(), around, lambda _name: None)
-    began = datetime.now(UTC)
-    trial = Trial(0, "", began, BLOCK, Digest.of(b"policy"))
-    written = result_of(given, conduct(given), trial, began, datetime.now(UTC))
-    return replace(written, trial=None, log=None, policy=None, started_at=None)
+def test_each_suite_that_comes_along_is_versioned_and_counts_use_beside_safety() -> None:
+    for name in ("baseline", "agentic"):
+        suite = find_suite(name)
+        kinds = {measure.partition("-")[0] for measure in suite.about.measures}
+
+        assert {"security", "utility"} <= kinds
+        assert suite.about.harness in conducting.HARNESSES and suite.digest == find_suite(name).digest
 
 
-@pytest.mark.parametrize(("mode", "why"), [("good", ""), ("breaks", "input-contract"), ("lax", "security-outputs")])
-def test_a_release_serves_only_if_it_passed_the_agreed_suite(held: World, tmp_path: Path, mode: str, why: str) -> None:
-    release = held.register()
-    found = run(tmp_path / "toy", mode, release.digest)
-    held.now = datetime.now(UTC)
-    held.attest(release, held.built(), found)
-    held.approve(number := held.open(release))
+def test_a_run_that_reached_what_was_agreed_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = verdict(tmp_path, monkeypatch, Measured(COUNTED, {}, "0.3.285", served=True))
 
-    assert (found.harness, found.harness_version, found.suite_version) == ("lockgate", __version__, "1.0.0")
-    if why:
-        with pytest.raises(DeniedError, match=why):
-            held.activate(number)
-    else:
-        held.activate(number)
-        assert held.endpoint().stable is not None
+    assert (run.result, run.harness, run.harness_version) == (Verdict.PASSED, "inspect", "0.3.285")
+    assert (run.suite_digest, dict(run.thresholds)) == (find_suite("agentic").digest, WANTED.metrics)
 
 
-def test_another_version_of_the_suite_is_another_suite(held: World, tmp_path: Path) -> None:
-    release = held.register()
-    found = run(tmp_path / "toy", "good", release.digest)
-    held.now = datetime.now(UTC)
-    held.attest(release, held.built(), replace(found, suite_digest=Digest.of(b"an easier baseline")))
-    held.approve(number := held.open(release))
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"measures": {"security-injection": Measure(100, 100)}},
+        {"measures": {**COUNTED, "security-injection": Measure(95, 100)}},
+        {"measures": {**COUNTED, "utility-planning": Measure(0, 100)}},
+        {"measures": {**COUNTED, "security-injection": Measure(3, 3)}},
+        {"measures": {**COUNTED, "invented": Measure(100, 100)}},
+        {"measures": {}},
+        {"served": False},
+        {"trouble": ("the harness ended with 1",)},
+    ],
+)
+def test_a_run_that_falls_short_in_anything_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: Mapping[str, object]
+) -> None:
+    measured = replace(Measured(COUNTED, {}, "0.3.285", served=True), **changed)  # type: ignore[arg-type]
 
-    with pytest.raises(DeniedError, match="baseline"):
-        held.activate(number)
+    assert verdict(tmp_path, monkeypatch, measured).result is Verdict.FAILED
+
+
+def test_a_harness_that_breaks_off_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for broken in (UnavailableError("killed"), OSError("gone")):
+        assert verdict(tmp_path, monkeypatch, broken).result is Verdict.FAILED

@@ -19,10 +19,11 @@ from lockgate.core.policy import Evaluation
 from lockgate.errors import LockgateError, VerificationError
 from lockgate.evaluator.assignment import Assignment, Harness
 from lockgate.evaluator.baseline.all_checks import run_baseline
+from lockgate.evaluator.harness.foreign import FOREIGN
 from lockgate.evaluator.measured import Measured, failed
 from lockgate.formats.digest import Digest
 
-HARNESSES: Mapping[str, Harness] = {"lockgate": run_baseline}
+HARNESSES: Mapping[str, Harness] = {"lockgate": run_baseline, **FOREIGN}
 _DIGITS = Decimal("0.000001")
 
 
@@ -45,7 +46,10 @@ def harness_of(name: str) -> Harness:
 
 
 def conduct(given: Assignment) -> Measured:
-    """Run a suite by its harness; what it raises is trouble of this run, and so is a measure that nobody named."""
+    """Run a suite by its harness; what it raises is trouble of this run, and so is a measure that nobody named.
+
+    Enforces: automated_security_tests
+    """
     harness = harness_of(given.suite.about.harness)
     try:
         measured = harness(given)

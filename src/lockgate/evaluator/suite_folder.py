@@ -35,7 +35,7 @@ from lockgate.formats.names import Name, Version
 DESCRIPTION = "suite.toml"
 MOST_BYTES, MOST_FILES = 64 << 20, 4096
 LEFT_OUT = frozenset({"__pycache__", ".git"})
-BUILT_IN: Mapping[str, Path] = {"baseline": Path(__file__).parent / "baseline"}
+BUILT_IN: Mapping[str, Path] = {name: Path(__file__).parent / name for name in ("baseline", "agentic")}
 _GIT_SECONDS = 30
 
 
