@@ -27,6 +27,7 @@ NAMES = (
     "rollback",
     "desk",
     "bindings",
+    "scan",
 )
 RESULTS = Path("build/bench.json")
 
