@@ -11,6 +11,7 @@ import sys
 import tarfile
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from tests.scanner.case import COMMAND, Member, gguf, one, proto, tensors, zipped
@@ -79,6 +80,17 @@ def _tar() -> bytes:
     return buffer.getvalue()
 
 
+def _text_zlib() -> bytes:
+    """Write something that zlib unpacks, and that is text: a stored block whose lengths are letters."""
+    for size in range(0xC240, 0xDFFF):
+        words = size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little")
+        whole = b"x^ " + words + b"a" * size
+        with suppress(UnicodeDecodeError):
+            whole.decode()
+            return whole
+    return b"x^" + bytes(8)
+
+
 PACKED = [
     one(f"packed-{name}", file, content, rule, why)
     for name, file, content, rule, why in [
@@ -87,6 +99,9 @@ PACKED = [
         ("xz", "model.pkl.xz", lzma.compress(SYSTEM), "compressed", "unpack it"),
         ("lzma", "model", lzma.compress(SYSTEM, format=lzma.FORMAT_ALONE), "compressed", "unpack it"),
         ("zlib", "model.bin", zlib.compress(SYSTEM * 9), "compressed", "unpack it"),
+        ("zlib-in-text", "notes.txt", _text_zlib(), "polyglot", "zlib too"),
+        ("bz2-in-text", "notes.txt", b"BZh91AY&SY a text\n", "compressed", "unpack it"),
+        ("old-joblib", "notes.txt", b"ZF0x10               x^", "compressed", "unpack it"),
         ("zstd", "model.zst", b"\x28\xb5\x2f\xfd" + os.urandom(40), "compressed", "unpack it"),
         ("lz4", "model.lz4", b"\x04\x22\x4d\x18" + os.urandom(40), "compressed", "unpack it"),
         ("7z", "model.7z", b"7z\xbc\xaf\x27\x1c" + bytes(40), "compressed", "unpack it"),

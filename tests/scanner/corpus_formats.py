@@ -70,6 +70,7 @@ ONNX = [
     _onnx("custom-opset", model(more=((8, proto((1, b"ai.onnx.contrib"), (2, 1))),)), "onnx-domain", "ai.onnx.contrib"),
     _onnx("custom-in-function", model(more=((25, proto((1, b"f"), (7, node("Op", "evil")), (10, b"local"))),)), "onnx-domain", "'evil'"),
     _onnx("custom-in-subgraph", model((1, node("If", "", proto((6, proto((1, node("Op", "evil")))))))), "onnx-domain", "'evil'"),
+    _onnx("borrowed-domain", model((1, node("Op", "local")), more=((25, proto((1, b"f"), (10, b"local"))),)), "onnx-domain", "'local'"),
     _onnx("python", model((1, node("PythonOp", "com.microsoft"))), "onnx-domain", "runs code or loads files"),
     _onnx("compiled", model((1, node("EPContext", "com.microsoft"))), "onnx-domain", "runs code or loads files"),
     _onnx("runtime-options", model(more=((14, proto((1, b"ort_config"), (2, b"{}"))),)), "onnx", "ort_config"),

@@ -90,6 +90,12 @@ EVASIONS = [
     one("no-protocol", "weights.bin", SYSTEM[2:], "pickle-call", "'os.system'"),
     one("build-of-module", "model.pkl", b"\x80\x02cos\nenviron\n}" + said("A") + said("b") + b"sb.", "pickle-call",
         "'os.environ'"),
+    one("append-to-import", "notes.txt", b"csys\npath\nS'/tmp/x'\na", "pickle-call", "'sys.path'"),
+    one("item-of-import", "notes.txt", b"cos\nenviron\nS'A'\nS'b'\ns", "pickle-call", "'os.environ'"),
+    one("items-of-import", "notes.txt", b"csys\nmodules\n(S'json'\nNu", "pickle-call", "'sys.modules'"),
+    one("add-to-import", "notes.bin", b"\x80\x04cx\ny\n(N\x90", "pickle-call", "'x.y'"),
+    one("endless", "notes.txt", b"N0" * 400_000 + TEXT, "pickle-call", "'os.system'"),
+    one("many-pickles", "notes.txt", b"N." * 2_000 + TEXT, "pickle", "is a pickle"),
     one("harmless-but-a-pickle", "model.pkl", pickle.dumps({"a": [1, 2]}), "pickle", "is a pickle"),
     one("tabs-in-name", "a.pkl", b"cos\nsystem\n(Vtouch\ntR.", "pickle-call", "'os.system'"),
 ]  # fmt: skip

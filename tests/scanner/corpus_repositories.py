@@ -28,6 +28,15 @@ CONFIGURATIONS = [
         "modules", [{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}], "'evil.Module'", file="modules.json"
     ),
     _json("pipeline", {"_class_name": "P", "unet": ["evil", "UNet"]}, "imported from 'evil'", file="model_index.json"),
+    _json("kernel", {"_attn_implementation": "evil/kernel"}, "would be fetched: 'evil/kernel'"),
+    _json("activation", {"activation_function": "os.abort"}, "'os.abort' would be imported"),
+    _json("instantiated", {"target": "os.system", "params": {}}, "'os.system' would be imported"),
+    _json("lightning", {"class_path": "os.system", "init_args": {}}, "class_path"),
+    _json("langchain", {"lc": 1, "type": "constructor", "id": ["os", "system"], "kwargs": {}}, "LangChain"),
+    _json(
+        "prompt", {"template": "{{ x.__class__ }}", "template_format": "jinja2"}, "'__class__'", "template-attribute"
+    ),
+    _raw("blanks-before", " " * 40 + '{"auto_map": {"A": "x.X"}}', "auto_map", "repository", "settings"),
     _json("skops", {"__class__": "system", "__module__": "os", "__loader__": "FunctionNode"}, "skops"),
     _json("keras", {"class_name": "Lambda", "config": {}}, "Lambda", "keras-lambda"),
     _json(
@@ -71,6 +80,9 @@ TEXTS = [
     _yaml("hydra-in-flow", '{"a": 1, b: {"_target_": os.system}}\n', "_target_", "repository"),
     _yaml("hydra-as-key", "? _target_\n: os.system\n", "_target_", "repository"),
     _yaml("hydra-escaped", 'a: {"\\x5ftarget_": os.system}\n', "hidden by escapes", "yaml-escape"),
+    _yaml("hydra-continued", 'a: {"_tar\\\nget_": os.system}\n', "hidden by escapes", "yaml-escape"),
+    _yaml("instantiated", "model:\n  target: os.system\n  params: {}\n", "target: os.system", "repository"),
+    _yaml("lightning", "class_path: os.system\n", "class_path", "repository"),
     _yaml("trust", "trust_remote_code: yes\n", "trust_remote_code", "repository"),
     _yaml(
         "mlflow", "flavors:\n  python_function:\n    loader_module: evil\n", "loader_module", "repository", "MLmodel"
@@ -108,6 +120,8 @@ TEMPLATES = [
     *_template("class-joined", "{{ ''[['_', '_class_', '_'] | join] }}", "underscores", _REACH),
     *_template("class-formatted", "{{ ''['%c%cclass' % (95, 95)] }}", "underscores", _REACH),
     *_template("class-by-format", "{{ ''['{0:c}'.format(95)] }}", "'format'", _REACH),
+    *_template("seed", "{% set u = '_' %}{{ ''[u * 2 + 'class'] }}", "underscores", _REACH),
+    *_template("seed-argument", "{{ ''[(dict(_=1) | list | first) * 2 + 'class'] }}", "reaches for '_'", _REACH),
     *_template("attr", "{{ '' | attr('x') }}", "'attr'", _REACH),
     *_template("private", "{{ messages._x }}", "'_x'", _REACH),
     *_template("globals", "{{ cycler.next }}", "'cycler'", _REACH),

@@ -171,15 +171,28 @@ def _decoded(literal: str) -> str:
 
 def _forbidden(block: Sequence[_Token]) -> Iterator[Flaw]:
     glued = any(token.text in {"~", "+", "%", "join", "format", "replace", "reverse"} for token in block)
-    for before, token in zip((_Token("op", ""), *block), block, strict=False):
-        if token.kind == "name" and _is_forbidden(before.text, token.text):
+    for number, token in enumerate(block):
+        before = block[number - 1] if number else _Token("op", "")
+        if token.kind == "name" and (_is_forbidden(before.text, token.text) or _is_seed(block, number)):
             yield Flaw("template-attribute", f"reaches for {token.text[:60]!a}")
-        elif token.kind == "string" and _hides(token.text, glued=glued):
+        elif token.kind == "string" and (_hides(token.text, glued=glued) or _is_seed(block, number)):
             yield Flaw("template-attribute", f"writes a name with underscores as text: {token.text[:60]!a}")
 
 
 def _is_forbidden(before: str, name: str) -> bool:
     return "__" in name or name in _NAMES or (before == "." and name[0] == "_") or (before == "|" and name == "attr")
+
+
+def _is_seed(block: Sequence[_Token], number: int) -> bool:
+    """Tell whether underscores stand alone, to be multiplied later: as a text, or as the name of an argument."""
+    if block[number].text.strip("_"):
+        return False
+    if block[number].kind == "name":
+        return block[0].text not in {"%set", "%for"} and [token.text for token in block[number + 1 : number + 2]] == [
+            "="
+        ]
+    calls = [token.text for token in block[max(0, number - 4) : number] if token.kind == "name"]
+    return bool(block[number].text) and not {"replace", "split", "rsplit", "strip", "lstrip", "rstrip"} & set(calls)
 
 
 def _hides(text: str, *, glued: bool) -> bool:

@@ -10,12 +10,12 @@ import hashlib
 import mmap
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lockgate.errors import UnavailableError
+from lockgate.errors import DeniedError, UnavailableError
 from lockgate.formats.digest import Digest
 from lockgate.scanner.judgement import UNKNOWN, Judgement, judge, judge_numbers, judge_variables
 from lockgate.scanner.ruleset import RULES_VERSION, rules_digest
@@ -56,14 +56,14 @@ def scan(
     with ExitStack() as opened:
         opened.callback(os.close, root)
         seen = list(_walk(root, "", found))
-        for file in seen:
-            if (view := _mapped(root, file, found)) is not None:
-                found.judge(file.name, view, members)
+        if len(seen) > _MOST_FILES:
+            raise DeniedError(f"{folder} has {len(seen)} files, more than the {_MOST_FILES} that are scanned")
+        for file, view in _mapped(root, seen, found):
+            found.judge(file.name, view, members)
             if progress is not None:
                 progress(file.size)
-        for file in (each for each in seen if found.formats.get(each.name) == UNKNOWN):
-            if (view := _mapped(root, file, found)) is not None:
-                found.judge_again(file.name, view)
+        for file, view in _mapped(root, [each for each in seen if found.formats.get(each.name) == UNKNOWN], found):
+            found.judge_again(file.name, view)
         found.check_claims({file.name: file.size for file in seen})
         _compare(seen, list(_walk(root, "", _Findings(frozenset()))), found)
     if members is not None:
@@ -215,22 +215,24 @@ def _link(folder: int, entry: str, name: str, found: _Findings) -> None:
     found.add(name, Flaw("symlink", f"is a symbolic link that {where}", "symlink" if inside else None))
 
 
-def _mapped(root: int, file: _File, found: _Findings) -> memoryview | None:
-    """Map a file that was walked, never through a link; None, and a finding, if it cannot be."""
-    try:
-        with ExitStack() as opened:
-            folder = root
-            *parents, last = file.name.split("/")
-            for parent in parents:
-                folder = _open(opened, parent, _FOLDER, folder)
-            descriptor = _open(opened, last, _FILE, folder)
-            if _seen(file.name, os.fstat(descriptor)) != file:
-                found.refuse(file.name, "changed", "was changed while it was scanned")
-                return None
-            return memoryview(mmap.mmap(descriptor, file.size, prot=mmap.PROT_READ) if file.size else b"")
-    except OSError as e:
-        found.refuse(file.name, "not-scanned", f"cannot be read: {e.strerror}")
-        return None
+def _mapped(root: int, files: Iterable[_File], found: _Findings) -> Iterator[tuple[_File, memoryview]]:
+    """Map files that were walked, one after the other, never through a link; one that cannot be is a finding."""
+    for file in files:
+        try:
+            with ExitStack() as opened:
+                folder = root
+                *parents, last = file.name.split("/")
+                for parent in parents:
+                    folder = _open(opened, parent, _FOLDER, folder)
+                descriptor = _open(opened, last, _FILE, folder)
+                if _seen(file.name, os.fstat(descriptor)) != file:
+                    found.refuse(file.name, "changed", "was changed while it was scanned")
+                    continue
+                content = mmap.mmap(descriptor, file.size, prot=mmap.PROT_READ) if file.size else b""
+        except (OSError, ValueError, OverflowError) as e:  # of mmap: longer than there are addresses
+            found.refuse(file.name, "not-scanned", f"cannot be read: {e}")
+            continue
+        yield file, memoryview(content)
 
 
 def _compare(before: list[_File], after: list[_File], found: _Findings) -> None:

@@ -62,7 +62,7 @@ def onnx_flaws(name: str, view: memoryview) -> Iterator[Flaw | Claim]:
     for number in (1, 7):
         if sum(field.number == number for field in top) != 1:
             raise VerificationError(f"a model has field {number} not exactly once")
-    walk.defined = frozenset(walk.domain_of(field.content) for field in top if field.number == 25)
+    walk.defined = frozenset(walk.name_of(field.content) for field in top if field.number == 25)
     asks = {7: lambda message: walk.graph(message, 0), 8: walk.operators, 14: walk.metadata, 25: walk.function}
     for field in top:
         if field.number in asks:
@@ -81,10 +81,10 @@ def _text(field: Field) -> str:
 
 @dataclass(slots=True)
 class _Walk:
-    """Where the model lies, which domains it defines itself, and how much was read."""
+    """Where the model lies, which operators it defines itself, by domain and name, and how much was read."""
 
     folder: str
-    defined: frozenset[str] = frozenset()
+    defined: frozenset[tuple[str, str]] = frozenset()
     seen: int = 0
 
     def read(self, message: memoryview, form: _Form, what: str) -> Iterator[Field]:
@@ -112,8 +112,9 @@ class _Walk:
         }  # fmt: skip
         yield from self.each(message, _GRAPH, "graph", asks)
 
-    def domain_of(self, function: memoryview) -> str:
-        return self.texts(function, _FUNCTION, "function", 10).get(10, "")
+    def name_of(self, function: memoryview) -> tuple[str, str]:
+        texts = self.texts(function, _FUNCTION, "function", 1, 10)
+        return texts.get(10, ""), texts.get(1, "")
 
     def function(self, message: memoryview) -> Iterator[Flaw | Claim]:
         asks: dict[int, _Ask] = {
@@ -128,7 +129,7 @@ class _Walk:
     def node(self, message: memoryview, depth: int) -> Iterator[Flaw | Claim]:
         texts = self.texts(message, _NODE, "node", 4, 7)
         operator, domain = texts.get(4, ""), texts.get(7, "")
-        if domain not in DOMAINS | self.defined:
+        if domain not in DOMAINS and (domain, operator) not in self.defined:
             yield Flaw("onnx-domain", f"operator {operator[:60]!a} is of the domain {domain[:60]!a}, which is code")
         elif operator in _CODE and domain not in {"", "ai.onnx", "ai.onnx.ml"}:
             yield Flaw("onnx-domain", f"operator {operator[:60]!a} runs code or loads files")
@@ -146,7 +147,7 @@ class _Walk:
 
     def operators(self, message: memoryview) -> Iterator[Flaw | Claim]:
         domain = self.texts(message, _OPSET, "opset", 1).get(1, "")
-        if domain not in DOMAINS | self.defined:
+        if domain not in DOMAINS and domain not in {defined for defined, _ in self.defined}:
             yield Flaw("onnx-domain", f"wants operators of the domain {domain[:60]!a}, which are code")
 
     def metadata(self, message: memoryview) -> Iterator[Flaw | Claim]:

@@ -32,4 +32,5 @@ class Course:
     called: list[Named | None] = field(default_factory=list)
     ended_at: int = 0
     is_whole: bool = False
+    is_endless: bool = False
     trouble: str = ""

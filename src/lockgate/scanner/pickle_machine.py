@@ -12,27 +12,28 @@ from typing import TypeAlias
 from lockgate.scanner.joblib_array import array_size, is_padded
 from lockgate.scanner.pickle_course import Called, Course, Named
 
-MOST_STEPS = 5_000_000
+MOST_STEPS = 10_000_000
+_ENOUGH_STEPS, _ENOUGH_PICKLES = 500_000, 1_000  # no file of another format goes on for so long
 
 
-def follow(view: memoryview, start: int = 0) -> Course:
-    """Follow one pickle from `start` on."""
+def follow(view: memoryview, start: int = 0, most: int = MOST_STEPS) -> Course:
+    """Follow one pickle from `start` on, for at most so many steps."""
     machine = _Machine(view, start)
-    machine.run()
+    machine.run(most)
     return machine.course
 
 
 def would_call(view: memoryview) -> Course | None:
     """Return how these bytes call something when they are unpickled, as one pickle or several in a row; None: never."""
-    at = 0
-    while at < len(view):
-        course = follow(view, at)
-        if course.called:
+    at, course = 0, None
+    for _ in range(_ENOUGH_PICKLES):
+        course = follow(view, at, _ENOUGH_STEPS)
+        if course.called or course.is_endless:
             return course
-        if not course.is_whole:
+        if not course.is_whole or course.ended_at == len(view):
             return None
         at = course.ended_at
-    return None
+    return course
 
 
 class _EndError(Exception):
@@ -51,9 +52,9 @@ class _Machine:
         self.course = Course()
         self.stopped = False
 
-    def run(self) -> None:
+    def run(self, most: int) -> None:
         try:
-            for _ in range(MOST_STEPS):
+            for _ in range(most):
                 step = _STEPS.get(self.take(1)[0])
                 if step is None:
                     raise _EndError("no opcode")
@@ -62,7 +63,7 @@ class _Machine:
                     self.course.is_whole = True
                     break
             else:
-                self.course.trouble = f"more than {MOST_STEPS} steps"
+                self.course.is_endless, self.course.trouble = True, f"more than {most} steps"
         except _EndError as e:
             self.course.trouble = str(e)
         self.course.ended_at = self.at
@@ -114,6 +115,12 @@ class _Machine:
             raise _EndError("a name that nothing can have")
         self.course.named.append(found)
         self.push(found)
+
+    def touch(self, target: object) -> None:
+        """Note that something is put into what was imported or made: its own methods are called."""
+        if isinstance(target, Named | Called | _Unknown):
+            what = target.what if isinstance(target, Called) else target
+            self.course.called.append(what if isinstance(what, Named) else None)
 
     def call(self, what: object, arguments: object = None) -> None:
         if not isinstance(what, Named | Called | _Unknown):
@@ -242,21 +249,23 @@ def _memoize(machine: _Machine) -> None:
 
 def _append(machine: _Machine) -> None:
     machine.pop()
-    machine.top()
+    machine.touch(machine.top())
 
 
 def _adds(machine: _Machine) -> None:
     machine.since_mark()
-    machine.top()
+    machine.touch(machine.top())
 
 
 def _set_item(machine: _Machine) -> None:
     value, name = machine.pop(), machine.pop()
+    machine.touch(machine.top())
     _store(machine.top(), [name, value])
 
 
 def _set_items(machine: _Machine) -> None:
     given = machine.since_mark()
+    machine.touch(machine.top())
     _store(machine.top(), given)
 
 
@@ -319,10 +328,9 @@ def _build(machine: _Machine) -> None:
     state, target = machine.pop(), machine.pop()
     if not isinstance(target, Named | Called | _Unknown):
         raise _EndError("a state for what has none")
-    what = target.what if isinstance(target, Called) else target
-    machine.course.called.append(what if isinstance(what, Named) else None)
+    machine.touch(target)
     machine.push(Called(target.what, target.arguments, state) if isinstance(target, Called) else target)
-    if what == _ARRAY and isinstance(state, dict):
+    if isinstance(target, Called) and target.what == _ARRAY and isinstance(state, dict):
         _pass_array(machine, state)
 
 

@@ -42,12 +42,14 @@ _PYTHON_TAG = re.compile(r"!!?<?(?:tag:yaml\.org,2002:)?python[/:]")
 _YAML_WORDS: Mapping[str, str] = {
     "_target_": "hydra would make what it names",
     "auto_map": "code of the repository would be loaded",
+    "class_path": "what it names would be imported and called",
     "custom_generate": "code of the repository would be loaded",
     "loader_module": "a module that it names would be imported",
     "py/object": "jsonpickle would make what it names",
 }
+_TARGET = re.compile(r"\btarget[\"']?\s*:\s*[\"']?[A-Za-z_]\w*(?:\.\w+)+")
 _TRUST_CODE = re.compile(r"trust_remote_code[\"']?\s*:\s*(?!\s|false\b|no\b|off\b)", re.IGNORECASE)
-_YAML_ESCAPE = re.compile(r"\"[^\"\n]*\\[xuUN]")
+_YAML_ESCAPE = re.compile(r"\"[^\"]*\\[^nrt\"\\/]")
 _ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*[\w-]+", re.MULTILINE)
 _ANCHOR = re.compile(r"(?:^|[\s\[{,:-])&[\w-]+", re.MULTILINE)
 
@@ -115,6 +117,8 @@ def _yaml_flaws(text: str) -> Iterator[Flaw]:
     for word, why in _YAML_WORDS.items():
         if word in text:
             yield Flaw("repository", f"{word}: {why}")
+    if found := _TARGET.search(text):
+        yield Flaw("repository", f"{found.group()[:60]}: what it names would be imported and called")
     if _TRUST_CODE.search(text):
         yield Flaw("repository", "trust_remote_code is not false")
     if _YAML_ESCAPE.search(text):

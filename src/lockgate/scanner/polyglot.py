@@ -5,6 +5,7 @@ fits around or into a file of another format.
 """
 
 import re
+import zlib
 from collections.abc import Iterator
 
 from lockgate.scanner.pickle_machine import would_call
@@ -25,6 +26,8 @@ def polyglot_flaws(view: memoryview) -> Iterator[Flaw]:
         yield Flaw("polyglot", f"HDF5 begins in it, at {at}")
     if is_tar(view):
         yield Flaw("polyglot", "it is a tar archive too")
+    if is_zlib(view):
+        yield Flaw("polyglot", "it is compressed by zlib too")
     if course := would_call(view):
         what = next((str(called) for called in course.called if called), "something")
         yield Flaw("polyglot", f"it is a pickle too, which calls {what[:100]!a}")
@@ -44,6 +47,17 @@ def holds_zip(view: memoryview) -> bool:
         if large or (entries and size <= at and bytes(view[at - size : at - size + 4]) == b"PK\x01\x02"):
             return True
     return False
+
+
+def is_zlib(view: memoryview) -> bool:
+    """Tell whether a reader that looks for zlib (joblib goes by one letter, x) could unpack the beginning."""
+    if len(view) < 8 or view[0] != 0x78 or int.from_bytes(view[:2], "big") % 31:
+        return False
+    machine = zlib.decompressobj()
+    try:
+        return bool(machine.decompress(view[: 1 << 16], 1 << 16)) or machine.eof
+    except zlib.error:
+        return False
 
 
 def hdf5_at(view: memoryview) -> int | None:

@@ -3,12 +3,13 @@
 A name may only make it worse: what is called as one format and holds another is a disguise.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from lockgate.scanner.pickle_machine import would_call
 from lockgate.scanner.pickle_profile import pickle_kind
 from lockgate.scanner.plain_text import read_text
-from lockgate.scanner.polyglot import hdf5_at, holds_zip, is_tar
+from lockgate.scanner.polyglot import hdf5_at, holds_zip, is_tar, is_zlib
 from lockgate.scanner.protobuf import is_onnx, is_saved_model, is_sentencepiece
 from lockgate.scanner.safetensors import is_safetensors
 from lockgate.scanner.scanned import Flaw
@@ -29,17 +30,18 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"!<arch>\n", "native-code"),
     (b"BC\xc0\xde", "native-code"),
     (b"\x1f\x8b", "compressed"),
-    (b"BZh", "compressed"),
+    *((b"BZh%d1AY&SY" % level, "compressed") for level in range(1, 10)),
     (b"\xfd7zXZ\0", "compressed"),
     (b"\x28\xb5\x2f\xfd", "compressed"),
     (b"\x04\x22\x4d\x18", "compressed"),
     (b"\x5d\0\0", "compressed"),
-    (b"ZF", "compressed"),  # what joblib wrote once
+    (b"ZF0x", "compressed"),  # what joblib wrote once
     (b"7z\xbc\xaf\x27\x1c", "compressed"),
     (b"Rar!\x1a\x07", "compressed"),
     (b"MSCF\0\0\0\0", "compressed"),
 )
-_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+
+_OPENING = re.compile(rb"[ \t\r\n]*[{\[]")
 
 # What a name promises. Other names promise nothing.
 _TEXTS = frozenset({"text", "json", "empty"})
@@ -86,18 +88,18 @@ def recognise(view: memoryview) -> str:
         return "empty"
     start = bytes(view[:16])
     for prefix, found in _PREFIXES:
-        if start.startswith(prefix) and not (prefix in (b"BZh", b"ZF") and read_text(view) is not None):
+        if start.startswith(prefix):
             return zip_kind(view) if found == "zip" else found
     for found, tells in _TELLS.items():
         if tells(view):
             return pickle_kind(view) if found == "pickle" else found
     if read_text(view) is not None:
-        return "json" if start.lstrip()[:1] in (b"{", b"[") else "text"
+        return "json" if _OPENING.match(view) else "text"
     return _binary(view)
 
 
 def _binary(view: memoryview) -> str:
-    if bytes(view[:2]) in _ZLIB:
+    if is_zlib(view):
         return "compressed"
     if is_saved_model(view):
         return "saved-model"

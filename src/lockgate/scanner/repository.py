@@ -22,6 +22,7 @@ _CODE: Mapping[str, str] = {
     "__reduce__": "a pickle in JSON",
     "loader_module": "a module that it names would be imported",
     "custom_ops_library": "a library that it names would be loaded",
+    "class_path": "what it names would be imported and called",
 }
 _HUB = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}|[\w.-]{1,96}")
 _LIBRARIES = {"diffusers", "transformers"}
@@ -37,11 +38,35 @@ def repository_flaws(value: Value, text: str) -> Iterator[Flaw]:
     for name, member, whole in members(value):
         if (why := _CODE.get(name)) is not None and member not in (None, "", {}, []):
             found[Flaw("repository", f"{name}: {why}")] = None
+        if isinstance(member, str) and ("{%" in member or "{{" in member) and name not in _TEMPLATES:
+            found |= dict.fromkeys(template_flaws(member, is_template=False))
         if name in _ASKED:
             found |= dict.fromkeys(_ASKED[name](member, whole))
         elif name in _TEMPLATES:
             found |= dict.fromkeys(_templates(member))
     yield from found
+
+
+def _fetching(member: Value, _whole: dict[str, Value]) -> Iterator[Flaw]:
+    """Judge who computes attention: a name of two parts is a kernel that would be fetched, machine code."""
+    if isinstance(member, str) and "/" in member:
+        yield Flaw("repository", f"code would be fetched: {member[:60]!a}")
+
+
+def _activated(member: Value, _whole: dict[str, Value]) -> Iterator[Flaw]:
+    """Judge an activation: a name with dots is imported and called."""
+    if isinstance(member, str) and "." in member and not member.startswith("torch.nn."):
+        yield Flaw("repository", f"{member[:60]!a} would be imported and called")
+
+
+def _targeted(member: Value, whole: dict[str, Value]) -> Iterator[Flaw]:
+    if isinstance(member, str) and "." in member and "params" in whole:
+        yield Flaw("repository", f"target: {member[:60]!a} would be imported and called")
+
+
+def _constructed(_member: Value, whole: dict[str, Value]) -> Iterator[Flaw]:
+    if whole.get("type") in ("constructor", "secret", "not_implemented"):
+        yield Flaw("repository", "lc: LangChain would make what it names")
 
 
 def _trusting(member: Value, _whole: dict[str, Value]) -> Iterator[Flaw]:
@@ -106,6 +131,10 @@ def _templates(member: Value) -> Iterator[Flaw]:
 
 
 _ASKED = {
+    **dict.fromkeys(("attn_implementation", "_attn_implementation", "_attn_implementation_internal"), _fetching),
+    **dict.fromkeys(("activation_function", "activation_fn", "sbert_ce_default_activation_function"), _activated),
+    "target": _targeted,
+    "lc": _constructed,
     "trust_remote_code": _trusting,
     "base_model_name_or_path": _based,
     "class_name": _classed,
