@@ -80,7 +80,7 @@ _ALL = (
     ),
     Obligation(
         "provider_change_reevaluation", "", "", "3.2.3", "A hosted model is pinned; a change is noticed.",
-        missing="pins are declared, signed and demanded by policy; what the provider really serves is not observed yet",
+        _GAP, "a change is flagged and denies what comes next; no breaker shuts down by it, and hosts are not shown it",
     ),
     Obligation(
         "gradual_rollout", "3.3.1", "3.3.2", "3.3.1", "A candidate gets traffic in steps and leaves by itself.", _GAP,

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core import change, delegation, endpoint, release, restoration, revocation, rollout, suite
+from lockgate.core.appearance import Observed, Shows
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import Alerted
 from lockgate.core.journal import (
@@ -78,6 +79,7 @@ EVENTS: list[Event] = [
     change.Approved(7, A, ALICE, NOW, Name("bob"), B),
     delegation.Named(Name("bob"), ALICE, NOW, A),
     delegation.Recalled(Name("bob"), Name("bob")),
+    Observed(PROD, A, Name("gpt"), Shows(snapshot="fp_2"), ("snapshot was 'fp_1', and is 'fp_2'",), (), ALICE, A),
     Denied("change.approve", "change/7", A),
 ]
 
@@ -121,6 +123,7 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
     ("event", "subject"),
     [
         (EVENTS[0], release_subject(TAG)),
+        (EVENTS[-2], Subject("appearances", "prod/magika")),
         (EVENTS[2], release_subject(TAG)),
         (EVENTS[3], change_subject(5)),
         (EVENTS[4], change_subject(5)),
@@ -211,6 +214,7 @@ FIRST = (
     TrustAdopted,
     revocation.ReleaseRevoked,
     Alerted,
+    Observed,
     suite.Added,
     Denied,
     delegation.Named,

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core import change, delegation, endpoint, release, restoration, rollout
+from lockgate.core.appearance import Observed, Shows
 from lockgate.core.binding import Severed
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import Alerted
@@ -40,6 +41,7 @@ TOLD = (
     KeyRevoked,
     Offboarded,
     Alerted,
+    Observed,
 )
 
 
@@ -144,6 +146,11 @@ def test_every_event_is_told_or_left_out_on_purpose():
             f"alice raised a high jailbreak alert about {PROD}",
         ),
         (
+            Observed(PROD, A, Name("gpt"), Shows("v"), ("snapshot was 'a', and is 'b'",), ("version is v",), ALICE, A),
+            "provider changed",
+            f"alice saw another gpt at {PROD}: 'version is v; snapshot was 'a', and is 'b''",
+        ),
+        (
             Alerted(PROD, Danger.TOOL, Severity.CRITICAL, A, B, ALICE, A),
             "critical alert",
             f"alice raised a critical tool alert about {PROD}, release {A.hex[:16]}",
@@ -166,6 +173,10 @@ def test_one_sentence_names_who_what_and_which_entry(event, title, sentence):
 @pytest.mark.parametrize("severity", [Severity.LOW, Severity.MEDIUM])
 def test_nobody_is_woken_for_a_minor_alert(severity):
     assert told(Alerted(PROD, Danger.TOOL, severity, None, B, ALICE, A)) is None
+
+
+def test_a_provider_that_is_what_it_was_wakes_nobody():
+    assert told(Observed(PROD, A, Name("gpt"), Shows("v"), (), (), ALICE, A)) is None
 
 
 def test_what_is_not_known_is_told_as_such():

@@ -41,6 +41,7 @@ TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights
     "report.send": {"agent"},
     "halt.send": {"agent"},
     "ties.send": {"agent"},
+    "provider.observe": {"detector", "agent", "security-authority"},
     "alert.raise": {"detector", "security-authority"},
     "news.follow": {"agent"},
 }

@@ -13,12 +13,13 @@ from lockgate.app.ports import Receipt, Transaction
 from lockgate.app.propose import judged_proposal
 from lockgate.app.register import registered
 from lockgate.app.roll_back import prove_whole
+from lockgate.core.appearance import Appearances
 from lockgate.core.change import Authorized, Change, Closed, Content, check_endpoint, check_open, check_policy
 from lockgate.core.decision import decision_of, sign_decision
 from lockgate.core.endpoint import Activated, check_activation, check_candidate
 from lockgate.core.gate import Dossier, Permit, judge
 from lockgate.core.intent import SignedIntent, check_intent
-from lockgate.core.journal import Event, change_subject
+from lockgate.core.journal import Event, appearances_subject, change_subject
 from lockgate.core.proposal import Mandate
 from lockgate.formats import plain
 
@@ -81,6 +82,7 @@ def dossier_of(content: Content, change: Change | None, tx: Transaction) -> Doss
     """Put together what the gate judges; without a change nobody asked for it, and nobody approved it."""
     record = registered(tx, content.tag)
     approvals = change.approvals if change else ()
+    seen = tx.load(appearances_subject(content.endpoint))
     return Dossier(
         tx.document(record.manifest),
         {name: tx.document(digest) for name, digest in record.bundles.items()},
@@ -95,4 +97,5 @@ def dossier_of(content: Content, change: Change | None, tx: Transaction) -> Doss
         tx.document(content.strategy) if content.strategy is not None else None,
         record.trials or (),
         delegations=tuple(standing_orders(approvals, tx)),
+        appearances=seen.of(content.release) if isinstance(seen, Appearances) else (),
     )

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "trust": ("ruling", "Whom an environment trusts: propose, sign, publish, show."),
     "policy": ("ruling", "What an endpoint demands: check, propose, sign, publish, show."),
     "release": ("releasing", "Create, list, show, diff, export and import releases."),
+    "provider": ("observing", "What the provider of a hosted model serves: write it down, show what is known."),
     "tools": ("pinning", "List the tools of an MCP server, pinned, for the contract of a release."),
     "attest": ("releasing", "Attach provenance or a test result to a release."),
     "reward": ("rewarding", "Did a training run learn its reward instead of the task? A verdict from its metrics."),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from lockgate.core.appearance import Appearance, wrong_appearances
 from lockgate.core.approval import APPROVE, Ballot, Voice, counted, in_place, open_approval
 from lockgate.core.change import Content
 from lockgate.core.component import Component
@@ -47,7 +48,8 @@ class Dossier:
 
     `registered_at` is when the log took the release in: whoever asks has proved that (from the log itself, or by an
     inclusion proof), because signatures on components are judged at that instant. `trials` are those that the log holds
-    of the release; whoever asks has proved each of them.
+    of the release; whoever asks has proved each of them. `appearances` is what the log holds of its provider models at
+    the endpoint; who cannot know that, such as a host, has none.
     """
 
     manifest: bytes
@@ -63,6 +65,7 @@ class Dossier:
     strategy: bytes | None = None
     trials: tuple[Trial, ...] = ()
     delegations: tuple[SignedIntent, ...] = ()
+    appearances: tuple[Appearance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +271,7 @@ class _Case:
             *wrong_provenance(self.rules, evidence),
             *wrong_scans(self.rules, shown),
             *wrong_evaluations(self.rules, shown),
+            *wrong_appearances(self.rules, self.dossier.appearances, shown),
             *wrong_approvals(self.rules.approvals, len(voices)),
         ]
         counted = {item.digest for item in evidence}

@@ -10,7 +10,18 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import ClassVar, TypeAlias, get_args
 
-from lockgate.core import change, delegation, detection, endpoint, release, restoration, revocation, rollout, suite
+from lockgate.core import (
+    appearance,
+    change,
+    delegation,
+    detection,
+    endpoint,
+    release,
+    restoration,
+    revocation,
+    rollout,
+    suite,
+)
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.trial import Begun
 from lockgate.core.trust import TrustAdopted
@@ -76,7 +87,9 @@ _OfEndpoint: TypeAlias = (
     | rollout.Aborted
 )
 _OfRulebook: TypeAlias = TrustAdopted | PolicyAdopted | revocation.KeyRevoked | revocation.Offboarded
-_OfItself: TypeAlias = detection.Alerted | revocation.ReleaseRevoked | suite.Added | delegation.Event | Denied
+_OfItself: TypeAlias = (
+    appearance.Observed | detection.Alerted | revocation.ReleaseRevoked | suite.Added | delegation.Event | Denied
+)
 
 Event: TypeAlias = _OfRelease | _OfChange | _OfEndpoint | _OfRulebook | _OfItself
 State: TypeAlias = (
@@ -84,6 +97,7 @@ State: TypeAlias = (
     | change.Change
     | endpoint.State
     | detection.Alerts
+    | appearance.Appearances
     | revocation.Revocation
     | suite.Suite
     | delegation.Delegation
@@ -93,7 +107,7 @@ Fact: TypeAlias = tuple[CloudEvent, Event]
 
 _FIRST = (
     release.Registered, change.Opened, change.Proposed, endpoint.Activated, endpoint.Suspended, TrustAdopted,
-    revocation.ReleaseRevoked, detection.Alerted, suite.Added, delegation.Named, Denied,
+    revocation.ReleaseRevoked, appearance.Observed, detection.Alerted, suite.Added, delegation.Named, Denied,
 )  # fmt: skip
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType({kind.type: kind for kind in get_args(Event)})
 STATES: Mapping[str, type[State]] = MappingProxyType({kind.kind: kind for kind in get_args(State)})
@@ -130,6 +144,8 @@ def _subject_of_itself(event: _OfItself) -> Subject:
     match event:
         case detection.Alerted():
             return alerts_subject(event.endpoint)
+        case appearance.Observed():
+            return appearances_subject(event.endpoint)
         case revocation.ReleaseRevoked():
             return revocation_subject(event.release)
         case suite.Added():
@@ -158,6 +174,11 @@ def endpoint_subject(at: Endpoint) -> Subject:
 def alerts_subject(at: Endpoint) -> Subject:
     """Name what was raised about an endpoint: not the endpoint itself, which an alert does not change."""
     return Subject("alerts", str(at))
+
+
+def appearances_subject(at: Endpoint) -> Subject:
+    """Name what is known of the provider models at an endpoint."""
+    return Subject("appearances", str(at))
 
 
 def rulebook_subject(environment: Name) -> Subject:
@@ -223,6 +244,9 @@ def _evolve_itself(state: State | None, event: _OfItself, index: int, at: dateti
         case detection.Alerted():
             assert state is None or isinstance(state, detection.Alerts)
             return detection.evolve(state, event, index, at)
+        case appearance.Observed():
+            assert state is None or isinstance(state, appearance.Appearances)
+            return appearance.evolve(state, event, index, at)
         case revocation.ReleaseRevoked():
             return state or revocation.evolve(event, index, at)
         case suite.Added():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lockgate.core import change, delegation, endpoint, release, restoration, rollout
+from lockgate.core.appearance import Observed
 from lockgate.core.change import Content
 from lockgate.core.danger import Severity
 from lockgate.core.detection import Alerted
@@ -57,7 +58,7 @@ def notice_of(entry: bytes, index: int, environment: str, says: Words, address: 
         return _notice(environment, "somebody", "unknown entry", sentence, index)
     if isinstance(event, QUIET) or _is_minor(event):
         return None
-    what, sentence = _alerted(event) if isinstance(event, Alerted) else _told(event, envelope.subject, says)
+    what, sentence = _seen(event) if isinstance(event, Alerted | Observed) else _told(event, envelope.subject, says)
     if isinstance(event, change.Opened | change.Proposed):
         sentence += _way(index, address)
     actor = getattr(event, "by", None) or getattr(event, "reader", None) or envelope.actor
@@ -99,13 +100,18 @@ def _told(event: Event, subject: str, says: Words) -> tuple[str, str]:
             return event.type, f"wrote {event.type} about {quoted(subject)}"
 
 
-def _alerted(event: Alerted) -> tuple[str, str]:
+def _seen(event: Alerted | Observed) -> tuple[str, str]:
+    if isinstance(event, Observed):
+        what = quoted("; ".join(dict.fromkeys((*event.unlike, *event.changed))))
+        return "provider changed", f"saw another {event.component} at {event.endpoint}: {what}"
     about = f"{event.endpoint}, release {event.release.hex[:16]}" if event.release else str(event.endpoint)
     return f"{event.severity} alert", f"raised a {event.severity} {event.danger} alert about {about}"
 
 
 def _is_minor(event: Event) -> bool:
-    """Tell whether an alert is one for which nobody is woken."""
+    """Tell whether this is an alert, or something seen of a provider, for which nobody is woken."""
+    if isinstance(event, Observed):
+        return not event.changed and not event.unlike
     return isinstance(event, Alerted) and event.severity in (Severity.LOW, Severity.MEDIUM)
 
 

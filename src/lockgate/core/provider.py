@@ -73,6 +73,15 @@ def parse_provider(document: bytes) -> ProviderModel:
     return found
 
 
+def check_shows(shows: object) -> None:
+    """Raise `VerificationError` for what a provider is said to show if it is nothing, or no text like that of a pin."""
+    found = [getattr(shows, pin) for pin in Pin]
+    if all(text is None for text in found):
+        raise VerificationError("a provider that shows nothing was not observed")
+    for pin, text in zip(Pin, found, strict=True):
+        _check_text(f"shows.{pin}", text, _LONGEST)
+
+
 def open_providers(
     manifest: Manifest, components: Mapping[str, Component], documents: Mapping[str, bytes]
 ) -> Mapping[str, ProviderModel]:

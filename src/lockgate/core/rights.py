@@ -64,6 +64,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "report.send": frozenset({Role.AGENT}),
         "halt.send": frozenset({Role.AGENT}),
         "ties.send": frozenset({Role.AGENT}),
+        "provider.observe": frozenset({Role.DETECTOR, Role.AGENT, Role.SECURITY_AUTHORITY}),
         "alert.raise": frozenset({Role.DETECTOR, Role.SECURITY_AUTHORITY}),
         "news.follow": frozenset({Role.AGENT}),
     }

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from lockgate.core import endpoint as at_endpoint
+from lockgate.core.appearance import Appearances
 from lockgate.core.detection import Alerts
 from lockgate.core.order import Order
 from lockgate.core.passport import Logged, Passport
@@ -206,6 +207,14 @@ DOORS = (
         Receipt,
     ),
     Door("GET", f"{API}/endpoints/{{environment}}/{{name}}/alerts", "read", signals.get_alerts, gives=Alerts),
+    Door(
+        "GET",
+        f"{API}/endpoints/{{environment}}/{{name}}/appearances",
+        "read",
+        signals.get_appearances,
+        gives=Appearances,
+    ),
+    Door("POST", f"{API}/appearances", "provider.observe", signals.post_appearance, signals.Glimpsed, Receipt),
     Door("POST", f"{API}/alerts", "alert.raise", signals.post_alert, signals.Alarm, Receipt),
     Door("POST", f"{API}/reports", "report.send", signals.post_report, Mapping[str, object], signals.Taken),
     Door(
