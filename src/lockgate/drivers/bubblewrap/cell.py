@@ -19,8 +19,8 @@ from typing import IO
 
 from lockgate.drivers.bubblewrap.control_group import Group
 from lockgate.drivers.bubblewrap.egress import Egress
-from lockgate.drivers.bubblewrap.salvage import TooMuchError, read_files
 from lockgate.errors import UnavailableError
+from lockgate.evaluator.salvage import TooMuchError, read_files
 from lockgate.evaluator.sandbox import Limits, Outcome
 
 _MESSAGE = 4096
