@@ -67,14 +67,15 @@ _ALL = (
     ),
     Obligation(
         "failed_validation_blocks", "3.2.2", "3.2.3", "",
-        "A failed, missing, stale or foreign result blocks the deployment; only a named person can override.", _GAP,
-        "there is no override yet, so nobody can deploy against a result; hidden failed results are not yet found",
+        "A failed, missing, stale or foreign result blocks the deployment; only a named person can override.", _KEPT,
     ),
     Obligation(
         "signed_test_results", "3.2.3", "3.1.3", "",
         "A result is signed, and bound to what was tested, the harness and the thresholds.", _KEPT,
     ),
-    Obligation("emergency_change", "3.2.4", "", "", "An emergency is assessed, approved, guarded and reviewed later."),
+    Obligation(
+        "emergency_change", "3.2.4", "", "", "An emergency is assessed, approved, guarded and reviewed later.", _KEPT,
+    ),
     Obligation(
         "quantization_reevaluation", "", "", "3.2.2", "A compressed derivative needs results of its own.", _KEPT,
     ),

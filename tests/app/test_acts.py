@@ -86,7 +86,17 @@ def test_a_change_is_opened_for_what_is_true(world: World, spoilt: dict, reason:
         open_change(world.installation, content, said, world.now)
 
 
-@pytest.mark.parametrize("who", ["alice", "dave", "ann", "ci", "olivia"])
+def test_the_security_authority_approves_nothing_ordinary_and_may_reject(world: World) -> None:
+    _, number = opened(world)
+    said = world.say("olivia", "change.reject", change_subject(number), after=world.change(number).content)
+
+    with pytest.raises(DeniedError, match="has no right to"):
+        world.approve(number, "olivia")
+    reject(world.installation, number, said, world.now)
+    assert world.change(number).phase == "rejected"
+
+
+@pytest.mark.parametrize("who", ["alice", "dave", "ann", "ci"])
 def test_who_is_no_approver_cannot_approve_or_reject(world: World, who: str) -> None:
     _, number = opened(world)
     said = world.say(who, "change.reject", change_subject(number), after=world.change(number).content)

@@ -147,10 +147,18 @@ def test_any_sequence_of_commands_keeps_the_picture(commands):
 def test_a_content_without_a_strategy_has_the_digest_that_it_had_before_there_were_any():
     content = content_of(release())
     written = canonical.parse_object(plain.encode(content))
-    del written["strategy"]
+    del written["strategy"], written["risk"]
 
     assert content.digest == Digest.of(canonical.encode(written)) == Digest.of(content.document)
     assert plain.decode(Content, content.document) == content == plain.decode(Content, plain.encode(content))
+
+
+def test_an_emergency_is_another_content_and_names_its_risk_assessment():
+    content = content_of(release(), kind="emergency", strategy=OTHER, risk=DIGEST)
+    others = [replace(content, kind="normal"), replace(content, risk=OTHER), replace(content, risk=None)]
+
+    assert len({one.digest for one in (content, *others)}) == 4
+    assert plain.decode(Content, content.document) == content and b'"risk":"sha256:' in content.document
 
 
 def test_a_content_with_a_strategy_names_it():

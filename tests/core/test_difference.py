@@ -13,11 +13,12 @@ from lockgate.core.binding import Bound
 from lockgate.core.breaker import Breaker, OnAlerts, OnFailures, OnRevoked, OnUnguarded
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.difference import Effect, differences, gaining
+from lockgate.core.difference.leeway import OVERRIDES
 from lockgate.core.difference.proving import EVALUATION, SCANS
-from lockgate.core.difference.ruled import APPROVALS, LEASE, POLICY, ROLLOUT, RULES
+from lockgate.core.difference.ruled import APPROVALS, EMERGENCIES, LEASE, POLICY, ROLLOUT, RULES
 from lockgate.core.difference.sentence import each_field
 from lockgate.core.difference.trusted import ACTOR, MAY, ROOT, SIGNER, TRUST
-from lockgate.core.policy import Approvals, Demands, Evaluation, Lease, Policy, Rules, Scans
+from lockgate.core.policy import Approvals, Demands, Emergencies, Evaluation, Lease, Overrides, Policy, Rules, Scans
 from lockgate.core.release import Kind
 from lockgate.core.rights import Role
 from lockgate.core.trust import Actor, Purpose, Retiring, Root, Trust, TrustedSigner
@@ -28,6 +29,7 @@ from tests.world import NOW, PROD, key, policy, rules, trust
 WEAKENS, STRENGTHENS, NEUTRAL = Effect
 TABLES = {
     Policy: POLICY, Rules: RULES, Evaluation: EVALUATION, Approvals: APPROVALS, Lease: LEASE,
+    Overrides: OVERRIDES, Emergencies: EMERGENCIES,
     Scans: SCANS, Demands: ROLLOUT, Trust: TRUST, Root: ROOT, Actor: ACTOR, TrustedSigner: SIGNER,
 }  # fmt: skip
 WHOLE = {
@@ -67,6 +69,8 @@ conditions = st.one_of(
 breakers = st.builds(Breaker, names, conditions)
 kinds = st.builds(Bound, st.sampled_from(["postgres", "redis", "mcp"]))
 bindings = st.dictionaries(names, kinds, min_size=1, max_size=3)
+leeway = st.builds(Overrides, lists(names), lists(st.sampled_from(["evaluation", "scan"])), spans)
+hurry = st.builds(Emergencies, approvals, spans, lists(words), demands, spans)
 ruled = st.builds(
     Rules,
     components=lists(st.sampled_from(Kind)),
@@ -79,6 +83,8 @@ ruled = st.builds(
     rollout=st.none() | demands,
     breakers=st.none() | lists(breakers),
     bindings=st.none() | bindings,
+    overrides=st.none() | leeway,
+    emergencies=st.none() | hurry,
 )
 policies = st.builds(
     Policy, names, spans, instants, st.dictionaries(st.sampled_from(["prod/a", "prod/b"]), ruled), approvals

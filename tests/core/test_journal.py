@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core import change, delegation, endpoint, release, restoration, revocation, rollout, suite
+from lockgate.core import change, concession, delegation, endpoint, release, restoration, revocation, rollout, suite
 from lockgate.core.appearance import Observed, Shows
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import Alerted
@@ -29,6 +29,7 @@ from lockgate.core.journal import (
     subject_of,
     write_fact,
 )
+from lockgate.core.override import Aside, Overridden, SetAside
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.trial import Begun, Trial
 from lockgate.core.trust import TrustAdopted
@@ -80,6 +81,11 @@ EVENTS: list[Event] = [
     delegation.Named(Name("bob"), ALICE, NOW, A),
     delegation.Recalled(Name("bob"), Name("bob")),
     Observed(PROD, A, Name("gpt"), Shows(snapshot="fp_2"), ("snapshot was 'fp_1', and is 'fp_2'",), (), ALICE, A),
+    Overridden(7, Name("olivia"), (Aside("evaluation", "baseline"),), A, NOW, B, A),
+    concession.Made(7, PROD, TAG, A, (SetAside(Aside("scan", "scan"), ALICE, NOW, B),), NOW, (ALICE,)),
+    concession.Lapsed(7, PROD, TAG, NOW),
+    concession.Missed(7, PROD, TAG, NOW),
+    concession.Reviewed(7, "rejected", ALICE, A, B, A),
     Denied("change.approve", "change/7", A),
 ]
 
@@ -123,7 +129,7 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
     ("event", "subject"),
     [
         (EVENTS[0], release_subject(TAG)),
-        (EVENTS[-2], Subject("appearances", "prod/magika")),
+        (EVENTS[37], Subject("appearances", "prod/magika")),
         (EVENTS[2], release_subject(TAG)),
         (EVENTS[3], change_subject(5)),
         (EVENTS[4], change_subject(5)),
@@ -153,6 +159,8 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[33], Subject("suite", "agentic@1.0.0")),
         (EVENTS[35], Subject("delegation", "bob")),
         (EVENTS[36], Subject("delegation", "bob")),
+        (EVENTS[38], change_subject(7)),
+        *((event, Subject("concession", "7")) for event in EVENTS[39:43]),
         (EVENTS[-1], Subject("denied", "change/7")),
     ],
 )
@@ -218,6 +226,7 @@ FIRST = (
     suite.Added,
     Denied,
     delegation.Named,
+    concession.Made,
 )
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core import change, delegation, endpoint, release, restoration, rollout
+from lockgate.core import change, concession, delegation, endpoint, release, restoration, rollout
 from lockgate.core.appearance import Observed, Shows
 from lockgate.core.binding import Severed
 from lockgate.core.danger import Danger, Severity
@@ -12,6 +12,7 @@ from lockgate.core.detection import Alerted
 from lockgate.core.halt import Halt
 from lockgate.core.journal import EVENT_TYPES
 from lockgate.core.notice import QUIET, asked, frozen, kept_together, notice_of, quoted, still_open, tried
+from lockgate.core.override import Aside, Overridden
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
 from lockgate.core.sharing import Shared
@@ -29,6 +30,11 @@ TOLD = (
     change.Proposed,
     delegation.Named,
     delegation.Recalled,
+    Overridden,
+    concession.Made,
+    concession.Lapsed,
+    concession.Missed,
+    concession.Reviewed,
     TrustAdopted,
     PolicyAdopted,
     endpoint.Suspended,
@@ -77,6 +83,36 @@ def test_every_event_is_told_or_left_out_on_purpose():
             delegation.Named(Name("bob"), Name("ann"), NOW, A),
             "delegate named",
             "alice lets ann approve in the place of bob until 2026-11-21T12:00:00.000000Z",
+        ),
+        (
+            Overridden(7, ALICE, (Aside("evaluation", "<@all>"), Aside("scan", "scan")), A, NOW, B, A),
+            "override",
+            "alice overrides 'evaluation: all , scan:scan' for change 7 until 2026-11-21T12:00:00.000000Z",
+        ),
+        (
+            concession.Made(7, PROD, TAG, A, (), NOW, ()),
+            "let through",
+            "alice let magika@1.0.0 through at prod/magika by change 7, as an emergency, to be reviewed",
+        ),
+        (
+            concession.Made(7, PROD, TAG, A, (), None, ()),
+            "let through",
+            "alice let magika@1.0.0 through at prod/magika by change 7, against what was overridden",
+        ),
+        (
+            concession.Lapsed(7, PROD, TAG, NOW),
+            "override expired",
+            "alice finds that an override has expired for change 7, and magika@1.0.0 still serves at prod/magika",
+        ),
+        (
+            concession.Missed(7, PROD, TAG, NOW),
+            "review overdue",
+            "alice finds that nobody has reviewed the emergency of change 7 (magika@1.0.0 at prod/magika); it was due",
+        ),
+        (
+            concession.Reviewed(7, "rejected", ALICE, A, B, A),
+            "review rejected",
+            "alice reviewed the emergency of change 7: rejected",
         ),
         (
             delegation.Recalled(Name("bob"), Name("bob")),

@@ -15,11 +15,13 @@ from lockgate.app.register import registered
 from lockgate.app.roll_back import prove_whole
 from lockgate.core.appearance import Appearances
 from lockgate.core.change import Authorized, Change, Closed, Content, check_endpoint, check_open, check_policy
+from lockgate.core.concession import conceded
 from lockgate.core.decision import decision_of, sign_decision
 from lockgate.core.endpoint import Activated, check_activation, check_candidate
-from lockgate.core.gate import Dossier, Permit, judge
+from lockgate.core.gate import Dossier, Permit, Weighed, judge, weigh
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.core.journal import Event, appearances_subject, change_subject
+from lockgate.core.override import read_overriding
 from lockgate.core.proposal import Mandate
 from lockgate.formats import plain
 
@@ -52,8 +54,22 @@ def activate(installation: Installation, number: int, signed: SignedIntent, now:
                 permit.considered,
             ),
             *([Closed(number, "succeeded")] if content.strategy is None else []),
+            *conceded(permit, number),
         ]
         return tx.append(events, actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def against(installation: Installation, number: int, now: datetime) -> Weighed:
+    """Say by name what is against an open change of an endpoint, and what was set aside; decide nothing."""
+    with installation.ledger.transaction() as tx:
+        change = loaded_change(tx, number)
+        check_open(change)
+        check_endpoint(change)
+        content = plain.decode(Content, tx.document(change.content))
+        revoked = installation.revocations([content.release], tx)
+        policy = installation.policy(tx).document
+        trust = installation.written_trust(tx)
+        return weigh(dossier_of(content, change, tx), content.endpoint, trust, policy, revoked, now)
 
 
 def assess(installation: Installation, number: int, now: datetime) -> Permit | Mandate:
@@ -98,4 +114,7 @@ def dossier_of(content: Content, change: Change | None, tx: Transaction) -> Doss
         record.trials or (),
         delegations=tuple(standing_orders(approvals, tx)),
         appearances=seen.of(content.release) if isinstance(seen, Appearances) else (),
+        overrides=tuple(read_overriding(one, tx.document) for one in (change.overrides or () if change else ())),
+        risk=tx.document(content.risk) if content.risk is not None else None,
+        opened_at=change.opened_at if change else None,
     )

@@ -10,6 +10,7 @@ from lockgate.app.installation import Installation
 from lockgate.app.ports import Transaction
 from lockgate.core.change import Change, Content, RuleChange
 from lockgate.core.delegation import Delegation
+from lockgate.core.emergency import asked_of
 from lockgate.core.rights import Role
 from lockgate.core.trust import Trust
 from lockgate.errors import DeniedError, LockgateError, VerificationError
@@ -69,6 +70,8 @@ def _waiting(change: Change, content: Content | RuleChange, of: Name | None, aga
 def _does(content: Content | RuleChange) -> tuple[str, str]:
     if isinstance(content, RuleChange):
         return content.kind, f"version {content.version}"
+    if content.kind == "emergency":
+        return str(content.endpoint), f"serve {content.tag} in an emergency"
     return str(content.endpoint), f"{'resume with' if content.resumes else 'serve'} {content.tag}"
 
 
@@ -83,7 +86,8 @@ def _asked(
         role, out = _role(installation, content, tx), barred(installation, change, tx)
     except LockgateError:
         return None  # what cannot be judged waits for somebody else
-    for of in (None, *(person.principals if change.rules is None else ())):
+    by_others = isinstance(content, Content) and content.kind == "normal"
+    for of in (None, *(person.principals if by_others else ())):
         if _may(change, person, of, role, out):
             return content, of
     return None
@@ -99,7 +103,7 @@ def _role(installation: Installation, content: Content | RuleChange, tx: Transac
     policy = installation.policy(tx).document
     if isinstance(content, RuleChange):
         return policy.rule_changes.role
-    return policy.rules_for(content.endpoint).approvals.role
+    return asked_of(content, policy.rules_for(content.endpoint)).approvals.role
 
 
 def _principals(installation: Installation, who: Name, now: datetime) -> Iterator[Name]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from lockgate.app.delegate import loaded_delegation
 from lockgate.app.installation import Installation
@@ -22,6 +23,7 @@ from lockgate.core.change import (
     check_withdrawal,
 )
 from lockgate.core.delegation import IN_PLACE, Delegation, check_standing
+from lockgate.core.emergency import EMERGENCY, asked_of, wrong_emergency
 from lockgate.core.endpoint import State, check_candidate, in_flight, nothing_at
 from lockgate.core.gate import admit, authors_of, wrong_rollout
 from lockgate.core.intent import Said, SignedIntent, check_intent
@@ -35,19 +37,27 @@ from lockgate.errors import DeniedError
 from lockgate.formats import plain
 from lockgate.formats.names import Endpoint, Name
 
+Documents: TypeAlias = tuple[bytes | None, bytes | None]
+
 
 def open_change(
-    installation: Installation, content: Content, signed: SignedIntent, now: datetime, strategy: bytes | None = None
+    installation: Installation,
+    content: Content,
+    signed: SignedIntent,
+    now: datetime,
+    strategy: bytes | None = None,
+    risk: bytes | None = None,
 ) -> Receipt:
-    """Open a change, with its strategy if it has one. Its number is the leaf index of the entry."""
+    """Open a change, with its strategy and risk assessment if it has one. Its number is the leaf index of the entry."""
     if done := installation.done(signed, "change.open"):
         return done
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "change.open", now, tx)
         check_intent(said, "change.open", content.endpoint, before=content.before, after=content.digest)
-        _check_content(installation, content, strategy, tx)
-        if strategy is not None:
-            tx.keep(strategy)
+        _check_content(installation, content, (strategy, risk), tx, now)
+        for document in (strategy, risk):
+            if document is not None:
+                tx.keep(document)
         event = Opened(content.endpoint, tx.keep(content.document), tx.keep(plain.encode(signed)), said.actor.name)
         return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
 
@@ -59,6 +69,26 @@ def approve(installation: Installation, number: int, signed: SignedIntent, now: 
     with installation.ledger.transaction() as tx:
         said, change = _heard(installation, "change.approve", number, signed, now, tx)
         check_approval(change, said.actor.name, now)
+        if change.rules is None:
+            _check_kind(change, "normal", tx)
+        _check_no_author(installation, change, [said.actor.name], tx)
+        event = Approved(number, tx.keep(plain.encode(signed)), said.actor.name, signed.intent.expires)
+        return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
+
+
+def approve_emergency(installation: Installation, number: int, signed: SignedIntent, now: datetime) -> Receipt:
+    """Approve an emergency as its authority, who is no author of it, within the minutes of the policy."""
+    if done := installation.done(signed, EMERGENCY):
+        return done
+    with installation.ledger.transaction() as tx:
+        said, change = _heard(installation, EMERGENCY, number, signed, now, tx)
+        check_endpoint(change)
+        check_approval(change, said.actor.name, now)
+        content = _check_kind(change, "emergency", tx)
+        rules = installation.policy(tx).document.rules_for(content.endpoint)
+        risk = tx.document(content.risk) if content.risk else None
+        if reasons := list(wrong_emergency(content, risk, rules, change.opened_at, now)):
+            raise DeniedError(*reasons)
         _check_no_author(installation, change, [said.actor.name], tx)
         event = Approved(number, tx.keep(plain.encode(signed)), said.actor.name, signed.intent.expires)
         return tx.append([event], actor=str(said.actor.name), key=signed.intent.digest, at=now)
@@ -74,6 +104,7 @@ def approve_in_place(
         said = installation.hear(signed, IN_PLACE, now, tx)
         change = loaded_change(tx, number)
         check_endpoint(change)
+        _check_kind(change, "normal", tx)
         check_intent(said, IN_PLACE, change_subject(number), before=signed.intent.before, after=change.content)
         delegation = check_standing(loaded_delegation(tx, principal), principal, signed.intent.before, now)
         _check_voice(installation, change, signed, delegation, now, tx)
@@ -129,9 +160,21 @@ def _heard(
     return said, change
 
 
-def _check_content(installation: Installation, content: Content, strategy: bytes | None, tx: Transaction) -> None:
-    policy = installation.policy(tx)
-    rules = policy.document.rules_for(content.endpoint)
+def _check_kind(change: Change, kind: str, tx: Transaction) -> Content:
+    """Return the content of a change of an endpoint; raise `DeniedError` for one that others approve."""
+    content = plain.decode(Content, tx.document(change.content))
+    if content.kind != kind:
+        who = "its security authority" if content.kind == "emergency" else "ordinary approvers"
+        raise DeniedError(f"change {change.number} is approved by {who}: it is {content.kind}")
+    return content
+
+
+def _check_content(
+    installation: Installation, content: Content, documents: Documents, tx: Transaction, now: datetime
+) -> None:
+    policy, (strategy, risk) = installation.policy(tx), documents
+    written = policy.document.rules_for(content.endpoint)
+    rules = asked_of(content, written)
     record: Record = registered(tx, content.tag)
     installation.revocations([record.release], tx).check_release(record.release)
     state = loaded_endpoint(tx, content.endpoint)
@@ -144,6 +187,7 @@ def _check_content(installation: Installation, content: Content, strategy: bytes
         (content.resumes and not state.suspended, f"{content.endpoint} is not suspended, so nothing is to be resumed"),
     )
     reasons = [reason for differs, reason in differences if differs]
+    reasons += wrong_emergency(content, risk, written, now, now)
     reasons += _wrong_rollout(content, strategy, rules, state)
     if reasons:
         raise DeniedError(*reasons)

@@ -5,10 +5,11 @@ from functools import partial
 from lockgate.app.installation import Installation
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.core.change import Change, Content
-from lockgate.core.decision import read_decision
+from lockgate.core.decision import Decision, read_decision
 from lockgate.core.endpoint import State, Suspended, check_rollout, check_serving
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import change_subject, endpoint_subject, read_fact, release_subject
+from lockgate.core.override import Overriding, read_overriding
 from lockgate.core.passport import Case, Logged, Passport
 from lockgate.core.release import Record, open_manifest
 from lockgate.core.slot import Slot
@@ -83,6 +84,7 @@ def _case(installation: Installation, state: State, slot: Slot, note: str) -> Ca
     change = installation.catalog.find(change_subject(slot.change))
     assert isinstance(change, Change)
     content = plain.decode(Content, text(change.content).encode())
+    decided = read_decision(text(slot.decision).encode())
     order = state.rolled_back_by if slot == state.stable else None
     return Case(
         slot.change,
@@ -95,13 +97,23 @@ def _case(installation: Installation, state: State, slot: Slot, note: str) -> Ca
         _logged(installation, slot.epoch, note) if order else None,
         strategy=text(content.strategy) if content.strategy else None,
         promoted=_logged(installation, slot.promoted, note) if slot.promoted is not None else None,
-        delegations=_delegations(installation, slot, change) or None,
+        delegations=_delegations(installation, decided, change) or None,
+        overrides=_overrides(installation, decided, change) or None,
+        risk=text(content.risk) if content.risk else None,
+        opened=_logged(installation, change.number, note) if content.risk else None,
     )
 
 
-def _delegations(installation: Installation, slot: Slot, change: Change) -> tuple[SignedIntent, ...]:
+def _overrides(installation: Installation, decided: Decision, change: Change) -> tuple[Overriding, ...]:
+    """Return the overrides on which the decision rests."""
+    used = {(one.by, one.until, one.because) for one in decided.aside or ()}
+    given = [one for one in change.overrides or () if (one.by, one.expires, one.justification) in used]
+    return tuple(read_overriding(one, installation.catalog.document) for one in given)
+
+
+def _delegations(installation: Installation, decided: Decision, change: Change) -> tuple[SignedIntent, ...]:
     """Return the delegations on which the decision rests: what was recalled before counted no more."""
-    used = read_decision(_text(installation, slot.decision).encode()).in_place or {}
+    used = decided.in_place or {}
     orders = [one.delegation for one in change.approvals if one.delegation and used.get(one.by) == one.in_place_of]
     return tuple(plain.decode(SignedIntent, _text(installation, order).encode()) for order in orders)
 

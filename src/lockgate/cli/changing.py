@@ -2,15 +2,26 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
 
 from lockgate.cli.comparing import as_items, compare, content_of, rolled_out, told
+from lockgate.cli.conceding import (
+    Wanted,
+    against,
+    flagged,
+    is_emergency,
+    overridden,
+    override,
+    review,
+    risk_of,
+    wanting,
+)
 from lockgate.cli.delegating import Manner, delegate, delegates, give_approval, manner, mine
 from lockgate.cli.rolling import go_back, restoration_lines, slots_of
-from lockgate.cli.speaking import ENDPOINT, EXISTING, TAG, Column, as_json, show, speaking, table
+from lockgate.cli.speaking import ENDPOINT, TAG, Column, as_json, show, speaking, table
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.canonical import Json
@@ -31,22 +42,23 @@ def change() -> None:
 @click.argument("tag", type=TAG)
 @click.option("--endpoint", type=ENDPOINT, required=True)
 @click.option("--reason", required=True, help="Why, in writing.")
-@click.option("--strategy", "file", type=EXISTING, help="How it gets its traffic (YAML); without it, all at once.")
+@wanting
 @speaking
 @as_json
 def open_change(
-    tag: Tag, endpoint: Endpoint, reason: str, file: Path | None, connection: "Connection", json_: bool
+    tag: Tag, endpoint: Endpoint, reason: str, wanted: Wanted, connection: "Connection", json_: bool
 ) -> None:
     """Ask that the release TAG replaces what serves at an endpoint. Prints the number of the change.
 
-    With --strategy it begins as a candidate beside the stable release (`lockgate strategy check`).
+    With --strategy it begins as a candidate beside the stable release (`lockgate strategy check`). With --emergency its
+    security authority approves it, within the minutes of the policy; it needs a risk assessment and a strategy.
     """
     from lockgate.cli.planning import read_strategy
     from lockgate.core.difference import strategy_words
 
-    strategy = read_strategy(file) if file else None
+    strategy = read_strategy(wanted.strategy) if wanted.strategy else None
     words = list(strategy_words(strategy)) if strategy else []
-    found = _open(connection, tag, endpoint, reason, resumes=False, strategy=strategy)
+    found = _open(connection, tag, endpoint, Case(reason, strategy=strategy, risk=wanted.assessed()))
     opened = f"change {found['change']} opened: {tag} for {endpoint}; content {found['content']}"
     show(json_, {**found, "rollout": words}, *words, opened)
 
@@ -59,7 +71,7 @@ def open_change(
 @as_json
 def resume(endpoint: Endpoint, tag: Tag, reason: str, connection: "Connection", json_: bool) -> None:
     """Open the change that takes a suspended endpoint back into service; it needs approvals like any other."""
-    found = _open(connection, tag, endpoint, reason, resumes=True)
+    found = _open(connection, tag, endpoint, Case(reason, resumes=True))
     show(json_, found, f"change {found['change']} opened: resume {endpoint} with {tag}")
 
 
@@ -93,7 +105,10 @@ def show_change(number: int, connection: "Connection", json_: bool) -> None:
     words = rolled_out(connection, content_of(found))
     shown = {**found, "differences": as_items(differences)} if differences else found
     shown = {**shown, "rollout": words} if words else shown
-    show(json_, shown, json.dumps(found, indent=2), *told(differences), *words)
+    exceptions = [*overridden(found), *flagged(connection, change=number)]
+    shown = {**shown, "exceptions": exceptions} if exceptions else shown
+    lines = [*told(differences), *words, *exceptions, *against(connection, found)]
+    show(json_, shown, json.dumps(found, indent=2), *lines)
 
 
 @change.command("assess")
@@ -130,17 +145,19 @@ def approve_change(
     digest = _content(found, content)
     differences = compare(connection, content_of(found))
     words = rolled_out(connection, content_of(found))
+    words = [*words, *risk_of(connection, found), *overridden(found)]
     if not json_:
         show(json_, None, *([] if yes else [json.dumps(found.get("content"), indent=2)]), *told(differences), *words)
     if not yes and not json_:
         click.confirm(f"approve change {number} with content {digest}?", abort=True)
+    how = replace(how, hurried=is_emergency(found))
     intent, answer = give_approval(connection, number, digest, how)
     said: dict[str, object] = {"change": number, "content": str(digest), "expires": intent.expires}
     said |= {"entry": answer["first"], "differences": as_items(differences), "rollout": words}
     show(json_, said, f"{connection.actor} approved change {number} until {intent.expires} (entry {answer['first']})")
 
 
-for command in (mine, delegate, delegates):
+for command in (mine, delegate, delegates, override, review):
     change.add_command(command)
 
 
@@ -186,6 +203,9 @@ def show_endpoint(where: Endpoint, connection: "Connection", json_: bool) -> Non
     if found.get("tripped") is not None:
         lines.append(f"the breaker {found['tripped']} of the policy shut it down: `lockgate resume` opens a change")
     lines += restoration_lines(found)
+    if exceptions := flagged(connection, endpoint=str(where)):
+        found["exceptions"] = exceptions
+        lines += exceptions
     show(json_, found, *lines, json.dumps(found, indent=2))
 
 
@@ -217,15 +237,17 @@ def rollback(where: Endpoint, wait: bool, connection: "Connection", json_: bool)
     go_back(connection, where, json_=json_, wait=wait)
 
 
-def _open(
-    connection: "Connection",
-    tag: Tag,
-    endpoint: Endpoint,
-    reason: str,
-    *,
-    resumes: bool,
-    strategy: "Strategy | None" = None,
-) -> Mapping[str, Json]:
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Why a change is asked for, and how the release gets its traffic; with a risk assessment it is an emergency."""
+
+    reason: str
+    resumes: bool = False
+    strategy: "Strategy | None" = None
+    risk: bytes | None = None
+
+
+def _open(connection: "Connection", tag: Tag, endpoint: Endpoint, case: Case) -> Mapping[str, Json]:
     from lockgate.core.change import Content
 
     record = connection.get(f"/api/v1/releases/{tag.name}/{tag.version}")
@@ -238,12 +260,14 @@ def _open(
     if not isinstance(epoch, int):
         raise VerificationError(f"the server says no epoch of {endpoint}")
     content = Content(
-        "normal", endpoint, tag, Digest.parse(str(record["release"])), stable, epoch, resumes,
-        Digest.parse(str(policy["digest"])), reason, strategy.digest if strategy else None,
+        "normal" if case.risk is None else "emergency", endpoint, tag, Digest.parse(str(record["release"])), stable,
+        epoch, case.resumes, Digest.parse(str(policy["digest"])), case.reason,
+        case.strategy.digest if case.strategy else None, None if case.risk is None else Digest.of(case.risk),
     )  # fmt: skip
     intent = connection.intend("change.open", endpoint, before=stable, after=content.digest)
-    document = plain.encode(strategy).decode() if strategy else None
-    answer = connection.act("/api/v1/changes", intent, content=content, strategy=document)
+    document = plain.encode(case.strategy).decode() if case.strategy else None
+    risk = case.risk.decode() if case.risk is not None else None
+    answer = connection.act("/api/v1/changes", intent, content=content, strategy=document, risk=risk)
     return {"change": answer["first"], "content": str(content.digest), "endpoint": str(endpoint), "tag": str(tag)}
 
 

@@ -2,9 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
-from lockgate.cli.following import read_events
+from lockgate.cli.following import read_entries, read_events
+from lockgate.cli.speaking import now
+from lockgate.core.concession import Concession, flags, is_serving
+from lockgate.core.endpoint import State
+from lockgate.core.journal import endpoint_subject, replay
 from lockgate.formats.canonical import Json
 from lockgate.obligations import OBLIGATIONS, Obligation, Status
 
@@ -15,8 +20,9 @@ EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "verified_loading": ("endpoint.activated/v1",),
     "provenance_record": ("change.authorized/v1",),
     "semantic_versioning": ("release.registered/v1",),
-    "failed_validation_blocks": ("change.authorized/v1", "denied/v1"),
+    "failed_validation_blocks": ("change.authorized/v1", "denied/v1", "change.overridden/v1"),
     "signed_test_results": ("release.attested/v1",),
+    "emergency_change": ("concession.made/v1", "change.reviewed/v1", "review.overdue/v1"),
     "complete_rollback": ("endpoint.rolled_back/v1",),
     "emergency_shutdown": ("endpoint.suspended/v1", "endpoint.tripped/v1"),
 }
@@ -32,9 +38,24 @@ def report(directory: Path | None) -> tuple[list[str], Mapping[str, Json]]:
         shown = _shown(obligation.slug, counted)
         lines.append(_line(obligation, shown))
         rows.append(_row(obligation, shown))
+    exceptions = conceded(directory, now()) if directory else []
+    lines += [f"exception: {line}" for line in exceptions]
     totals = Counter(str(obligation.status) for obligation in OBLIGATIONS.values())
     lines.append(f"{totals['kept']} kept, {totals['gap']} with a gap, {totals['planned']} planned")
-    return lines, {"obligations": rows, "totals": dict(totals)}
+    return lines, {"obligations": rows, "totals": dict(totals), "exceptions": list[Json](exceptions)}
+
+
+def conceded(directory: Path, at: datetime) -> list[str]:
+    """Say what was let through although the rule says otherwise, and what is still due for it, by a log."""
+    states = replay(read_entries(directory))
+    found = [state for state in states.values() if isinstance(state, Concession)]
+    lines = []
+    for concession in sorted(found, key=lambda one: one.change):
+        serving = states.get(endpoint_subject(concession.endpoint))
+        serves = isinstance(serving, State) and is_serving(serving, concession)
+        told = list(flags(concession, at, serves=serves))
+        lines += told or [f"change {concession.change} ({concession.tag}) was let through at {concession.made_at}"]
+    return lines
 
 
 def _shown(slug: str, counted: Counter[str]) -> int:

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How long an approval lasts, and in whose place it is."""
+    """How long an approval lasts, in whose place it is, and whether it is of an emergency."""
 
     lasts: timedelta
     principal: Name | None
+    hurried: bool = False
 
 
 class Instant(click.ParamType):  # type: ignore[type-arg]  # click 8.5 makes it generic, 8.3 does not
@@ -127,8 +128,9 @@ def give_approval(
     """Approve the content of a change, in one's own name or in somebody's place."""
     path = f"/api/v1/changes/{number}/approvals"
     if how.principal is None:
-        intent = connection.intend("change.approve", f"change/{number}", after=content, lasts=how.lasts)
-        return intent, connection.act(path, intent)
+        act, way = ("emergency.approve", f"{path}/emergency") if how.hurried else ("change.approve", path)
+        intent = connection.intend(act, f"change/{number}", after=content, lasts=how.lasts)
+        return intent, connection.act(way, intent)
     intent = _in_place(connection, number, content, how.principal, how.lasts)
     return intent, connection.act(f"{path}/in-place", intent, in_place_of=how.principal)
 

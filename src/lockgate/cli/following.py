@@ -77,9 +77,14 @@ def verified(directory: Path, trust: Agreed[Trust], *, until: datetime | None = 
 
 def read_events(directory: Path) -> list[Mapping[str, Json]]:
     """Read the events of an export without verifying it."""
+    return [read_event(entry) for entry in read_entries(directory)]
+
+
+def read_entries(directory: Path) -> list[bytes]:
+    """Read the entries of an export without verifying it."""
     try:
         size = _size((directory / "checkpoint").read_bytes())
-        return [read_event(entry) for entry in _entries(directory, size)]
+        return list(_entries(directory, size))
     except OSError as e:
         raise UnavailableError(f"the export is not whole: {e.filename}: {e.strerror}") from e
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lockgate.cli.conceding import flagged
 from lockgate.cli.speaking import (
     EXISTING,
     FILE,
@@ -107,6 +108,9 @@ def show_release(tag: Tag, connection: "Connection", json_: bool) -> None:
     if revoked := connection.find(f"/api/v1/releases/{tag.name}/{tag.version}/revocation"):
         found["revoked"] = revoked
         lines.append(f"{tag} is revoked since {revoked['at']}: {revoked['reason']}")
+    if exceptions := flagged(connection, release=str(tag)):
+        found["exceptions"] = exceptions
+        lines += exceptions
     show(json_, found, *lines)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, Literal, TypeAlias, assert_never
 
+from lockgate.core.override import Overridden
 from lockgate.errors import DeniedError
 from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
@@ -21,6 +22,8 @@ from lockgate.formats.names import Endpoint, Name, Tag
 
 Phase: TypeAlias = Literal["opened", "authorized", "closed", "rejected", "withdrawn"]
 Ruling: TypeAlias = Literal["trust", "policy"]
+_LATER = ("strategy", "risk")  # members that contents of before do not have
+
 Outcome: TypeAlias = Literal["succeeded", "rolled-back", "failed"]
 
 
@@ -30,11 +33,11 @@ class Content:
 
     `epoch` is the log entry that last changed the endpoint, so that the change is about that state and no other, also
     when a later state looks the same (-1: nothing happened there yet). With a `strategy` the release begins as a
-    candidate (`core.strategy`).
+    candidate (`core.strategy`). An emergency has the digest of its risk assessment (`core.emergency`).
     """
 
     type: ClassVar[str] = "change/v1"
-    kind: Literal["normal"]
+    kind: Literal["normal", "emergency"]
     endpoint: Endpoint
     tag: Tag
     release: Digest
@@ -44,13 +47,16 @@ class Content:
     policy: Digest
     reason: str
     strategy: Digest | None = None
+    risk: Digest | None = None
 
     @property
     def document(self) -> bytes:
-        """The canonical content. Without a strategy it is what it was before there were any."""
+        """The canonical content. Without a strategy, or a risk, it is what it was before there were any."""
         written = plain.to_plain(self)
         assert isinstance(written, dict)
-        return canonical.encode({name: value for name, value in written.items() if (name, value) != ("strategy", None)})
+        return canonical.encode(
+            {name: value for name, value in written.items() if value is not None or name not in _LATER}
+        )
 
     @property
     def digest(self) -> Digest:
@@ -153,7 +159,7 @@ class Closed:
     outcome: Outcome
 
 
-Event: TypeAlias = Opened | Proposed | Approved | Rejected | Withdrawn | Authorized | Closed
+Event: TypeAlias = Opened | Proposed | Approved | Rejected | Withdrawn | Authorized | Closed | Overridden
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +189,7 @@ class Change:
     decision: Digest | None = None
     rules: Ruling | None = None
     outcome: Outcome | None = None
+    overrides: tuple[Overridden, ...] | None = None
 
 
 def check_open(change: Change) -> None:
@@ -232,10 +239,10 @@ def evolve(change: Change | None, event: Event, index: int, at: datetime) -> Cha
             approvals = tuple(a for a in change.approvals if (a.by, a.in_place_of) != who)
             given = Approval(event.by, event.approval, event.expires, event.in_place_of, event.delegation)
             return replace(change, approvals=(*approvals, given))
-        case Rejected():
-            return replace(change, phase="rejected")
-        case Withdrawn():
-            return replace(change, phase="withdrawn")
+        case Overridden():
+            return replace(change, overrides=(*(change.overrides or ()), event))
+        case Rejected() | Withdrawn():
+            return replace(change, phase="rejected" if isinstance(event, Rejected) else "withdrawn")
         case Authorized():
             return replace(change, phase="authorized", decision=event.decision)
         case Closed():

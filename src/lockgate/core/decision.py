@@ -10,6 +10,7 @@ from datetime import datetime
 
 from lockgate.core.evidence import Provenance, TestRun, subject_of
 from lockgate.core.gate import Permit
+from lockgate.core.override import SetAside
 from lockgate.core.provider import ProviderModel, left_open
 from lockgate.core.trust import Purpose, Trust
 from lockgate.errors import VerificationError
@@ -24,7 +25,7 @@ VERIFIER = "https://lockgate.invalid/gate/v1"
 
 _COMPARED = (
     "endpoint", "tag", "release", "change", "authorized_by", "components", "providers", "unpinned", "in_place",
-    "trials",
+    "trials", "aside", "emergency",
 )  # fmt: skip
 
 
@@ -71,6 +72,8 @@ class Decision:
     in_place: Mapping[Name, Name] | None = None
     trials: tuple[int, ...] | None = None
     passed_over: tuple[Digest, ...] | None = None
+    aside: tuple[SetAside, ...] | None = None
+    emergency: Digest | None = None
 
 
 def decision_of(permit: Permit, change: int) -> Decision:
@@ -101,6 +104,8 @@ def decision_of(permit: Permit, change: int) -> Decision:
         in_place=permit.in_place or None,
         trials=tuple(trial.number for trial in permit.trials) or None,
         passed_over=permit.passed_over or None,
+        aside=permit.aside or None,
+        emergency=permit.emergency,
     )
 
 

@@ -13,8 +13,10 @@ from lockgate.core.appearance import Appearance, wrong_appearances
 from lockgate.core.approval import APPROVE, Ballot, Voice, counted, in_place, open_approval
 from lockgate.core.change import Content
 from lockgate.core.component import Component
+from lockgate.core.emergency import EMERGENCY, asked_of, still_asked, wrong_emergency
 from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, open_evidence
 from lockgate.core.intent import SignedIntent, attribute_intent, check_intent
+from lockgate.core.override import Overriding, Scope, SetAside, open_override, set_aside
 from lockgate.core.policy import Demands, Policy, Rules
 from lockgate.core.provider import ProviderModel, missing_pins, open_providers
 from lockgate.core.release import Release, open_components, open_manifest
@@ -48,8 +50,8 @@ class Dossier:
 
     `registered_at` is when the log took the release in: whoever asks has proved that (from the log itself, or by an
     inclusion proof), because signatures on components are judged at that instant. `trials` are those that the log holds
-    of the release; whoever asks has proved each of them. `appearances` is what the log holds of its provider models at
-    the endpoint; who cannot know that, such as a host, has none.
+    of the release, `opened_at` is when an emergency was asked for; whoever asks has proved each of them. `appearances`
+    is what the log holds of its provider models at the endpoint; who cannot know that, such as a host, has none.
     """
 
     manifest: bytes
@@ -66,6 +68,9 @@ class Dossier:
     trials: tuple[Trial, ...] = ()
     delegations: tuple[SignedIntent, ...] = ()
     appearances: tuple[Appearance, ...] = ()
+    overrides: tuple[Overriding, ...] = ()
+    risk: bytes | None = None
+    opened_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class Weighed:
 
     grounds: tuple[str, ...]
     reasons: tuple[str, ...]
+    objections: tuple[Objection, ...] = ()
+    aside: tuple[SetAside, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,8 @@ class Permit:
     in_place: Mapping[Name, Name] = field(default_factory=dict)
     trials: tuple[Trial, ...] = ()
     passed_over: tuple[Digest, ...] = ()
+    aside: tuple[SetAside, ...] = ()
+    emergency: Digest | None = None
 
     @property
     def considered(self) -> Digest:
@@ -160,7 +169,7 @@ def judge(
     return Permit(
         endpoint, case.admitted.release, case.admitted.components, tuple(found.evidence), found.authors,
         tuple(sorted(voice.by for voice in found.voices)), case.rules, policy.digest, trust.digest, at, case.providers,
-        in_place(found.voices), dossier.trials, found.passed_over,
+        in_place(found.voices), dossier.trials, found.passed_over, found.aside, dossier.content.risk,
     )  # fmt: skip
 
 
@@ -173,13 +182,13 @@ def weigh(
     except DeniedError as e:
         return Weighed((), e.reasons)
     found = case.findings()
-    return Weighed(tuple(_grounds(case, found)), tuple(found.reasons))
+    return Weighed(tuple(_grounds(case, found)), tuple(found.reasons), tuple(found.objections), found.aside)
 
 
 def _case(
     dossier: Dossier, endpoint: Endpoint, trust: Trust, policy: Policy, revoked: Revocations, at: datetime
 ) -> "_Case":
-    rules = _rules(endpoint, trust, policy, at)
+    rules = asked_of(dossier.content, _rules(endpoint, trust, policy, at))
     believed = revoked.applied(trust)
     try:
         admitted = admit(dossier.manifest, dossier.bundles, believed, revoked, dossier.registered_at)
@@ -238,6 +247,7 @@ class _Findings:
     unusable: Sequence[str]
     shown: Shown
     passed_over: tuple[Digest, ...]
+    aside: tuple[SetAside, ...]
 
     @property
     def reasons(self) -> Sequence[str]:
@@ -264,7 +274,7 @@ class _Case:
         pins = missing_pins(self.providers, self.rules.provider_pins or ())
         rollout = wrong_rollout(self.dossier.content, self.dossier.strategy, self.rules.rollout)
         found = [
-            *objections("integrity", "change", [*odd, *self.about()]),
+            *objections("integrity", "change", [*odd, *self.about(), *self.emergency()]),
             *objections("components", "release", self.components()),
             *objections("pins", "providers", pins),
             *objections("rollout", "change", rollout),
@@ -274,9 +284,12 @@ class _Case:
             *wrong_appearances(self.rules, self.dossier.appearances, shown),
             *wrong_approvals(self.rules.approvals, len(voices)),
         ]
-        counted = {item.digest for item in evidence}
-        passed_over = tuple(sorted({Digest.of(document) for document in self.dossier.evidence} - counted))
-        return _Findings(authors, evidence, voices, found, [*unusable, *refused], shown, passed_over)
+        allowed, ineffective = self.overrides(authors)
+        kept, aside = set_aside(still_asked(found, self.dossier.content, self.rules, evidence), allowed)
+        counts = {item.digest for item in evidence}
+        passed_over = tuple(sorted({Digest.of(document) for document in self.dossier.evidence} - counts))
+        odd_words = [*unusable, *refused, *ineffective]
+        return _Findings(authors, evidence, voices, kept, odd_words, shown, passed_over, aside)
 
     def about(self) -> Sequence[str]:
         """Say what the change is about that this endpoint and release are not."""
@@ -287,6 +300,16 @@ class _Case:
             (content.tag != release.manifest.tag, f"the change is for {content.tag}, not for {release.manifest.tag}"),
         )
         return [reason for differs, reason in differences if differs]
+
+    def emergency(self) -> Sequence[str]:
+        """Say what is wrong with the change as an emergency, if it is one."""
+        case = self.dossier
+        return list(wrong_emergency(case.content, case.risk, self.rules, case.opened_at, self.at))
+
+    def overrides(self, authors: frozenset[Name]) -> tuple[list[tuple[SetAside, ...]], list[str]]:
+        """Verify what others set aside; list why some of it does not count."""
+        scope = Scope(self.dossier.number, self._content, self.rules.overrides, authors)
+        return _each(self.dossier.overrides, lambda one: open_override(one, scope, self.trust, self.at))
 
     def components(self) -> Sequence[str]:
         """Say which kinds of component the policy wants that the release has not."""
@@ -306,7 +329,8 @@ class _Case:
     def voices(self, authors: frozenset[Name]) -> tuple[tuple[Voice, ...], list[str]]:
         """Count the different people whose approval stands; list why others do not."""
         case, role = self.dossier, self.rules.approvals.role
-        ballot = Ballot(case.number, self._content, APPROVE, role, authors, case.delegations)
+        act = EMERGENCY if case.content.kind == "emergency" else APPROVE
+        ballot = Ballot(case.number, self._content, act, role, authors, case.delegations)
         found, reasons = _each(case.approvals, lambda one: open_approval(one, ballot, self.trust, self.at))
         return counted(found), reasons
 

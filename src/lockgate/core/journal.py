@@ -13,6 +13,7 @@ from typing import ClassVar, TypeAlias, get_args
 from lockgate.core import (
     appearance,
     change,
+    concession,
     delegation,
     detection,
     endpoint,
@@ -22,6 +23,7 @@ from lockgate.core import (
     rollout,
     suite,
 )
+from lockgate.core.override import Overridden
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.trial import Begun
 from lockgate.core.trust import TrustAdopted
@@ -72,6 +74,7 @@ _OfChange: TypeAlias = (
     | change.Withdrawn
     | change.Authorized
     | change.Closed
+    | Overridden
 )
 _OfEndpoint: TypeAlias = (
     endpoint.Activated
@@ -88,7 +91,13 @@ _OfEndpoint: TypeAlias = (
 )
 _OfRulebook: TypeAlias = TrustAdopted | PolicyAdopted | revocation.KeyRevoked | revocation.Offboarded
 _OfItself: TypeAlias = (
-    appearance.Observed | detection.Alerted | revocation.ReleaseRevoked | suite.Added | delegation.Event | Denied
+    appearance.Observed
+    | detection.Alerted
+    | revocation.ReleaseRevoked
+    | suite.Added
+    | delegation.Event
+    | concession.Event
+    | Denied
 )
 
 Event: TypeAlias = _OfRelease | _OfChange | _OfEndpoint | _OfRulebook | _OfItself
@@ -101,13 +110,15 @@ State: TypeAlias = (
     | revocation.Revocation
     | suite.Suite
     | delegation.Delegation
+    | concession.Concession
     | Rulebook
 )
 Fact: TypeAlias = tuple[CloudEvent, Event]
 
 _FIRST = (
     release.Registered, change.Opened, change.Proposed, endpoint.Activated, endpoint.Suspended, TrustAdopted,
-    revocation.ReleaseRevoked, appearance.Observed, detection.Alerted, suite.Added, delegation.Named, Denied,
+    revocation.ReleaseRevoked, appearance.Observed, detection.Alerted, suite.Added, delegation.Named, concession.Made,
+    Denied,
 )  # fmt: skip
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType({kind.type: kind for kind in get_args(Event)})
 STATES: Mapping[str, type[State]] = MappingProxyType({kind.kind: kind for kind in get_args(State)})
@@ -152,6 +163,8 @@ def _subject_of_itself(event: _OfItself) -> Subject:
             return suite_subject(Tag(event.name, event.version))
         case delegation.Named() | delegation.Recalled():
             return delegation_subject(event.principal)
+        case concession.Made() | concession.Lapsed() | concession.Missed() | concession.Reviewed():
+            return concession_subject(event.change)
         case Denied():
             return Subject("denied", event.object)
 
@@ -189,6 +202,11 @@ def rulebook_subject(environment: Name) -> Subject:
 def suite_subject(tag: Tag) -> Subject:
     """Name a version of a suite, `NAME@X.Y.Z`."""
     return Subject("suite", str(tag))
+
+
+def concession_subject(number: int) -> Subject:
+    """Name what was let through by change `number` although the rule says otherwise."""
+    return Subject("concession", str(number))
 
 
 def delegation_subject(principal: Name) -> Subject:
@@ -254,6 +272,9 @@ def _evolve_itself(state: State | None, event: _OfItself, index: int, at: dateti
         case delegation.Named() | delegation.Recalled():
             assert state is None or isinstance(state, delegation.Delegation)
             return delegation.evolve(state, event, at)
+        case concession.Made() | concession.Lapsed() | concession.Missed() | concession.Reviewed():
+            assert state is None or isinstance(state, concession.Concession)
+            return concession.evolve(state, event, at)
         case Denied():
             return None
 

@@ -7,13 +7,14 @@ words: marks, mentions, links. What is not known here is told as such: silence m
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lockgate.core import change, delegation, endpoint, release, restoration, rollout
+from lockgate.core import change, concession, delegation, endpoint, release, restoration, rollout
 from lockgate.core.appearance import Observed
 from lockgate.core.change import Content
 from lockgate.core.danger import Severity
 from lockgate.core.detection import Alerted
 from lockgate.core.halt import Halt
 from lockgate.core.journal import Denied, Event, read_fact
+from lockgate.core.override import Overridden
 from lockgate.core.policy import PolicyAdopted
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
 from lockgate.core.suite import Added
@@ -32,6 +33,11 @@ QUIET = (
     release.Registered, release.Attested, Begun, Added, change.Approved, change.Rejected, change.Withdrawn,
     change.Authorized, change.Closed, endpoint.Activated, endpoint.RolledBack, rollout.Stepped, rollout.Resumed,
     rollout.Promoted, restoration.Restored, Denied,
+)  # fmt: skip
+
+_EXCEPTIONAL = (
+    delegation.Named, delegation.Recalled, Overridden, concession.Made, concession.Lapsed, concession.Missed,
+    concession.Reviewed,
 )  # fmt: skip
 
 Words = Callable[[Digest], str]
@@ -68,7 +74,8 @@ def notice_of(entry: bytes, index: int, environment: str, says: Words, address: 
 def asked(content: Content, before: str, steps: str) -> str:
     """Say in words what a change asks for: which release in whose place, how it gets its traffic, and why."""
     verb = "resume" if content.resumes else "serve"
-    return f"to {verb} {content.tag} at {content.endpoint} {before}{steps}, because {quoted(content.reason)}"
+    hurry = "in an emergency " if content.kind == "emergency" else ""
+    return f"{hurry}to {verb} {content.tag} at {content.endpoint} {before}{steps}, because {quoted(content.reason)}"
 
 
 def _way(number: int, address: str | None) -> str:
@@ -92,8 +99,8 @@ def _told(event: Event, subject: str, says: Words) -> tuple[str, str]:
             return _of_rollout(event)
         case ReleaseRevoked() | KeyRevoked() | Offboarded():
             return _of_revocation(event)
-        case delegation.Named() | delegation.Recalled():
-            return _of_delegation(event)
+        case _ if isinstance(event, _EXCEPTIONAL):
+            return _of_exception(event)
         case release.KeysOpened():
             return "keys opened", f"got the keys of {event.tag}, to read its files and take them elsewhere"
         case _:
@@ -144,7 +151,31 @@ def _of_revocation(event: ReleaseRevoked | KeyRevoked | Offboarded) -> tuple[str
             return "off-boarded", f"off-boarded {event.person}, {because}"
 
 
-def _of_delegation(event: delegation.Named | delegation.Recalled) -> tuple[str, str]:
+def _of_exception(event: Overridden | concession.Event | delegation.Event) -> tuple[str, str]:
+    return _of_delegation(event) if isinstance(event, delegation.Event) else _of_concession(event)
+
+
+def _of_concession(
+    event: Overridden | concession.Event,
+) -> tuple[str, str]:
+    match event:
+        case Overridden():
+            what, until = quoted(", ".join(map(str, event.about))), write_instant(event.expires)
+            return "override", f"overrides {what} for change {event.change} until {until}"
+        case concession.Made():
+            how = "as an emergency, to be reviewed" if event.due else "against what was overridden"
+            return "let through", f"let {event.tag} through at {event.endpoint} by change {event.change}, {how}"
+        case concession.Lapsed():
+            about = f"change {event.change}, and {event.tag} still serves at {event.endpoint}"
+            return "override expired", f"finds that an override has expired for {about}"
+        case concession.Missed():
+            about = f"change {event.change} ({event.tag} at {event.endpoint})"
+            return "review overdue", f"finds that nobody has reviewed the emergency of {about}; it was due"
+        case concession.Reviewed():
+            return f"review {event.verdict}", f"reviewed the emergency of change {event.change}: {event.verdict}"
+
+
+def _of_delegation(event: delegation.Event) -> tuple[str, str]:
     match event:
         case delegation.Named():
             until = write_instant(event.until)

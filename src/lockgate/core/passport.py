@@ -18,12 +18,13 @@ from typing import ClassVar, Generic, TypeAlias, TypeVar
 
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core import release as of_release
-from lockgate.core.change import Content
+from lockgate.core.change import Content, Opened
 from lockgate.core.decision import Decision, open_decision
 from lockgate.core.evidence import CLOCK_SKEW
 from lockgate.core.gate import Dossier, Permit, check_current, judge
 from lockgate.core.intent import SignedIntent, check_intent, open_intent
 from lockgate.core.journal import Event, read_fact, subject_of
+from lockgate.core.override import Overriding
 from lockgate.core.policy import Policy
 from lockgate.core.revocation import Revocations
 from lockgate.core.rights import check_right
@@ -65,6 +66,9 @@ class Case:
     strategy: str | None = None
     promoted: Logged | None = None
     delegations: tuple[SignedIntent, ...] | None = None
+    overrides: tuple[Overriding, ...] | None = None
+    risk: str | None = None
+    opened: Logged | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +194,7 @@ def _admit(
     check_current(trust.document, policy.document, now)
     registered = open_logged(of_release.Registered, passport.registered, believed, now)
     activated = open_logged(at_endpoint.Activated, case.activated, believed, now)
-    trials = _open_trials(passport, believed, now, registered, activated)
-    dossier = replace(dossier_of(passport, case, registered.at), trials=trials)
+    dossier = _dossier(passport, case, believed, now, registered, activated)
     permit = judge(dossier, endpoint, trust, policy, revoked, activated.at)
     _check_entries(permit, passport.registration, case, registered.event, activated.event)
     decision = open_decision(case.decision.encode(), permit, case.number, believed)
@@ -217,6 +220,20 @@ def _admit(
     )
 
 
+def _dossier(
+    passport: Passport,
+    case: Case,
+    trust: Trust,
+    now: datetime,
+    registered: Proved[of_release.Registered],
+    activated: Proved[at_endpoint.Activated],
+) -> Dossier:
+    """Prove what a dossier says of the log: which trials there were, and when an emergency was opened."""
+    trials = _open_trials(passport, trust, now, registered, activated)
+    opened_at = _opened_at(case, trust, now, activated)
+    return replace(dossier_of(passport, case, registered.at), trials=trials, opened_at=opened_at)
+
+
 def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossier:
     """Take from a passport what the gate judges."""
     return Dossier(
@@ -232,6 +249,8 @@ def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossi
         {name: document.encode() for name, document in (passport.providers or {}).items()},
         case.strategy.encode() if case.strategy is not None else None,
         delegations=case.delegations or (),
+        overrides=case.overrides or (),
+        risk=case.risk.encode() if case.risk is not None else None,
     )
 
 
@@ -249,6 +268,18 @@ def open_logged(kind: type[E], logged: Logged, trust: Trust, now: datetime) -> P
     if envelope.time > now + CLOCK_SKEW:
         raise VerificationError(f"the log entry is of {envelope.time}, later than now ({now})")
     return Proved(event, proof.index, envelope.time, checkpoint)
+
+
+def _opened_at(case: Case, trust: Trust, now: datetime, activated: Proved[at_endpoint.Activated]) -> datetime | None:
+    """Prove when the change was opened, if the passport says so: an emergency is decided within minutes of it."""
+    if case.opened is None:
+        return None
+    proved = open_logged(Opened, case.opened, trust, now)
+    event, content = proved.event, case.content
+    found = (proved.index, event.endpoint, event.content, event.opening, proved.checkpoint)
+    if found != (case.number, content.endpoint, content.digest, case.opening.digest, activated.checkpoint):
+        raise VerificationError("the log entry of the passport opens another change")
+    return proved.at
 
 
 def _check_entries(

@@ -26,6 +26,11 @@ LEASE_SECONDS = range(2, 3601)
 AGE_DAYS = range(1, 3651)
 ROLLOUT_SECONDS = range(1, 30 * 86_400 + 1)
 
+OVERRIDABLE = frozenset({"evaluation", "scan", "provenance"})  # kinds of objections; integrity and approvals never
+OVERRIDE_HOURS = range(1, 30 * 24 + 1)
+DECIDE_MINUTES = range(1, 7 * 24 * 60 + 1)
+REVIEW_DAYS = range(1, 91)
+
 Symptom: TypeAlias = Literal["errors", "latency", "guardrail", "tool"]
 
 
@@ -108,6 +113,30 @@ class Demands:
 
 
 @dataclass(frozen=True, slots=True)
+class Overrides:
+    """Who may set objections of which kinds aside, in writing, and for how many hours at most."""
+
+    by: tuple[Name, ...]
+    about: tuple[str, ...]
+    longest_hours: int
+
+
+@dataclass(frozen=True, slots=True)
+class Emergencies:
+    """What is asked in an emergency: who approves it, within how many minutes of its opening it is decided.
+
+    `evaluations` are the suites that must hold even then, `rollout` is how gradual it must be, never less than without
+    an emergency; somebody else reviews it within `review_days`.
+    """
+
+    authority: Approvals
+    decide_minutes: int
+    evaluations: tuple[str, ...]
+    rollout: Demands
+    review_days: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What one endpoint demands."""
 
@@ -123,6 +152,8 @@ class Rules:
     breakers: tuple[Breaker, ...] | None = None
     bindings: Mapping[Name, Bound] | None = None
     scans: Scans | None = None
+    overrides: Overrides | None = None
+    emergencies: Emergencies | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +235,48 @@ def _check_blocks(endpoint: str, rules: Rules) -> None:
     check_breakers(endpoint, rules.breakers or ())
     if rules.bindings is not None:
         check_bindings(endpoint, rules.bindings)
+    if rules.overrides is not None:
+        _check_overrides(endpoint, rules.overrides)
+    if rules.emergencies is not None:
+        _check_emergencies(endpoint, rules.emergencies, rules)
+
+
+def _check_overrides(endpoint: str, block: Overrides) -> None:
+    for name, listed in (("by", block.by), ("about", block.about)):
+        if not listed or len(set(listed)) < len(listed):
+            raise VerificationError(f"{endpoint}: overrides.{name} names nothing, or something twice")
+    if never := sorted(set(block.about) - OVERRIDABLE):
+        raise VerificationError(
+            f"{endpoint}: nobody may override {never[0][:64]!a}: only {', '.join(sorted(OVERRIDABLE))}"
+        )
+    if block.longest_hours not in OVERRIDE_HOURS:
+        raise VerificationError(f"{endpoint}: an override lasts 1 to 720 hours, not {block.longest_hours}")
+
+
+def _check_emergencies(endpoint: str, block: Emergencies, rules: Rules) -> None:
+    if block.authority.count < 1 or block.authority.role is not Role.SECURITY_AUTHORITY:
+        raise VerificationError(f"{endpoint}: an emergency is approved by at least one {Role.SECURITY_AUTHORITY}")
+    if block.decide_minutes not in DECIDE_MINUTES or block.review_days not in REVIEW_DAYS:
+        raise VerificationError(f"{endpoint}: an emergency is decided in 1 minute to 7 days, reviewed in 1 to 90 days")
+    suites = [wanted.suite for wanted in rules.evaluations]
+    if len(set(block.evaluations)) < len(block.evaluations) or set(block.evaluations) - set(suites):
+        raise VerificationError(f"{endpoint}: emergencies.evaluations names a suite twice, or one that is not demanded")
+    _check_demands(endpoint, block.rollout)
+    if not block.rollout.required:
+        raise VerificationError(f"{endpoint}: an emergency always comes by a rollout (emergencies.rollout.required)")
+    if rules.rollout is not None and (weaker := weaker_rollout(block.rollout, rules.rollout)):
+        raise VerificationError(f"{endpoint}: emergencies.rollout is weaker than rollout: {', '.join(weaker)}")
+
+
+def weaker_rollout(these: Demands, those: Demands) -> list[str]:
+    """Name what `these` demand less of than `those`."""
+    less = {
+        "first_weight": these.first_weight > those.first_weight,
+        "least_seconds": these.least_seconds < those.least_seconds,
+        "metrics": bool(set(those.metrics) - set(these.metrics)),
+        "window_seconds": these.window_seconds > those.window_seconds,
+    }
+    return [name for name, is_less in less.items() if is_less]
 
 
 def _check_evaluations(endpoint: str, evaluations: Iterable[Evaluation]) -> None:

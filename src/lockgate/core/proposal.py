@@ -13,8 +13,10 @@ from typing import TypeAlias
 from lockgate.core.change import RuleChange
 from lockgate.core.difference import differences, gaining
 from lockgate.core.intent import Said, SignedIntent, attribute_intent, check_intent, open_intent
+from lockgate.core.override import OVERRIDE
 from lockgate.core.policy import Approvals, Policy, check_policy
 from lockgate.core.revocation import Revocations
+from lockgate.core.rights import RIGHTS
 from lockgate.core.trust import Agreed, Trust, check_trust
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
@@ -85,11 +87,24 @@ def check_proposal(content: RuleChange, document: Document, rules: InForce, at: 
         reasons.append(f"a change of the rules has a reason, of at most {MAX_REASON} characters")
     if document.expires <= at:
         reasons.append(f"the document expired at {document.expires}")
-    if reasons:
-        raise DeniedError(*reasons)
     trust = document if isinstance(document, Trust) else rules.written.document
     policy = document if isinstance(document, Policy) else rules.policy.document
+    if isinstance(document, Policy):
+        reasons += unknown_people(document, trust)
+    if reasons:
+        raise DeniedError(*reasons)
     check_changeable(rules.revoked.applied(trust), policy, at)
+
+
+def unknown_people(policy: Policy, trust: Trust) -> list[str]:
+    """Say whom a policy lets override something who is not in the trust document, or could not ask for it."""
+    able = {actor.name for actor in trust.actors if RIGHTS["change.override"] & set(actor.roles)}
+    return [
+        f"{endpoint}: overrides.by names {name}, who is nobody with the right to {OVERRIDE}"
+        for endpoint, rules in sorted(policy.endpoints.items())
+        for name in (rules.overrides.by if rules.overrides else ())
+        if name not in able
+    ]
 
 
 def check_changeable(trust: Trust, policy: Policy, at: datetime) -> None:

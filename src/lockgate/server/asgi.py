@@ -23,6 +23,7 @@ from lockgate.app.ports import Channel, Measurements
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.app.publish_updates import publish_updates
 from lockgate.controllers.breakers import Breakers
+from lockgate.controllers.concessions import Concessions
 from lockgate.controllers.rollouts import Rollouts
 from lockgate.core.metadata import period_of
 from lockgate.errors import LockgateError, UnavailableError
@@ -80,9 +81,13 @@ def furnish(
     sightings = Sightings()
     leases = LeaseDesk(installation, clock, sightings.see)
     herald = Herald(installation.history, installation.environment)
-    rollouts, breakers = Rollouts(installation, clock, measurements), Breakers(installation, clock)
+    controllers = (
+        Rollouts(installation, clock, measurements),
+        Breakers(installation, clock),
+        Concessions(installation, clock),
+    )
     life = chosen.updates_life
-    return Desk(installation, sessions, Meters(), clock, leases, sightings, herald, rollouts, breakers, life, tellers)
+    return Desk(installation, sessions, Meters(), clock, leases, sightings, herald, *controllers, life, tellers)
 
 
 def house(desk: Desk, chosen: Settings) -> ASGIApp:
@@ -178,6 +183,7 @@ def _beside(desk: Desk) -> Callable[[FastAPI], AbstractAsyncContextManager[None]
             threading.Thread(target=desk.herald.follow, args=(ended,), name="herald", daemon=True),
             threading.Thread(target=desk.rollouts.follow, args=(ended,), name="rollouts", daemon=True),
             threading.Thread(target=desk.breakers.follow, args=(ended,), name="breakers", daemon=True),
+            threading.Thread(target=desk.concessions.follow, args=(ended,), name="concessions", daemon=True),
             threading.Thread(target=keep_fresh, args=(desk, ended), name="updates", daemon=True),
             *(threading.Thread(target=teller.follow, args=(ended,), daemon=True) for teller in desk.tellers),
         ]

@@ -8,16 +8,18 @@ from typing import Annotated
 from fastapi import Path, Query
 from starlette.responses import Response
 
-from lockgate.app.activate import activate, assess
+from lockgate.app.activate import activate, against, assess
 from lockgate.app.decide_change import approve, open_change, reject, withdraw
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt
 from lockgate.core.change import Change, Content, RuleChange
 from lockgate.core.derivation import derivation_words
-from lockgate.core.gate import Permit
+from lockgate.core.gate import Permit, Weighed
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, change_subject
+from lockgate.core.override import SetAside
 from lockgate.core.provider import left_open
+from lockgate.core.requirement import Objection
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical
 from lockgate.formats.canonical import MAX_INTEGER
@@ -31,11 +33,12 @@ _SCANNED = 1000  # changes that one request looks at, to find those of an endpoi
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A change, who asks for it, and the strategy that its content names, as canonical JSON."""
+    """A change, who asks for it, and the strategy and risk assessment that its content names."""
 
     content: Content
     intent: SignedIntent
     strategy: str | None = None
+    risk: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +53,22 @@ class Described:
 class Assessment:
     """Whether the gate would let a change through now, and every reason against it.
 
-    If it would, `notes` say what of its provider models is not pinned, and what it derives from.
+    If it would, `notes` say what of its provider models is not pinned, and what it derives from. `objections` name the
+    reasons, for who may override them; `aside` says which of them somebody set aside.
     """
 
     allowed: bool
     reasons: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    objections: tuple[Objection, ...] = ()
+    aside: tuple[SetAside, ...] = ()
 
 
 def post_change(visit: Here, body: Body) -> Response:
     """Open a change; its number is the `first` of the answer."""
     order = visit.order(Asked, body)
-    strategy = order.strategy.encode() if order.strategy is not None else None
-    receipt = open_change(visit.installation, order.content, order.intent, visit.now, strategy)
+    strategy, risk = (text.encode() if text is not None else None for text in (order.strategy, order.risk))
+    receipt = open_change(visit.installation, order.content, order.intent, visit.now, strategy, risk)
     return visit.receipt(receipt, change_subject(receipt.first))
 
 
@@ -96,10 +102,13 @@ def get_assessment(visit: Here, number: Number) -> Response:
     try:
         found = assess(visit.installation, number, visit.now)
     except DeniedError as e:
-        return answer(Assessment(allowed=False, reasons=e.reasons))
+        named = _named(visit, number)
+        return answer(Assessment(allowed=False, reasons=e.reasons, objections=named.objections, aside=named.aside))
     except VerificationError as e:
         return answer(Assessment(allowed=False, reasons=(str(e),)))
-    return answer(Assessment(allowed=True, reasons=(), notes=_notes(visit, found) if isinstance(found, Permit) else ()))
+    if not isinstance(found, Permit):
+        return answer(Assessment(allowed=True, reasons=()))
+    return answer(Assessment(allowed=True, reasons=(), notes=_notes(visit, found), aside=found.aside))
 
 
 def _notes(visit: Here, permit: Permit) -> tuple[str, ...]:
@@ -126,6 +135,13 @@ def post_withdrawal(visit: Here, body: Body, number: Number) -> Response:
 def post_activation(visit: Here, body: Body, number: Number) -> Response:
     """Carry a change out, if the gate lets it through."""
     return _decided(visit, body, number, activate)
+
+
+def _named(visit: Visit, number: int) -> Weighed:
+    try:
+        return against(visit.installation, number, visit.now)
+    except (DeniedError, VerificationError):
+        return Weighed((), ())
 
 
 def _decided(

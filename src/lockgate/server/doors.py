@@ -25,6 +25,7 @@ from lockgate.core.revocation import Revocation
 from lockgate.server import binding_routes as bindings
 from lockgate.server import blob_routes as blobs
 from lockgate.server import change_routes as changes
+from lockgate.server import concession_routes as concessions
 from lockgate.server import delegation_routes as delegations
 from lockgate.server import endpoint_routes as endpoints
 from lockgate.server import front_routes as front
@@ -78,6 +79,8 @@ class Fleet:
     halts: tuple[Halted, ...]
     now: datetime
 
+
+CHANGE = f"{API}/changes/{{number}}"
 
 DOORS = (
     Door("GET", "/healthz", None, front.get_health),
@@ -163,24 +166,35 @@ DOORS = (
     Door("GET", f"{API}/suites", "read", trials.list_suites),
     Door("POST", f"{API}/changes", "change.open", changes.post_change, changes.Asked, Receipt),
     Door("GET", f"{API}/changes", "read", changes.list_changes),
-    Door("GET", f"{API}/changes/{{number}}", "read", changes.get_change, gives=changes.Described),
-    Door("GET", f"{API}/changes/{{number}}/assessment", "read", changes.get_assessment, gives=changes.Assessment),
-    Door("POST", f"{API}/changes/{{number}}/approvals", "change.approve", changes.post_approval, Said, Receipt),
+    Door("GET", f"{CHANGE}", "read", changes.get_change, gives=changes.Described),
+    Door("GET", f"{CHANGE}/assessment", "read", changes.get_assessment, gives=changes.Assessment),
+    Door("POST", f"{CHANGE}/approvals", "change.approve", changes.post_approval, Said, Receipt),
     Door(
         "POST",
-        f"{API}/changes/{{number}}/approvals/in-place",
+        f"{CHANGE}/approvals/in-place",
         "change.approve-in-place",
         delegations.post_approval_in_place,
         delegations.InPlace,
         Receipt,
     ),
+    Door(
+        "POST",
+        f"{CHANGE}/approvals/emergency",
+        "emergency.approve",
+        concessions.post_emergency_approval,
+        Said,
+        Receipt,
+    ),
+    Door("POST", f"{CHANGE}/overrides", "change.override", concessions.post_override, concessions.Overrode, Receipt),
+    Door("POST", f"{CHANGE}/reviews", "change.review", concessions.post_review, concessions.Viewed, Receipt),
+    Door("GET", f"{API}/concessions", "read", concessions.list_concessions, gives=concessions.Conceded),
     Door("GET", f"{API}/waiting", "read", delegations.get_waiting, gives=delegations.Wanted),
     Door("GET", f"{API}/delegations", "read", delegations.list_delegations),
     Door("POST", f"{API}/delegations", "approval.delegate", delegations.post_delegation, Said, Receipt),
     Door("POST", f"{API}/delegations/recalls", "approval.recall", delegations.post_recall, Said, Receipt),
-    Door("POST", f"{API}/changes/{{number}}/rejections", "change.reject", changes.post_rejection, Said, Receipt),
-    Door("POST", f"{API}/changes/{{number}}/withdrawals", "change.withdraw", changes.post_withdrawal, Said, Receipt),
-    Door("POST", f"{API}/changes/{{number}}/activation", "change.activate", changes.post_activation, Said, Receipt),
+    Door("POST", f"{CHANGE}/rejections", "change.reject", changes.post_rejection, Said, Receipt),
+    Door("POST", f"{CHANGE}/withdrawals", "change.withdraw", changes.post_withdrawal, Said, Receipt),
+    Door("POST", f"{CHANGE}/activation", "change.activate", changes.post_activation, Said, Receipt),
     Door("GET", f"{API}/endpoints", "read", endpoints.list_endpoints),
     Door("GET", f"{API}/endpoints/{{environment}}/{{name}}", "read", endpoints.get_endpoint, gives=at_endpoint.State),
     Door(

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt
 from lockgate.controllers.breakers import Breakers
+from lockgate.controllers.concessions import Concessions
 from lockgate.controllers.rollouts import Rollouts
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, Subject
@@ -70,6 +71,7 @@ class Desk:
     herald: Herald
     rollouts: Rollouts
     breakers: Breakers
+    concessions: Concessions
     updates_life: timedelta = LIFE
     tellers: tuple[Teller, ...] = ()
     alerts: Pace = field(default_factory=lambda: Pace("raises alerts", _ALERTS, _ALERTS_AT_ONCE))

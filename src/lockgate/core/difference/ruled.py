@@ -5,6 +5,7 @@ from functools import partial
 
 from lockgate.core.difference.breaking import breakers, listed
 from lockgate.core.difference.held import bindings, listed_bindings
+from lockgate.core.difference.leeway import HURRY, emergencies, listed_leeway, overrides
 from lockgate.core.difference.proving import evaluations, listed_evaluation, listed_scans, scans
 from lockgate.core.difference.sentence import (
     Difference,
@@ -48,7 +49,7 @@ def _demands(rules: Rules) -> str:
     pins = f"; provider models pinned by {', '.join(rules.provider_pins)}" if rules.provider_pins else ""
     staged = f"; a rollout that is {_gradual(rules.rollout)}" if rules.rollout else ""
     lease = f"a lease of {rules.lease.seconds} s ({rules.lease.on_silence})"
-    more = listed(rules.breakers) + listed_bindings(rules.bindings)
+    more = listed(rules.breakers) + listed_bindings(rules.bindings) + listed_leeway(rules.overrides, rules.emergencies)
     return f"{kinds}; {proof}; {tests}{listed_scans(rules.scans)}{pins}; {people}; {lease}{staged}{more}"
 
 
@@ -161,6 +162,8 @@ RULES: Mapping[str, Words] = {
     "breakers": breakers,
     "bindings": bindings,
     "scans": scans,
+    "overrides": overrides,
+    "emergencies": lambda old, new, where: emergencies(EMERGENCIES, old, new, where),
 }
 ROLLOUT: Mapping[str, Words] = {
     "required": _required,
@@ -172,6 +175,11 @@ ROLLOUT: Mapping[str, Words] = {
 APPROVALS: Mapping[str, Words] = {
     "count": number("how many people must approve {where},", Effect.STRENGTHENS),
     "role": _role,
+}
+EMERGENCIES: Mapping[str, Words] = {
+    **HURRY,
+    "authority": _approvals,
+    "rollout": lambda old, new, where: each_field(ROLLOUT, old, new, where),
 }
 LEASE: Mapping[str, Words] = {
     "seconds": _span("the lease"),

@@ -36,7 +36,7 @@ MAY: Mapping[Role, str] = {
     Role.AUTHOR: "register releases and open changes",
     Role.APPROVER: "approve",
     Role.OPERATOR: "carry changes out, roll back and shut down",
-    Role.SECURITY_AUTHORITY: "shut down, roll back and revoke",
+    Role.SECURITY_AUTHORITY: "shut down, roll back, revoke and approve emergencies",
     Role.AUDITOR: "read the log",
     Role.ADMIN: "propose and adopt trust and policy",
     Role.AGENT: "ask for leases",
