@@ -1,8 +1,10 @@
 """Is a job that takes too much held? Each greed against a small limit and, to show that it can succeed, a large one."""
 
 import os
+import socket
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -234,3 +236,34 @@ def test_a_job_dies_with_whoever_runs_it():
         patiently(lambda: alive(mark))
         runner.kill()
     patiently(lambda: not alive(mark))
+
+
+STALLS = """
+import os, socket, time
+door = socket.socket(); door.bind(('127.0.0.1', 8000)); door.listen(0)
+callers = [socket.socket() for _ in range(6)]
+for caller in callers:
+    caller.setblocking(False); caller.connect_ex(('127.0.0.1', 8000))
+print('full', flush=True)
+while not os.path.exists('/tmp/never'):
+    time.sleep(3)
+    if os.fork() == 0: held = bytearray(os.urandom(1 << 20)) * 60; time.sleep(600)
+"""
+
+
+def test_a_job_that_answers_nobody_is_watched_all_the_same(monkeypatch):
+    from lockgate.drivers.bubblewrap import outer
+
+    monkeypatch.setattr(outer, "make_group", lambda _: None)
+    job = Job((sys.executable, "-c", STALLS), limits=Limits(seconds=60, memory=200 * MIB), port=8000)
+
+    with Bubblewrap(allow=frozenset({"cgroup"})).serve(job) as served:
+        patiently(lambda: b"full" in served._cell._said)
+        with ExitStack() as callers:
+            for _ in range(3):
+                caller = callers.enter_context(socket.socket(socket.AF_UNIX))
+                caller.connect(str(served.socket))
+                caller.sendall(b"x")
+            found = served._cell.wait()
+
+    assert found.why == "memory"

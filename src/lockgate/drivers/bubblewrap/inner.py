@@ -59,9 +59,12 @@ class _World:
             self.front.set_inheritable(False)
         self.doors = {port: _listen(port) for port in settings.doors}
 
-    def dial(self, port: int) -> socket.socket | None:
+    def dial(self, port: int) -> None:
         """Ask the outside for a connection to what this port leads to."""
         self.control.send(b"dial %d" % port)
+
+    def hear(self) -> socket.socket | None:
+        """Hear what the outside answers; when it says nothing more, it is gone, and so is this world."""
         word, found, _, _ = socket.recv_fds(self.control, _MESSAGE, 1)
         if not word:
             os._exit(0)
@@ -159,7 +162,7 @@ def _run(world: _World) -> dict[str, object]:
         if woken in ready:
             os.read(woken, _MESSAGE)
         if world.control.fileno() in ready:
-            os._exit(0)  # the outside says nothing more: it is gone
+            relay.join(world.hear())
         relay.work(ready)
         if (code := _reap(job)) is not None:
             return {"code": code, "why": _over(world.limits) if code < 0 else None}

@@ -35,7 +35,7 @@ _MAY_LACK = frozenset({"seccomp", "landlock", "cgroup"})
 _PROXY_PORT = 3128
 _PROXY_NAMES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 _MESSAGE = 4096
-_SECONDS, _DIAL_SECONDS = 30, 5
+_SECONDS = 30
 _BOOT = "import sys; sys.path.append('/.lockgate'); from lockgate.drivers.bubblewrap.inner import main; main()"
 _APART = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try")
 _FIRM = ("--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "sandbox", "--cap-drop", "ALL")
@@ -180,14 +180,13 @@ def _doors(job: Job, egress: Egress) -> dict[int, Callable[[], socket.socket]]:
 
 
 def _call(path: Path) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(_DIAL_SECONDS)
+    """Call a socket that has room for a caller; nobody waits, for the clock of the job goes on."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         connection.connect(str(path))
     except OSError:
         connection.close()
         raise
-    connection.settimeout(None)
     return connection
 
 
