@@ -10,6 +10,7 @@ from pathlib import Path
 
 NAMES = (
     "verify",
+    "gate",
     "load",
     "store",
     "log_verify",

@@ -9,11 +9,9 @@ from lockgate.core.evidence import TestRun
 from lockgate.core.policy import Evaluation
 from lockgate.core.release import Release
 from lockgate.core.trial import Attempt
-from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name, Version
-from tests.world import PROD, SUITE, World
+from tests.world import CONTENT, PROD, SUITE, World
 
-CONTENT = Digest.of(b"suite")
 ONE = Version(1, 0, 0)
 
 

@@ -57,7 +57,7 @@ from tests.retold import BEGINNING, tell
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 PROD = Endpoint.parse("prod/magika")
-SUITE = "file-types"
+SUITE, CONTENT = "file-types", Digest.of(b"suite")
 PEOPLE = {
     "alice": (Role.AUTHOR,),
     "bob": (Role.APPROVER,),
@@ -105,7 +105,7 @@ def rules() -> Rules:
     return Rules(
         components=(Kind.WEIGHTS, Kind.CONFIG),
         provenance=True,
-        evaluations=(Evaluation(SUITE, {"accuracy": "0.95"}, 30),),
+        evaluations=(Evaluation(SUITE, {"accuracy": "0.95"}, 30, (CONTENT,)),),
         approvals=Approvals(2, Role.APPROVER),
         lease=Lease(30, "stop"),
         rollback_seconds=60,
@@ -246,8 +246,8 @@ class World:
 
     def ran(self, result: Verdict = Verdict.PASSED, accuracy: str = "0.99") -> TestRun:
         """Describe a run of the suite."""
-        thresholds = {"accuracy": "0.95"}
-        return TestRun(result, SUITE, "1.0.0", "harness", "2.0.0", thresholds, {"accuracy": accuracy}, self.now)
+        suite, found = (SUITE, "1.0.0", "harness", "2.0.0"), {"accuracy": accuracy}
+        return TestRun(result, *suite, {"accuracy": "0.95"}, found, self.now, CONTENT)
 
     def built(self) -> Provenance:
         """Describe where a release came from."""

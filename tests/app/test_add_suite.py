@@ -8,8 +8,8 @@ from lockgate.core.suite import Suite
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name, Tag, Version
-from tests.tried import CONTENT, ONE, add
-from tests.world import NOW, World
+from tests.tried import ONE, add
+from tests.world import CONTENT, NOW, World
 
 OTHER = Digest.of(b"another")
 

@@ -12,8 +12,8 @@ from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Tag, Version
 from tests.core.dossiers import MINUTE
-from tests.tried import CONTENT, ONE, add, attempt_of, begin, block_of, result_of
-from tests.world import NOW, PROD, SUITE, World, rules
+from tests.tried import ONE, add, attempt_of, begin, block_of, result_of
+from tests.world import CONTENT, NOW, PROD, SUITE, World, rules
 
 OTHER = Digest.of(b"another")
 

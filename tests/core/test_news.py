@@ -25,6 +25,7 @@ RULED = {name.type for name in (TrustAdopted, PolicyAdopted, Offboarded)}
 TOLD = {name.type for name in (Suspended, Tripped, Activated, RolledBack, ReleaseRevoked, KeyRevoked)} | RULED
 TOLD |= {name.type for name in (Stepped, Promoted, Aborted)}
 SILENT = {name for name in EVENT_TYPES if name.startswith(("change.", "release.keys", "release.registered"))}
+SILENT |= {"delegate.named/v1", "delegate.recalled/v1", "provider.observed/v1"}
 SILENT |= {
     "release.attested/v1",
     "rules.proposed/v1",

@@ -9,16 +9,27 @@ from hypothesis import strategies as st
 
 from lockgate.core.binding import Bound
 from lockgate.core.measure import decimal
-from lockgate.core.policy import POLICY, Approvals, Lease, check_rules, open_policy
+from lockgate.core.policy import (
+    POLICY,
+    Approvals,
+    Evaluation,
+    Lease,
+    Scans,
+    check_policy,
+    check_rules,
+    check_suites,
+    open_policy,
+)
 from lockgate.core.provider import Pin
 from lockgate.core.rights import Role
+from lockgate.core.trial import LAYERS
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical, dsse, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
 from tests.core.dossiers import TICK, ruling
 from tests.core.strategies import DEMANDS
-from tests.world import NOW, PROD, agreed, key, policy, rules, trust
+from tests.world import CONTENT, NOW, PROD, agreed, key, policy, rules, trust
 
 ROOT = trust().root
 
@@ -29,6 +40,10 @@ def suite(**changes):
 
 def rollout(**changes):
     return {"rollout": replace(DEMANDS, **changes)}
+
+
+def scans(**changes):
+    return {"scans": replace(Scans(30), **changes)}
 
 
 def bound(count):
@@ -60,12 +75,42 @@ def bound(count):
         (suite(metrics={}), "suite file-types demands no metric"),
         (suite(max_age_days=0), "suite file-types demands no metric, or not 1 to 3650 days"),
         (suite(max_age_days=3651), "suite file-types demands no metric, or not 1 to 3650 days"),
-        (suite(metrics={"accuracy": "high"}), "not a decimal number: 'high'"),
-        (suite(metrics={"accuracy": "NaN"}), "not a finite decimal number: 'NaN'"),
+        (suite(metrics={"accuracy": "high"}), "suite file-types demands of accuracy: not a decimal number: 'high'"),
+        (
+            suite(metrics={"accuracy": "NaN"}),
+            "suite file-types demands of accuracy: not a finite decimal number: 'NaN'",
+        ),
+        (suite(metrics={"accuracy": "0"}), "suite file-types demands 0 of accuracy, which is to demand nothing"),
+        (suite(metrics={"accuracy": "0.000"}), "demands 0.000 of accuracy, which is to demand nothing"),
+        (suite(metrics={"accuracy": "-0.1"}), "demands -0.1 of accuracy, which is to demand nothing"),
+        (suite(metrics={"accuracy": "1.01"}, least={"accuracy": 5}), "1.01 of accuracy, which no count reaches"),
+        (suite(least={"accuracy": 0}), "suite file-types demands 0 samples of accuracy, not 1 to 1000000000"),
+        (suite(least={"accuracy": -1}), "demands -1 samples of accuracy, not 1 to"),
+        (suite(least={"accuracy": 10**9 + 1}), "demands 1000000001 samples of accuracy, not 1 to"),
+        (suite(least={"recall": 5}), "demands 5 samples of recall, and no threshold"),
+        (suite(metrics={"security": "1"}), "suite file-types demands security without utility"),
+        (suite(metrics={"security-x": "1", "a-utility": "1"}), "suite file-types demands security without utility"),
+        (suite(digests=()), "suite file-types lists no content that it may have, or one twice"),
+        (suite(digests=(CONTENT, CONTENT)), "suite file-types lists no content that it may have, or one twice"),
+        (suite(versions="1.0.0"), "not a range of versions like '>=1.2.0 <2.0.0': '1.0.0'"),
+        (suite(versions=""), "not a range of versions"),
+        (suite(isolation=("docker",)), "demands isolation by something else than namespaces, seccomp, landlock"),
+        (suite(isolation=("limits", "limits")), "demands isolation by something else than .*, or twice"),
+        (suite(trials=0), "suite file-types allows 0 trials, not 1 to 100"),
+        (suite(trials=101), "suite file-types allows 101 trials, not 1 to 100"),
+        ({"evaluations": rules().evaluations * 2}, "evaluations names a suite twice"),
+        (scans(max_age_days=0), "scans are 1 to 3650 days old, not 0"),
+        (scans(max_age_days=3651), "scans are 1 to 3650 days old, not 3651"),
+        (scans(rules=()), "scans.rules lists no rule set, or one twice"),
+        (scans(rules=(CONTENT, CONTENT)), "scans.rules lists no rule set, or one twice"),
+        (scans(exceptions=("pickle", "pickle")), "scans.exceptions lists something twice, or what is no name"),
+        (scans(exceptions=("Pickle",)), "scans.exceptions lists something twice, or what is no name"),
+        (scans(also=("a", "a")), "scans.also lists something twice, or what is no name"),
+        (scans(also=("scan/a",)), "scans.also lists something twice, or what is no name"),
     ],
 )
 def test_rules_that_could_not_mean_what_their_author_wanted_are_refused(changes, reason):
-    with pytest.raises(VerificationError, match=f"{PROD}: {reason}|^{reason}"):
+    with pytest.raises(VerificationError, match=f"{PROD}: .*{reason}|^{reason}"):
         check_rules(str(PROD), replace(rules(), **changes))
     with pytest.raises(VerificationError, match=reason):
         open_policy(agreed(ruling(**changes), POLICY), ROOT, NOW)
@@ -87,6 +132,15 @@ def test_rules_that_could_not_mean_what_their_author_wanted_are_refused(changes,
         rollout(first_weight=100, window_seconds=30 * 86_400),
         {"bindings": bound(1)},
         {"bindings": bound(32)},
+        suite(metrics={"accuracy": "1"}, least={"accuracy": 1}),
+        suite(metrics={"loss": "1.5"}),
+        suite(metrics={"security-x": "1", "utility": "0.1"}),
+        suite(metrics={"accuracy": "1"}, least={}, isolation=(), served=False),
+        suite(versions=">=1.0.0 <2.0.0", isolation=LAYERS, trials=1, served=True),
+        suite(digests=None, trials=100, least={"accuracy": 10**9}),
+        scans(),
+        scans(max_age_days=3650, rules=(CONTENT,), exceptions=("pickle", "native-code"), also=("second",)),
+        scans(exceptions=(), also=()),
         suite(max_age_days=1),
         suite(max_age_days=3650),
     ],
@@ -96,6 +150,71 @@ def test_rules_at_the_edge_are_rules(changes):
 
     opened = open_policy(agreed(found, POLICY), ROOT, NOW)
     assert opened.document == found and opened.digest == Digest.of(plain.encode(found))
+
+
+SECURE = "suite file-types demands security without utility: what answers nothing is secure"
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    spoilt = ruling(**suite(metrics={"security": "0"}, least={"security": 0}, trials=0), **scans(max_age_days=0))
+    spoilt = replace(spoilt, rule_changes=Approvals(-1, Role.AUDITOR), expires=NOW)
+
+    with pytest.raises(VerificationError) as caught:
+        check_policy(spoilt, NOW)
+    assert str(caught.value).split("; ") == [
+        "prod/magika: suite file-types demands 0 of security, which is to demand nothing",
+        f"prod/magika: {SECURE}. Demand a measure called utility… too",
+        "prod/magika: suite file-types demands 0 samples of security, not 1 to 1000000000",
+        "prod/magika: suite file-types allows 0 trials, not 1 to 100",
+        "prod/magika: scans are 1 to 3650 days old, not 0",
+        "rule_changes: -1 approvals would let one person change the rules",
+        "rule_changes: the role auditor may approve nothing",
+        f"policy of prod version 1 expired at {NOW}",
+    ]
+
+
+@pytest.mark.parametrize("place", ["rule_changes", "approvals"])
+def test_an_unknown_role_is_refused(place):
+    written = plain.to_plain(policy())
+    (written if place == "rule_changes" else written["endpoints"][str(PROD)])[place]["role"] = "boss"
+
+    with pytest.raises(VerificationError, match=f"{place}.role: found 'boss', wanted one of viewer, author"):
+        open_policy(dsse.sign(canonical.encode(written), POLICY, [key("root1"), key("root2")]).encode(), ROOT, NOW)
+
+
+def asking(*suites):
+    return ruling(evaluations=tuple(Evaluation(name, {"a": "1"}, 1, pinned) for name, pinned in suites))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "added"),
+    [
+        (policy(), ()),
+        (asking(("agentic", (CONTENT,))), ()),
+        (asking(("agentic", None)), ["agentic"]),
+        (asking(("baseline", None), ("scan", None), ("scan/second", None), ("reward-hacking", None)), ()),
+        (asking(), ()),
+    ],
+)
+def test_a_suite_is_ours_pinned_or_added(wanted, added):
+    check_suites(wanted, added)
+
+
+@pytest.mark.parametrize(
+    ("name", "added"), [("agentic", ()), ("agentic", ["agentic2"]), ("scan/", ()), ("basline", ())]
+)
+def test_a_suite_that_nobody_knows_is_refused_with_the_way_out(name, added):
+    with pytest.raises(DeniedError, match=f"nobody knows the suite '{name}': pin its content by `digests`, or add it"):
+        check_suites(asking((name, None), ("other", (CONTENT,))), added)
+
+
+def test_every_suite_that_nobody_knows_is_named():
+    with pytest.raises(DeniedError) as caught:
+        check_suites(asking(("one", None), ("two", None), ("baseline", None)), ["three"])
+    assert [reason[:28] for reason in caught.value.reasons] == [
+        "nobody knows the suite 'one'",
+        "nobody knows the suite 'two'",
+    ]
 
 
 @pytest.mark.parametrize(

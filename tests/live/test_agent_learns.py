@@ -25,7 +25,7 @@ from lockgate.loader.rejudging import judge_again
 from lockgate.tlog.note import NoteSigner
 from tests.live.company import Company, serving
 from tests.live.drill import wait_until
-from tests.world import PROD, SUITE, key
+from tests.world import CONTENT, PROD, SUITE, key
 
 
 class Told:
@@ -93,7 +93,10 @@ def without(world, name, *more):
     return replace(world.trust, version=2, signers=(*signers, *more))
 
 
-STRICTER = {"evaluations": (Evaluation(SUITE, {"accuracy": "0.995"}, 30),), "approvals": Approvals(3, Role.APPROVER)}
+STRICTER = {
+    "evaluations": (Evaluation(SUITE, {"accuracy": "0.995"}, 30, (CONTENT,)),),
+    "approvals": Approvals(3, Role.APPROVER),
+}
 MILDER = {"approvals": Approvals(1, Role.APPROVER), "lease": Lease(20, "stop")}
 
 

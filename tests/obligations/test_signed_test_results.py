@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 
 from lockgate.app.attest import attest
+from lockgate.core.evidence import open_evidence, subject_of
+from lockgate.core.evidence import test_result as predicate_of
 from lockgate.core.release import Release
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse
+from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
-from tests.world import SUITE, World
+from lockgate.formats.statement import TEST_RESULT, Statement
+from tests.world import SUITE, World, key
 
 
 def take(world: World, release: Release, document: bytes, who: str = "ci", about: bytes = b"") -> None:
@@ -61,3 +65,70 @@ def test_a_result_is_taken_in_once_and_by_who_may(world: World) -> None:
         take(world, release, document, "bob")
     with pytest.raises(DeniedError, match="the intent says after"):
         take(world, release, document, about=b"another statement")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"measures": {"recall": {"passed": 1, "of": 0, "value": None}}}, "counts 1 of 0"),
+        ({"measures": {"recall": {"passed": 0, "of": 0, "value": None}}}, "counts 0 of 0"),
+        ({"measures": {"recall": {"passed": 3, "of": 2, "value": None}}}, "counts 3 of 2"),
+        ({"measures": {"recall": {"passed": -1, "of": 2, "value": None}}}, "counts -1 of 2"),
+        (
+            {"measures": {"recall": {"passed": 1, "of": 2, "value": "0.5"}}},
+            "is not either a count",
+        ),
+        ({"measures": {"recall": {"passed": "1", "of": 2, "value": None}}}, "found str, wanted int"),
+        ({"measures": {"recall": {"value": "NaN"}}}, "not a finite decimal number"),
+        ({"measures": {"recall": {"rate": "1"}}}, "unknown member 'rate'"),
+        ({"measures": []}, "wanted an object"),
+        ({"trial": "7"}, "found str, wanted int"),
+        ({"trial": True}, "found bool, wanted int"),
+        ({"served": "magika"}, "served"),
+        ({"started_at": "2036-01-01T00:00:00.000000Z"}, "finished before it started"),
+        ({"more": 1}, "unknown member 'more'"),
+        ({"suite": None}, "found NoneType, wanted str"),
+    ],
+)
+def test_a_result_that_means_nothing_is_refused(world: World, changes: dict[str, Json], reason: str) -> None:
+    release = world.register()
+    predicate = dict(predicate_of(world.ran()))
+    predicate["lockgate"] = {**predicate["lockgate"], **changes}  # type: ignore[dict-item]
+
+    with pytest.raises(VerificationError, match=reason):
+        take(world, release, signed(Statement((subject_of(release),), TEST_RESULT, predicate).encode()))
+
+
+BAD = {
+    "empty": b"",
+    "truncated": None,
+    "not UTF-8": b"\xff\xfe{}",
+    "no JSON": b"PASSED",
+    "a float": b'{"predicate": 0.5}',
+    "a member twice": b'{"_type": "x", "_type": "y"}',
+    "one that is too large": b'{"_type": "' + b"x" * (1 << 20) + b'"}',
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_report_that_is_none_is_refused_signed_or_not(world: World, name: str) -> None:
+    release = world.register()
+    content = BAD[name] if BAD[name] is not None else dsse.parse(world.statement(release, world.ran())).payload[:-9]
+    assert content is not None
+
+    for document in (content, signed(content)):
+        with pytest.raises(VerificationError):
+            take(world, release, document)
+    assert world.record(str(release.manifest.tag)).evidence == ()
+
+
+def test_a_gigabyte_is_refused_before_it_is_read(world: World) -> None:
+    release = world.register()
+    size = 1 << 30
+
+    with pytest.raises(VerificationError, match=f"JSON has {size} bytes, more than the 1048576 allowed"):
+        open_evidence(bytes(size), release, world.trust, world.now)
+
+
+def signed(payload: bytes) -> bytes:
+    return dsse.sign(payload, dsse.IN_TOTO, [key("results")]).encode()

@@ -3,7 +3,7 @@
 Trust, policy and the metadata that carries them come together and are adopted together, or not at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from lockgate.core.change import Closed
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.core.journal import Event, Rulebook, rulebook_subject
 from lockgate.core.metadata import Carried, check_carried
-from lockgate.core.policy import Policy, PolicyAdopted, open_policy
+from lockgate.core.policy import Policy, PolicyAdopted, check_suites, open_policy
 from lockgate.core.proposal import check_changeable
 from lockgate.core.revocation import Revocations
 from lockgate.core.trust import Agreed, Purpose, Root, Trust, TrustAdopted, open_trust
@@ -44,6 +44,7 @@ def found(installation: Installation, carried: Carried, root: Root, now: datetim
     """Adopt the first rules of a new installation, signed by the root that its founder names."""
     rules = open_rules(carried, root, now)
     _check_left(rules, Revocations(installation.environment, ()), now)
+    _check_known(rules, ())
     with installation.ledger.transaction() as tx:
         if tx.load(rulebook_subject(installation.environment)) is not None:
             raise ConflictError(f"{installation.environment} has a trust document already")
@@ -70,6 +71,7 @@ def adopt_rules(
         check_intent(said, "rules.adopt", installation.environment, before=held.targets, after=after)
         _check_continuity(trust.document, rules, held)
         _check_left(rules, installation.revocations([], tx), now)
+        _check_known(rules, installation.suites())
         adopted = _events(installation, rules, held, tx)
         coming = _coming(rules, held)
         approved = authorize(installation, coming, changes, now, tx) if held.policy is not None else {}
@@ -135,6 +137,12 @@ def _check_left(rules: Rules, revoked: Revocations, now: datetime) -> None:
     """Raise `DeniedError` for rules that too few people, of those who are not taken out, are left to change again."""
     if rules.policy is not None:
         check_changeable(revoked.applied(rules.trust.document), rules.policy.document, now)
+
+
+def _check_known(rules: Rules, added: Collection[str]) -> None:
+    """Raise `DeniedError` for a policy that asks for a suite that nobody knows."""
+    if rules.policy is not None:
+        check_suites(rules.policy.document, added)
 
 
 def _check_next(installation: Installation, environment: object, version: int, held: int) -> None:

@@ -27,6 +27,7 @@ from lockgate.core.revocation import Revocation, Revocations, list_revocations
 from lockgate.core.rights import TOWARDS_SAFETY, check_right
 from lockgate.core.rollout import Rollout
 from lockgate.core.strategy import Strategy
+from lockgate.core.suite import Suite
 from lockgate.core.traffic import tells_callers_apart
 from lockgate.core.trust import TRUST, Agreed, Directory, Trust, open_agreed
 from lockgate.errors import DeniedError, UnavailableError, VerificationError
@@ -34,6 +35,8 @@ from lockgate.formats import dsse, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.keys import Signer
 from lockgate.formats.names import Name
+
+_ALL = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,10 @@ class Installation:
         found = [find(revocation_subject(release)) for release in sorted(set(releases))]
         listed = [entry for entry in found if isinstance(entry, Revocation)]
         return list_revocations(self.environment, [*self.rulebook(tx).revoked, *listed])
+
+    def suites(self) -> frozenset[str]:
+        """Name the suites that were added."""
+        return frozenset(str(one.name) for one in self.catalog.listing("suite", limit=_ALL) if isinstance(one, Suite))
 
     def done(self, signed: SignedIntent, act: str) -> Receipt | None:
         """Return the receipt of an intent that was carried out before, so that saying it twice does it once."""

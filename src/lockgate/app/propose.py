@@ -6,6 +6,7 @@ from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
 from lockgate.core.change import Change, Proposed, RuleChange, check_open
 from lockgate.core.intent import SignedIntent, check_intent
+from lockgate.core.policy import Policy, check_suites
 from lockgate.core.proposal import InForce, Mandate, Proposal, check_proposal, judge_proposal, read_document
 from lockgate.errors import DeniedError
 from lockgate.formats import plain
@@ -20,7 +21,10 @@ def propose(
     with installation.ledger.transaction() as tx:
         said = installation.hear(signed, "rules.propose", now, tx)
         check_intent(said, "rules.propose", content.environment, before=content.before, after=content.digest)
-        check_proposal(content, read_document(content.kind, document), in_force(installation, tx), now)
+        proposed = read_document(content.kind, document)
+        check_proposal(content, proposed, in_force(installation, tx), now)
+        if isinstance(proposed, Policy):
+            check_suites(proposed, installation.suites())
         tx.keep(document)
         kept = tx.keep(plain.encode(content)), tx.keep(plain.encode(signed))
         event = Proposed(content.environment, content.kind, *kept, said.actor.name)

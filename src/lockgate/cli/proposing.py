@@ -106,11 +106,13 @@ def propose(folder: Path, trust: "Trust", policy: "Policy | None", asking: Askin
     The first rules of an installation, and its first policy, need no change: nobody is there yet who could approve.
     """
     from lockgate.core.ceremony import draft, missing
-    from lockgate.core.policy import check_policy
+    from lockgate.core.policy import check_policy, check_suites
     from lockgate.drivers.ceremony_folder import write_ceremony
 
     if policy is not None:
         check_policy(policy, now())
+        if asking is None or asking.held.policy is None:  # nobody knows a suite that was added; else the server does
+            check_suites(policy, ())
     if os.path.lexists(folder / "trust.json"):
         raise ConflictError(f"{folder} holds a ceremony already; a folder is used once")
     if asking is not None and not list(_steps(asking.held, trust, policy)):

@@ -181,14 +181,16 @@ policy.add_command(simulate_policy)
 
 @policy.command("check")
 @click.argument("document", type=EXISTING)
+@click.option("--added", metavar="SUITE", multiple=True, help="A suite that was added: nobody is asked for them here.")
 @as_json
-def check_policy(document: Path, json_: bool) -> None:
+def check_policy(document: Path, added: tuple[str, ...], json_: bool) -> None:
     """Check a policy (YAML or JSON) before anybody signs it. Offline."""
-    from lockgate.core.policy import Policy
+    from lockgate.core.policy import Policy, check_suites
     from lockgate.core.policy import check_policy as check
 
     found: Policy = _document(Policy, document, "policy")
     check(found, now())
+    check_suites(found, added)
     show(
         json_,
         {"endpoints": sorted(found.endpoints)},

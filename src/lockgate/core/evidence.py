@@ -91,9 +91,9 @@ def open_evidence(document: bytes, release: Release, trust: Trust, at: datetime)
     Enforces: signed_test_results, quantization_reevaluation
     """
     envelope = dsse.parse(document)
-    predicate_type = parse_statement(envelope.payload).predicate_type
-    opened = dsse.open_envelope(envelope, dsse.IN_TOTO, trust.keys_for(Purpose.RESULT, at, predicate_type))
-    statement = parse_statement(opened.payload)
+    statement = parse_statement(envelope.payload)  # it says whose signature is wanted; read on only if it is there
+    opened = dsse.open_envelope(envelope, dsse.IN_TOTO, trust.keys_for(Purpose.RESULT, at, statement.predicate_type))
+    assert opened.payload == envelope.payload
     if statement.subject != (subject_of(release),):
         found = statement.subject[0]
         digest = str(found.digest.get("sha256", "none"))[:16]

@@ -10,11 +10,10 @@ A threshold of 1 asks that nothing failed. No sample proves that of all that cou
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from fractions import Fraction
 
 from lockgate.errors import VerificationError
 
-Z = Fraction(1_959_964, 1_000_000)
+_Z = 1_959_964, 1_000_000
 MOST = 10**9
 _PARTS = 10**6
 _LONGEST, _LARGEST = 40, 40
@@ -58,7 +57,7 @@ def reaches(measure: Measure, threshold: str) -> bool:
     if measure.passed is None or measure.of is None:
         return measure.value is not None and is_at_least(measure.value, threshold)
     try:
-        return _proves(measure.passed, measure.of, Fraction(decimal(threshold)))
+        return _proves(measure.passed, measure.of, *decimal(threshold).as_integer_ratio())
     except VerificationError:
         return False
 
@@ -84,14 +83,15 @@ def bound(measure: Measure) -> str:
     low, high = 0, _PARTS - 1
     while low < high:
         middle = (low + high + 1) // 2
-        proved = _proves(measure.passed, measure.of, Fraction(middle, _PARTS))
+        proved = _proves(measure.passed, measure.of, middle, _PARTS)
         low, high = (middle, high) if proved else (low, middle - 1)
     return f"0.{low:06}"
 
 
-def _proves(passed: int, of: int, wanted: Fraction) -> bool:
-    found = Fraction(passed, of)
-    return 0 < wanted <= found and of * (found - wanted) ** 2 >= Z**2 * wanted * (1 - wanted)
+def _proves(passed: int, of: int, wanted: int, unit: int) -> bool:
+    """Decide p ≥ t and n(p - t)² ≥ z²t(1 - t) for p = passed/of and t = wanted/unit, both sides times n·unit²."""
+    over = passed * unit - wanted * of
+    return wanted > 0 and over >= 0 and over**2 * _Z[1] ** 2 >= _Z[0] ** 2 * of * wanted * (unit - wanted)
 
 
 def _sum(name: str, parts: Sequence[Measure]) -> Measure:

@@ -4,17 +4,19 @@ The policy is signed by a threshold of root keys like the trust document (`trust
 its digest. An endpoint that the policy does not name may serve nothing: there is no default.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from lockgate.core.binding import Bound, check_bindings
 from lockgate.core.breaker import Breaker, check_breakers
-from lockgate.core.measure import decimal
+from lockgate.core.measure import MOST, decimal
 from lockgate.core.provider import Pin
 from lockgate.core.release import Kind
 from lockgate.core.rights import RIGHTS, Role
+from lockgate.core.suite import NAME, check_range, is_reserved
+from lockgate.core.trial import LAYERS
 from lockgate.core.trust import Agreed, Root, open_agreed
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import canonical, plain
@@ -24,6 +26,7 @@ from lockgate.formats.names import Endpoint, Name
 POLICY = "application/vnd.lockgate.policy+json"
 LEASE_SECONDS = range(2, 3601)
 AGE_DAYS = range(1, 3651)
+TRIALS = range(1, 101)
 ROLLOUT_SECONDS = range(1, 30 * 86_400 + 1)
 
 OVERRIDABLE = frozenset({"evaluation", "scan", "provenance"})  # kinds of objections; integrity and approvals never
@@ -31,6 +34,7 @@ OVERRIDE_HOURS = range(1, 30 * 24 + 1)
 DECIDE_MINUTES = range(1, 7 * 24 * 60 + 1)
 REVIEW_DAYS = range(1, 91)
 
+T = TypeVar("T")
 Symptom: TypeAlias = Literal["errors", "latency", "guardrail", "tool"]
 
 
@@ -196,76 +200,171 @@ def open_policy(document: bytes, root: Root, at: datetime) -> Agreed[Policy]:
 
 
 def check_policy(policy: Policy, at: datetime) -> None:
-    """Raise `VerificationError` for a policy that has expired, or could not mean what its author wanted."""
-    for text, rules in policy.endpoints.items():
-        if Endpoint.parse(text).environment != policy.environment:
-            raise VerificationError(f"the policy of {policy.environment} names {text}")
-        check_rules(text, rules)
-    wanted = policy.rule_changes
-    if wanted.count < 1:
-        raise VerificationError(f"rule_changes: {wanted.count} approvals would let one person change the rules")
-    if wanted.role not in RIGHTS["change.approve"]:
-        raise VerificationError(f"rule_changes: the role {wanted.role} may approve nothing")
-    if policy.expires <= at:
-        raise VerificationError(f"policy of {policy.environment} version {policy.version} expired at {policy.expires}")
+    """Raise `VerificationError` for a policy that has expired, or could not mean what its author wanted: all reasons.
+
+    Enforces: failed_validation_blocks
+    """
+    if reasons := list(_wrong_policy(policy, at)):
+        raise VerificationError("; ".join(reasons))
 
 
 def check_rules(endpoint: str, rules: Rules) -> None:
-    """Raise `VerificationError` for rules that could not mean what their author wanted."""
-    if not rules.components:
-        raise VerificationError(f"{endpoint}: no component is required")
-    if rules.approvals.count < 1:
-        raise VerificationError(f"{endpoint}: {rules.approvals.count} approvals would let a change through unseen")
-    if rules.lease.seconds not in LEASE_SECONDS:
-        raise VerificationError(f"{endpoint}: a lease lasts 2 to 3600 seconds, not {rules.lease.seconds}")
-    if (rules.lease.on_silence == "grace") != (rules.lease.grace_seconds is not None):
-        raise VerificationError(f"{endpoint}: grace_seconds goes with on_silence: grace")
-    if rules.rollback_seconds < 1 or (rules.lease.grace_seconds or 0) < 0:
-        raise VerificationError(f"{endpoint}: a span of time is not positive")
-    pins = rules.provider_pins or ()
-    if len(set(pins)) < len(pins):
-        raise VerificationError(f"{endpoint}: provider_pins names something twice")
-    _check_evaluations(endpoint, rules.evaluations)
-    _check_blocks(endpoint, rules)
+    """Raise `VerificationError` for rules that could not mean what their author wanted, with all reasons."""
+    if reasons := list(_wrong_rules(endpoint, rules)):
+        raise VerificationError("; ".join(reasons))
 
 
-def _check_blocks(endpoint: str, rules: Rules) -> None:
+def check_suites(policy: Policy, added: Collection[str]) -> None:
+    """Raise `DeniedError` for a policy that asks for suites that nobody knows: not ours, not pinned, not `added`."""
+    wanted = [one for rules in policy.endpoints.values() for one in rules.evaluations if one.digests is None]
+    unknown = sorted({one.suite for one in wanted if not is_reserved(one.suite) and one.suite not in added})
+    if unknown:
+        way_out = "pin its content by `digests`, or add it first: lockgate suite add"
+        raise DeniedError(*(f"nobody knows the suite {suite[:80]!a}: {way_out}" for suite in unknown))
+
+
+def _wrong_policy(policy: Policy, at: datetime) -> Iterator[str]:
+    for text, rules in policy.endpoints.items():
+        if Endpoint.parse(text).environment != policy.environment:
+            yield f"the policy of {policy.environment} names {text}"
+        yield from _wrong_rules(text, rules)
+    wanted = policy.rule_changes
+    if wanted.count < 1:
+        yield f"rule_changes: {wanted.count} approvals would let one person change the rules"
+    if wanted.role not in RIGHTS["change.approve"]:
+        yield f"rule_changes: the role {wanted.role} may approve nothing"
+    if policy.expires <= at:
+        yield f"policy of {policy.environment} version {policy.version} expired at {policy.expires}"
+
+
+def _wrong_rules(endpoint: str, rules: Rules) -> Iterator[str]:
+    reasons = [*_wrong_basics(rules), *_wrong_evaluations(rules.evaluations)]
+    if rules.scans is not None:
+        reasons += _wrong_scans(rules.scans)
     if rules.rollout is not None:
-        _check_demands(endpoint, rules.rollout)
-    check_breakers(endpoint, rules.breakers or ())
-    if rules.bindings is not None:
-        check_bindings(endpoint, rules.bindings)
+        reasons += _wrong_demands(rules.rollout)
     if rules.overrides is not None:
-        _check_overrides(endpoint, rules.overrides)
+        reasons += _wrong_overrides(rules.overrides)
     if rules.emergencies is not None:
-        _check_emergencies(endpoint, rules.emergencies, rules)
+        reasons += _wrong_emergencies(rules.emergencies, rules)
+    yield from (f"{endpoint}: {reason}" for reason in reasons)
+    yield from _refusal(check_breakers, endpoint, rules.breakers or ())
+    if rules.bindings is not None:
+        yield from _refusal(check_bindings, endpoint, rules.bindings)
 
 
-def _check_overrides(endpoint: str, block: Overrides) -> None:
+def _refusal(check: Callable[[str, T], None], endpoint: str, block: T) -> Sequence[str]:
+    try:
+        check(endpoint, block)
+    except VerificationError as e:
+        return [str(e)]
+    return []
+
+
+def _wrong_basics(rules: Rules) -> Iterator[str]:
+    lease, pins = rules.lease, rules.provider_pins or ()
+    if not rules.components:
+        yield "no component is required"
+    if rules.approvals.count < 1:
+        yield f"{rules.approvals.count} approvals would let a change through unseen"
+    if lease.seconds not in LEASE_SECONDS:
+        yield f"a lease lasts 2 to 3600 seconds, not {lease.seconds}"
+    if (lease.on_silence == "grace") != (lease.grace_seconds is not None):
+        yield "grace_seconds goes with on_silence: grace"
+    if rules.rollback_seconds < 1 or (lease.grace_seconds or 0) < 0:
+        yield "a span of time is not positive"
+    if _repeats(pins):
+        yield "provider_pins names something twice"
+
+
+def _wrong_overrides(block: Overrides) -> Iterator[str]:
     for name, listed in (("by", block.by), ("about", block.about)):
-        if not listed or len(set(listed)) < len(listed):
-            raise VerificationError(f"{endpoint}: overrides.{name} names nothing, or something twice")
+        if not listed or _repeats(listed):
+            yield f"overrides.{name} names nothing, or something twice"
     if never := sorted(set(block.about) - OVERRIDABLE):
-        raise VerificationError(
-            f"{endpoint}: nobody may override {never[0][:64]!a}: only {', '.join(sorted(OVERRIDABLE))}"
-        )
+        yield f"nobody may override {never[0][:64]!a}: only {', '.join(sorted(OVERRIDABLE))}"
     if block.longest_hours not in OVERRIDE_HOURS:
-        raise VerificationError(f"{endpoint}: an override lasts 1 to 720 hours, not {block.longest_hours}")
+        yield f"an override lasts 1 to 720 hours, not {block.longest_hours}"
 
 
-def _check_emergencies(endpoint: str, block: Emergencies, rules: Rules) -> None:
+def _wrong_emergencies(block: Emergencies, rules: Rules) -> Iterator[str]:
     if block.authority.count < 1 or block.authority.role is not Role.SECURITY_AUTHORITY:
-        raise VerificationError(f"{endpoint}: an emergency is approved by at least one {Role.SECURITY_AUTHORITY}")
+        yield f"an emergency is approved by at least one {Role.SECURITY_AUTHORITY}"
     if block.decide_minutes not in DECIDE_MINUTES or block.review_days not in REVIEW_DAYS:
-        raise VerificationError(f"{endpoint}: an emergency is decided in 1 minute to 7 days, reviewed in 1 to 90 days")
-    suites = [wanted.suite for wanted in rules.evaluations]
-    if len(set(block.evaluations)) < len(block.evaluations) or set(block.evaluations) - set(suites):
-        raise VerificationError(f"{endpoint}: emergencies.evaluations names a suite twice, or one that is not demanded")
-    _check_demands(endpoint, block.rollout)
+        yield "an emergency is decided in 1 minute to 7 days, reviewed in 1 to 90 days"
+    if _repeats(block.evaluations) or set(block.evaluations) - {wanted.suite for wanted in rules.evaluations}:
+        yield "emergencies.evaluations names a suite twice, or one that is not demanded"
+    yield from _wrong_demands(block.rollout)
     if not block.rollout.required:
-        raise VerificationError(f"{endpoint}: an emergency always comes by a rollout (emergencies.rollout.required)")
+        yield "an emergency always comes by a rollout (emergencies.rollout.required)"
     if rules.rollout is not None and (weaker := weaker_rollout(block.rollout, rules.rollout)):
-        raise VerificationError(f"{endpoint}: emergencies.rollout is weaker than rollout: {', '.join(weaker)}")
+        yield f"emergencies.rollout is weaker than rollout: {', '.join(weaker)}"
+
+
+def _wrong_evaluations(evaluations: Sequence[Evaluation]) -> Iterator[str]:
+    if _repeats([evaluation.suite for evaluation in evaluations]):
+        yield "evaluations names a suite twice"
+    for wanted in evaluations:
+        reasons = (*_wrong_thresholds(wanted), *_wrong_least(wanted), *_wrong_circumstances(wanted))
+        yield from (f"suite {wanted.suite[:80]} {reason}" for reason in reasons)
+
+
+def _wrong_thresholds(wanted: Evaluation) -> Iterator[str]:
+    if not wanted.metrics or wanted.max_age_days not in AGE_DAYS:
+        yield "demands no metric, or not 1 to 3650 days"
+    for name, text in wanted.metrics.items():
+        try:
+            threshold = decimal(text)
+        except VerificationError as e:
+            yield f"demands of {name}: {e}"
+            continue
+        if threshold <= 0:
+            yield f"demands {text} of {name}, which is to demand nothing"
+        if threshold > 1 and name in (wanted.least or {}):
+            yield f"demands {text} of {name}, which no count reaches: at most 1"
+    if _begins(wanted, "security") and not _begins(wanted, "utility"):
+        yield "demands security without utility: what answers nothing is secure. Demand a measure called utility… too"
+
+
+def _wrong_least(wanted: Evaluation) -> Iterator[str]:
+    for name, size in (wanted.least or {}).items():
+        if name not in wanted.metrics:
+            yield f"demands {size} samples of {name}, and no threshold"
+        if not 1 <= size <= MOST:
+            yield f"demands {size} samples of {name}, not 1 to {MOST}"
+
+
+def _wrong_circumstances(wanted: Evaluation) -> Iterator[str]:
+    if wanted.digests is not None and (not wanted.digests or _repeats(wanted.digests)):
+        yield "lists no content that it may have, or one twice"
+    if wanted.versions is not None:
+        yield from _refusal(lambda _, text: check_range(text), "", wanted.versions)
+    odd = [layer for layer in wanted.isolation or () if layer not in LAYERS]
+    if odd or _repeats(wanted.isolation or ()):
+        yield f"demands isolation by something else than {', '.join(LAYERS)}, or twice"
+    if wanted.trials is not None and wanted.trials not in TRIALS:
+        yield f"allows {wanted.trials} trials, not 1 to 100"
+
+
+def _wrong_scans(scans: Scans) -> Iterator[str]:
+    if scans.max_age_days not in AGE_DAYS:
+        yield f"scans are 1 to 3650 days old, not {scans.max_age_days}"
+    if scans.rules is not None and (not scans.rules or _repeats(scans.rules)):
+        yield "scans.rules lists no rule set, or one twice"
+    for what, names in (("exceptions", scans.exceptions), ("also", scans.also)):
+        if _repeats(names or ()) or any(not NAME.fullmatch(name) for name in names or ()):
+            yield f"scans.{what} lists something twice, or what is no name"
+
+
+def _wrong_demands(demands: Demands) -> Iterator[str]:
+    if not 1 <= demands.first_weight <= 100:
+        yield f"a rollout begins with 1 to 100 %, not {demands.first_weight} %"
+    if _repeats(demands.metrics):
+        yield "rollout.metrics names something twice"
+    if demands.window_seconds not in ROLLOUT_SECONDS:
+        yield f"a rollout lasts 1 s to 30 days, not {demands.window_seconds} s"
+    if not 0 <= demands.least_seconds < demands.window_seconds:
+        yield "rollout.least_seconds is 0 or more, and less than window_seconds"
 
 
 def weaker_rollout(these: Demands, those: Demands) -> list[str]:
@@ -279,20 +378,9 @@ def weaker_rollout(these: Demands, those: Demands) -> list[str]:
     return [name for name, is_less in less.items() if is_less]
 
 
-def _check_evaluations(endpoint: str, evaluations: Iterable[Evaluation]) -> None:
-    for evaluation in evaluations:
-        if not evaluation.metrics or evaluation.max_age_days not in AGE_DAYS:
-            raise VerificationError(f"{endpoint}: suite {evaluation.suite} demands no metric, or not 1 to 3650 days")
-        for text in evaluation.metrics.values():
-            decimal(text)
+def _begins(wanted: Evaluation, word: str) -> bool:
+    return any(name.startswith(word) for name in wanted.metrics)
 
 
-def _check_demands(endpoint: str, demands: Demands) -> None:
-    if not 1 <= demands.first_weight <= 100:
-        raise VerificationError(f"{endpoint}: a rollout begins with 1 to 100 %, not {demands.first_weight} %")
-    if len(set(demands.metrics)) < len(demands.metrics):
-        raise VerificationError(f"{endpoint}: rollout.metrics names something twice")
-    if demands.window_seconds not in ROLLOUT_SECONDS:
-        raise VerificationError(f"{endpoint}: a rollout lasts 1 s to 30 days, not {demands.window_seconds} s")
-    if not 0 <= demands.least_seconds < demands.window_seconds:
-        raise VerificationError(f"{endpoint}: rollout.least_seconds is 0 or more, and less than window_seconds")
+def _repeats(names: Collection[object]) -> bool:
+    return len(set(names)) < len(names)

@@ -17,7 +17,8 @@ from lockgate.formats.names import Name, Version
 
 SCAN = "scan"
 RESERVED = frozenset({SCAN, "baseline", "reward-hacking"})
-_SECOND = re.compile(r"scan/[a-z0-9][a-z0-9-]{0,62}")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_SECOND = re.compile(rf"scan/{NAME.pattern}")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _COMPARISON = re.compile(r"(>=|<=|>|<|=)([0-9.]{5,29})")
 

@@ -8,6 +8,7 @@ the policy of each environment.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 
 from lockgate.cli.demo.stage import Site, Stage, free_port, lockgate_command
 from lockgate.formats import plain
+from lockgate.formats.digest import Digest
 from lockgate.formats.keys import PublicKey
 
 PEOPLE = {
@@ -40,6 +42,11 @@ class Subject:
     kinds: Sequence[str]
     suite: str
     accuracy: str
+
+    @property
+    def content(self) -> Digest:
+        """What stands for the content of the suite, which is code of Lockgate and no directory: its version."""
+        return Digest.of(f"{self.suite} of Lockgate {version('lockgate')}".encode())
 
 
 MAGIKA = Subject("magika", KINDS, SUITE, ACCURACY)
@@ -125,7 +132,14 @@ def _policy(environment: str, subject: Subject, demands: dict[str, object]) -> d
     rules = {
         "components": list(subject.kinds),
         "provenance": True,
-        "evaluations": [{"suite": subject.suite, "metrics": {"accuracy": subject.accuracy}, "max_age_days": 30}],
+        "evaluations": [
+            {
+                "suite": subject.suite,
+                "metrics": {"accuracy": subject.accuracy},
+                "max_age_days": 30,
+                "digests": [str(subject.content)],
+            }
+        ],
         "approvals": {"count": 2, "role": "approver"},
         "lease": {"seconds": LEASE_SECONDS, "on_silence": "stop"},
         "rollback_seconds": 60,

@@ -31,7 +31,7 @@ def counted(subject: Subject, right: int, of: int) -> TestRun:
     verdict = Verdict.PASSED if float(accuracy) >= float(subject.accuracy) else Verdict.FAILED
     return TestRun(
         verdict, subject.suite, "1.0.0", "lockgate-demo", version("lockgate"), {"accuracy": subject.accuracy},
-        {"accuracy": accuracy}, datetime.now(UTC),
+        {"accuracy": accuracy}, datetime.now(UTC), subject.content,
     )  # fmt: skip
 
 
