@@ -17,17 +17,18 @@ from lockgate.cli.speaking import FOLDER
 def demo(chapters: tuple[str, ...], all_: bool, keep: bool, home: Path | None, json_: bool) -> int:
     """Play the whole story: two installations, real releases of a real model, and every attack on them.
 
-    CHAPTERS: gate (a release goes through, attacks do not), trust (what a thief gets), rollout (candidates on real
-    traffic, and a shutdown), agent (all parts of an agent together, or none); all if none is named. Exit 0 only if
-    every step did what it should.
+    CHAPTERS: gate (a release goes through, attacks do not), evidence (what is measured, and who may go on without),
+    trust (what a thief gets), rollout (candidates on real traffic, and a shutdown), agent (all parts of an agent
+    together, or none); all if none is named. Exit 0 only if every step did what it should.
     """
     from lockgate.cli.demo.agent_chapter import play as agent
+    from lockgate.cli.demo.evidence_chapter import play as evidence
     from lockgate.cli.demo.gate_chapter import play as gate
     from lockgate.cli.demo.rollout_chapter import play as rollout
     from lockgate.cli.demo.stage import Stage
     from lockgate.cli.demo.trust_chapter import play as trust
 
-    known = {"gate": gate, "trust": trust, "rollout": rollout, "agent": agent}
+    known = {"gate": gate, "evidence": evidence, "trust": trust, "rollout": rollout, "agent": agent}
     wanted = list(known) if all_ or not chapters else list(chapters)
     if unknown := [chapter for chapter in wanted if chapter not in known]:
         raise click.UsageError(f"there is no chapter {unknown[0]}; there are: {', '.join(known)}")

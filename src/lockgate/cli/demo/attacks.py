@@ -4,7 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
-from lockgate.cli.demo.company import HOSTS, KINDS, make_host
+from lockgate.cli.demo.company import HOSTS, KINDS, SUITE, make_host
 from lockgate.cli.demo.rogue import forge, rogue_server
 from lockgate.cli.demo.stage import promise
 from lockgate.cli.demo.story import ENDPOINT, Story
@@ -60,7 +60,8 @@ def _evidence(story: Story) -> None:
     stage = story.stage
     with stage.step("moved-result-refused", "the passed result of 1.0.0 is offered for 0.9.0, which failed") as told:
         items = story.prod_lockgate("evidence", "magika@1.0.0", who="alice")["items"]
-        (digest,) = [item["statement"] for item in items if "test-result" in item["predicate"]]
+        suites = {item["content"].get("lockgate", {}).get("suite"): item["statement"] for item in items}
+        digest = suites[SUITE]
         statement = stage.folder / "moved.json"
         statement.write_bytes(_document(story, digest))
         told.detail = story.prod_lockgate("attest", "file", "magika@0.9.0", statement, who="ci", expect=4)

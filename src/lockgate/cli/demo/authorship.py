@@ -3,14 +3,17 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from lockgate.cli.demo import magika
 from lockgate.cli.demo.evaluation import evaluate
+from lockgate.cli.demo.stage import Site
 from lockgate.cli.demo.story import Story
 from lockgate.core.evidence import Provenance, TestRun
 from lockgate.formats import plain
 
 BUILD_TYPE = "https://lockgate.invalid/demo/build/v1"
+BUILDER = "https://github.com/google/magika"
 
 
 def seal_components(story: Story, version: str, but: Collection[str] = ()) -> None:
@@ -47,21 +50,37 @@ def write_description(
 
 def attest_release(story: Story, version: str) -> tuple[str, str]:
     """Attest provenance and a real test result; return the verdict and the accuracy."""
-    return attest(story, version, "https://github.com/google/magika", evaluate(story.stage, story.built / version))
+    return attest(story, version, BUILDER, evaluate(story.stage, story.built / version))
 
 
 def attest(story: Story, version: str, builder: str, run: TestRun) -> tuple[str, str]:
     """Attest who built a release, and what its suite found; return the verdict and the accuracy."""
-    stage, tag, digest = story.stage, f"{story.subject.name}@{version}", story.releases[version]
-    output = stage.folder / f"result-{version}.json"
+    output = story.stage.folder / f"result-{version}.json"
     output.write_text(json.dumps(plain.to_plain(run)))
-    key = ("--signing-key", stage.key("ci-results"), "--digest", digest)
-    made = stage.folder / f"provenance-{version}.json"
+    attest_provenance(story, version, builder)
+    story.dev_lockgate("attest", "result", *_attesting(story, version), "--result", output, who="ci")
+    return run.result.value, run.metrics["accuracy"]
+
+
+def attest_provenance(story: Story, version: str, builder: str = BUILDER) -> None:
+    """Attest who built a release, for whom and when."""
+    made = story.stage.folder / f"provenance-{version}.json"
     built = Provenance(BUILD_TYPE, builder, "alice", None, datetime.now(UTC))
     made.write_text(json.dumps(plain.to_plain(built)))
-    story.dev_lockgate("attest", "provenance", tag, *key, "--provenance", made, who="ci")
-    story.dev_lockgate("attest", "result", tag, *key, "--result", output, who="ci")
-    return run.result.value, run.metrics["accuracy"]
+    story.dev_lockgate("attest", "provenance", *_attesting(story, version), "--provenance", made, who="ci")
+
+
+def _attesting(story: Story, version: str) -> tuple[object, ...]:
+    key, digest = story.stage.key("ci-results"), story.releases[version]
+    return f"{story.subject.name}@{version}", "--signing-key", key, "--digest", digest
+
+
+def evaluate_release(story: Story, site: Site, version: str, expect: int = 0) -> Any:
+    """Have the CI run the baseline over a release at a site; return what it found, or why it found nothing."""
+    stage = story.stage
+    words = ["evaluate", f"{story.subject.name}@{version}", "--endpoint", f"{site.environment}/{story.subject.name}"]
+    words += ["--signing-key", str(stage.key("ci-results")), "--digest", story.releases[version]]
+    return stage.lockgate(*words, who="ci", site=site, found_with=expect)
 
 
 def register_release(story: Story, version: str) -> None:

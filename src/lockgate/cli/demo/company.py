@@ -5,7 +5,7 @@ alerts. The CI signs components and test results with keys of its own. Two of th
 the policy of each environment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -50,6 +50,15 @@ class Subject:
 
 
 MAGIKA = Subject("magika", KINDS, SUITE, ACCURACY)
+FILE_TYPES = {"suite": SUITE, "metrics": {"accuracy": ACCURACY}, "max_age_days": 30}
+BASELINE = {
+    "suite": "baseline",
+    "metrics": {"scan": "1", "fit": "1", "input-contract": "1"},
+    "max_age_days": 30,
+    "isolation": ["namespaces", "seccomp", "landlock", "limits"],
+    "served": True,
+}
+EVIDENCE: Mapping[str, Any] = {"evaluations": [FILE_TYPES, BASELINE], "scans": {"max_age_days": 30}}
 _RESULTS = ["https://slsa.dev/provenance/v1", "https://in-toto.io/attestation/test-result/v0.1"]
 
 
@@ -62,10 +71,10 @@ def make_keys(stage: Stage) -> None:
 
 
 def start_site(
-    stage: Stage, environment: str, exporter: dict[str, str] | None, subject: Subject = MAGIKA
+    stage: Stage, environment: str, exporter: dict[str, str] | None, subject: Subject = MAGIKA, **demands: object
 ) -> tuple[Site, dict[str, str]]:
     """Found an installation and start it; return it with the public keys of its server."""
-    site, keys = found_site(stage, environment, exporter, subject)
+    site, keys = found_site(stage, environment, exporter, subject, **demands)
     serve_site(stage, site)
     return site, keys
 

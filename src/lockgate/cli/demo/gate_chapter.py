@@ -2,12 +2,13 @@
 
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from lockgate.cli.demo import magika, wheels
 from lockgate.cli.demo.attacks import play_attacks
-from lockgate.cli.demo.authorship import attest_release, describe_release, seal_components
-from lockgate.cli.demo.company import HOSTS, KINDS, LEASE_SECONDS, make_host, make_keys, start_site
+from lockgate.cli.demo.authorship import attest_release, describe_release, evaluate_release, seal_components
+from lockgate.cli.demo.company import EVIDENCE, HOSTS, KINDS, LEASE_SECONDS, make_host, make_keys, start_site
 from lockgate.cli.demo.samples import SAMPLES
 from lockgate.cli.demo.stage import Stage, free_port, lockgate_command, promise
 from lockgate.cli.demo.story import ENDPOINT, Story
@@ -38,8 +39,8 @@ def _set_up(stage: Stage) -> Story:
         told.detail = ", ".join(sorted(path.name for path in fetched.values()))
     with stage.step("install", "two installations, dev and prod: each its own PostgreSQL, store, log and keys") as told:
         make_keys(stage)
-        dev, keys = start_site(stage, "dev", None)
-        prod, _ = start_site(stage, "prod", keys)
+        dev, keys = start_site(stage, "dev", None, **EVIDENCE)
+        prod, _ = start_site(stage, "prod", keys, **EVIDENCE)
         host = make_host(stage, HOSTS[0], prod)
         told.detail = f"dev at {dev.url}, prod at {prod.url}; trust and policy signed by 2 of 3 root keys"
     return Story(stage, dev, prod, stage.folder / "magika", host, f"http://127.0.0.1:{free_port()}")
@@ -68,6 +69,11 @@ def _develop(story: Story) -> None:
         results = {version: attest_release(story, version) for version in VERSIONS}
         promise(results["0.9.0"][0] == "FAILED" and results["1.0.0"][0] == "PASSED", f"unexpected results: {results}")
         told.detail = ", ".join(f"{version} {verdict} ({accuracy})" for version, (verdict, accuracy) in results.items())
+    with stage.step("evaluate", "the baseline suite of every release, served in a sandbox without a network") as told:
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(lambda version: evaluate_release(story, story.dev, version), VERSIONS))
+        shown = {row["measure"]: row["value"] for row in found[1]["measures"] if row["value"]}
+        told.detail = f"{VERSIONS[1]}: {', '.join(f'{name} {value}' for name, value in shown.items())}"
 
 
 def _cross(story: Story) -> None:

@@ -98,9 +98,14 @@ class Stage:
         """Say something between the steps."""
         click.echo(line, err=self.json_)
 
-    def lockgate(self, *arguments: object, who: str = "", site: Site | None = None, expect: int = 0) -> Any:
-        """Run a command as `who` at `site`; return its JSON, or what it complained about if `expect` is not 0."""
-        done = self._done([*arguments, "--json"], who, site, expect)
+    def lockgate(
+        self, *arguments: object, who: str = "", site: Site | None = None, expect: int = 0, found_with: int = 0
+    ) -> Any:
+        """Run a command as `who` at `site`; return its JSON, or what it complained about if `expect` is not 0.
+
+        `found_with` is the code with which a command ends that found something, and says what.
+        """
+        done = self._done([*arguments, "--json"], who, site, expect or found_with)
         found = json.loads(done.stdout.strip().splitlines()[-1]) if done.stdout.strip() else {}
         return found if expect == 0 else "; ".join(found.get("reasons", [])) or done.stderr.strip()
 
