@@ -134,15 +134,14 @@ AFTER, AT, BEFORE = NOW + 3 * MINUTE, NOW + 2 * MINUTE, NOW + MINUTE
 
 
 def test_a_result_of_after_the_change_counts_and_one_of_before_does_not():
-    assert judged(CHANGED, ran(AFTER)) == []
     assert judged(CHANGED, ran(AFTER, started_at=AFTER)) == []
     assert judged(history(PINNED), ran(BEFORE)) == []
     (found,) = judged(CHANGED, ran(BEFORE))
     assert (found.kind, found.about) == ("evaluation", SUITE)
-    assert found.text.startswith(f"suite {SUITE} ran before provider-model gpt changed at ")
+    assert found.text.startswith(f"suite {SUITE} did not begin after provider-model gpt changed at ")
 
 
-@pytest.mark.parametrize("run", [ran(AT), ran(AFTER, started_at=AT), ran(AFTER, started_at=BEFORE)])
+@pytest.mark.parametrize("run", [ran(AT), ran(AFTER), ran(AFTER, started_at=AT), ran(AFTER, started_at=BEFORE)])
 def test_a_run_that_began_when_it_changed_or_before_counts_no_more(run):
     assert [one.kind for one in judged(CHANGED, run)] == ["evaluation"]
 
@@ -156,7 +155,7 @@ def test_only_suites_that_are_wanted_are_held_against_it():
 def test_a_pin_that_does_not_hold_is_an_objection_whatever_passed():
     known = history(replace(PINNED, version="2026-09-01"))
 
-    (found,) = judged(known, ran(AFTER))
+    (found,) = judged(known, ran(AFTER, started_at=AFTER))
     assert (found.kind, found.about) == ("pins", "gpt")
     assert "the provider shows '2026-09-01'" in found.text
 

@@ -114,6 +114,8 @@ def observe(glimpse: Glimpse, model: ProviderModel, known: Appearances | None, b
 def wrong_appearances(rules: Rules, seen: Sequence[Appearance], shown: Shown) -> Iterator[Objection]:
     """Say which results are older than a change of the model that they are about, and which pins do not hold.
 
+    A result that does not say when its run began may be older.
+
     Enforces: provider_change_reevaluation
     """
     for one in seen:
@@ -122,10 +124,10 @@ def wrong_appearances(rules: Rules, seen: Sequence[Appearance], shown: Shown) ->
         if one.changed_at is None:
             continue
         for wanted in rules.evaluations:
-            begun = [run.started_at or run.finished_at for run in shown.runs.get(wanted.suite, ())]
-            if any(at <= one.changed_at for at in begun):
+            begun = [run.started_at for run in shown.runs.get(wanted.suite, ())]
+            if any(at is None or at <= one.changed_at for at in begun):
                 what = "; ".join(one.changed)
-                text = f"suite {wanted.suite} ran before {about} changed at {one.changed_at}: {what}"
+                text = f"suite {wanted.suite} did not begin after {about} changed at {one.changed_at}: {what}"
                 yield Objection("evaluation", wanted.suite, text)
 
 

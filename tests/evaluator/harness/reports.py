@@ -3,11 +3,12 @@
 import json
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "inspect"
 INSPECT = json.loads((VECTORS / "security-memory.json").read_bytes())
 
-GARAK = [
+GARAK: list[Any] = [
     {"entry_type": "start_run setup", "_config.version": "0.17.1"},
     {"entry_type": "init", "garak_version": "0.17.1", "start_time": "2026-11-26T05:00:00", "run": "r"},
     *(
@@ -70,3 +71,11 @@ def spoilt(report, where, value):
     else:
         inner[last] = value
     return json.dumps(found).encode()
+
+
+def places(found, way=()):
+    """List the path of every member of a report."""
+    inner = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
+    for name, value in inner:
+        yield (*way, name)
+        yield from places(value, (*way, name))

@@ -11,6 +11,8 @@ from lockgate.core.measure import Measure
 from lockgate.errors import VerificationError
 from lockgate.evaluator.harness.reported import MAX_REPORT, Reported, Task, member, parsed, whole
 
+_DONE = 2  # the status of an attempt that was answered and judged
+
 
 def read_garak(report: bytes) -> Reported:
     """Read a report; each `probe/detector` passed so many times. Raise `VerificationError` for half of one."""
@@ -36,28 +38,26 @@ def read_garak(report: bytes) -> Reported:
 
 def _evaluated(line: dict[str, Any]) -> tuple[str, str, Measure]:
     probe, detector = member(line, "probe", str, "an evaluation"), member(line, "detector", str, "an evaluation")
-    total = line.get("total_evaluated", line.get("total"))
+    total = member(line, "total_evaluated", int, probe[:80])
     passed = member(line, "passed", int, probe[:80])
-    fails = line.get("fails")
-    if (line.get("nones") or 0) != 0 or type(total) is not int or (fails is not None and passed + fails != total):
-        raise VerificationError(
-            f"{probe[:80]!a}: {passed} passed and {fails} failed of {total}: some were not answered"
-        )
+    if line.get("nones", 0) != 0 or line.get("fails") != total - passed:
+        raise VerificationError(f"{probe[:80]!a}: {passed} of {total} passed, and the rest did not all fail")
     return probe, detector.removeprefix("detector."), whole(passed, total, probe[:80])
 
 
-def _check_attempts(lines: list[Any], found: Mapping[str, Any]) -> None:
+def _check_attempts(lines: list[dict[str, Any]], found: Mapping[str, object]) -> None:
     """Raise `VerificationError` if an attempt is there twice in one state, or of a probe that was never evaluated."""
     seen = set()
     for line in lines:
         if _kind(line) != "attempt":
             continue
-        named = (line.get("uuid"), line.get("status"))
+        named = member(line, "uuid", str, "an attempt"), member(line, "status", int, "an attempt")
         if named in seen:
-            raise VerificationError(f"attempt {str(named[0])[:80]!a} is there twice")
+            raise VerificationError(f"attempt {named[0][:80]!a} is there twice")
         seen.add(named)
-        if line.get("status") == 2 and line.get("probe_classname") not in found:
-            raise VerificationError(f"probe {str(line.get('probe_classname'))[:80]!a} was tried and not evaluated")
+        probe = member(line, "probe_classname", str, "an attempt")
+        if named[1] == _DONE and probe not in found:
+            raise VerificationError(f"probe {probe[:80]!a} was tried and not evaluated")
 
 
 def _kind(line: dict[str, Any]) -> object:

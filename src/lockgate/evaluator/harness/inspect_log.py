@@ -43,7 +43,7 @@ def _check_whole(found: dict[str, Any], about: dict[str, Any], samples: list[Any
     if type(epochs) is not int:
         raise VerificationError(f"{task[:80]!a} says no number of epochs")
     wanted = sorted((str(name), str(epoch + 1)) for name in asked for epoch in range(min(epochs, 1000)))
-    if not all(isinstance(sample, dict) for sample in samples):
+    if not all(isinstance(sample, dict) and type(sample.get("id")) in (str, int) for sample in samples):
         raise VerificationError(f"{task[:80]!a} has samples that are none")
     ran = sorted((str(sample.get("id")), str(sample.get("epoch"))) for sample in samples)
     results = member(found, "results", dict)

@@ -16,6 +16,7 @@ T = TypeVar("T")
 MAX_REPORT = 64 << 20
 MOST_SAMPLES = 1_000_000
 _LONGEST = 300
+_LARGEST, _DIGITS = 1e18, 18  # of a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +121,13 @@ def _refuse(token: str) -> NoReturn:
     raise ValueError(f"{token} is no number")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
+def _finite(text: str) -> float:
+    found = float(text)
+    return found if abs(found) <= _LARGEST else _refuse(text[:40])
+
+
+def _whole(text: str) -> int:
+    return int(text) if len(text) <= _DIGITS else _refuse(text[:40])
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
