@@ -9,12 +9,13 @@ from lockgate.app.decide_change import approve_emergency, approve_in_place, open
 from lockgate.app.delegate import delegate
 from lockgate.app.override_objection import override_objection
 from lockgate.app.ports import Receipt
+from lockgate.core.change import Content
 from lockgate.core.concession import Concession
 from lockgate.core.delegation import Delegation
 from lockgate.core.emergency import Review
 from lockgate.core.evidence import Verdict
 from lockgate.core.journal import change_subject, concession_subject, delegation_subject
-from lockgate.core.override import Aside, Override
+from lockgate.core.override import Aside, Override, seen_of
 from lockgate.core.policy import Approvals, Emergencies, Overrides, Policy, Rules
 from lockgate.core.release import Release
 from lockgate.core.rights import Role
@@ -84,7 +85,9 @@ def overridden(
     """Override what is against a change."""
     asked = world.change(number).content
     named = tuple(Aside.parse(one) for one in about)
-    document = Override(number, asked, named, Digest.of(why), world.now, world.now + lasts)
+    record = world.record(str(plain.decode(Content, world.memory.document(asked)).tag))
+    seen = seen_of(named, [world.memory.document(digest) for digest in record.evidence], record.trials or ())
+    document = Override(number, asked, named, seen, Digest.of(why), world.now, world.now + lasts)
     document = replace(document, **changes)  # type: ignore[arg-type]
     said = world.say(who, "change.override", change_subject(number), before=asked, after=document.digest)
     return override_objection(world.installation, document, why, said, world.now)

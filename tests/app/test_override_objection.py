@@ -9,7 +9,7 @@ from lockgate.app.decide_change import withdraw
 from lockgate.app.issue_passport import passport_for
 from lockgate.controllers.concessions import Concessions
 from lockgate.core.concession import Lapsed, flags
-from lockgate.core.evidence import CLOCK_SKEW
+from lockgate.core.evidence import CLOCK_SKEW, Verdict
 from lockgate.core.journal import read_fact
 from lockgate.core.override import Aside, SetAside
 from lockgate.errors import LockgateError
@@ -161,6 +161,19 @@ def test_what_else_comes_in_the_way_is_not_covered(world):
     denied("no provenance by a trusted signer", world.activate, number)
 
 
+def test_a_result_that_comes_afterwards_takes_another_override(world):
+    number = failed_change(world)
+    overridden(world, number)
+    world.approve(number)
+    world.now += timedelta(minutes=1)
+    world.attest(_release(world), world.ran(Verdict.FAILED, "0.01"))
+
+    denied("is about other results than there are now", world.activate, number)
+    denied("is about other results than there are now", overridden, world, number, seen=Digest.of(b"other"))
+    overridden(world, number)
+    world.activate(number)
+
+
 def test_what_is_over_is_not_overridden(world):
     number = failed_change(world)
     said = world.say("alice", "change.withdraw", f"change/{number}", after=world.change(number).content)
@@ -197,10 +210,12 @@ def test_when_another_release_serves_nobody_needs_to_be_told(world):
 
 def test_saying_it_twice_does_it_once(world):
     from lockgate.app.override_objection import override_objection
-    from lockgate.core.override import Override
+    from lockgate.core.override import Override, seen_of
 
     number = failed_change(world)
-    document = Override(number, world.change(number).content, (SUITE,), Digest.of(WHY), world.now, world.now + DAY)
+    held = [world.memory.document(digest) for digest in world.record("magika@1.0.0").evidence]
+    content, seen = world.change(number).content, seen_of((SUITE,), held, ())
+    document = Override(number, content, (SUITE,), seen, Digest.of(WHY), world.now, world.now + DAY)
     said = world.say("olivia", "change.override", f"change/{number}", before=document.content, after=document.digest)
 
     first = override_objection(world.installation, document, WHY, said, world.now)

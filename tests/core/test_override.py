@@ -8,17 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core.evidence import Verdict
-from lockgate.core.override import Aside, Override, Overriding, SetAside, set_aside
-from lockgate.core.policy import OVERRIDABLE, Overrides
+from lockgate.core.override import Aside, Override, Overriding, SetAside, seen_of, set_aside
+from lockgate.core.policy import OVERRIDABLE, Approvals, Overrides
 from lockgate.core.requirement import Objection
 from lockgate.core.revocation import Revocation, Revocations
 from lockgate.core.rights import Role
+from lockgate.core.trial import Trial
 from lockgate.core.writing import MAX_WRITING, open_writing
 from lockgate.errors import LockgateError, VerificationError
 from lockgate.formats.digest import Digest
-from lockgate.formats.names import Name
+from lockgate.formats.names import Name, Version
 from tests.core.dossiers import AT, NUMBER, TICK, denied, evidence, good, judged, ruling, run, say, trusting
-from tests.world import key, trust
+from tests.world import PROD, key, trust
 
 OLIVIA, DAVE = Name("olivia"), Name("dave")
 HOUR = timedelta(hours=1)
@@ -27,7 +28,9 @@ SUITE = Aside("evaluation", "file-types")
 BLOCK = Overrides((OLIVIA,), ("evaluation",), 48)
 CONTENT = good().content.digest
 FAILED = evidence(run(result=Verdict.FAILED))
-DOCUMENT = Override(NUMBER, CONTENT, (SUITE,), WHY, AT - HOUR, AT + HOUR)
+BOTH = (SUITE, Aside("evaluation", "another"))
+SEEN = seen_of((SUITE,), FAILED.evidence, ())
+DOCUMENT = Override(NUMBER, CONTENT, (SUITE,), SEEN, WHY, AT - HOUR, AT + HOUR)
 
 
 def overriding(who="olivia", document=DOCUMENT, signer=None, **changes):
@@ -43,7 +46,8 @@ def test_what_was_overridden_is_let_through_and_the_permit_says_by_whom_until_wh
     permit = judged(FAILED, ruled=ruled(), overrides=(overriding(),))
 
     assert permit.aside == (SetAside(SUITE, OLIVIA, AT + HOUR, WHY),)
-    assert judged(good(), ruled=ruled(), overrides=(overriding(),)).aside == ()
+    other = overriding(document=replace(DOCUMENT, seen=seen_of((SUITE,), good().evidence, ())))
+    assert judged(good(), ruled=ruled(), overrides=(other,)).aside == ()
 
 
 def test_without_it_the_result_stays_in_the_way():
@@ -87,7 +91,7 @@ def test_a_near_miss_sets_nothing_aside(one, reason):
         replace(DOCUMENT, expires=AT + TICK),
         replace(DOCUMENT, begins=AT),
         replace(DOCUMENT, expires=AT + 47 * HOUR),
-        replace(DOCUMENT, about=(SUITE, Aside("evaluation", "another"))),
+        replace(DOCUMENT, about=BOTH, seen=seen_of(BOTH, FAILED.evidence, ())),
     ],
 )
 def test_just_inside_it_does(document):
@@ -130,6 +134,57 @@ def test_what_is_revoked_stays_revoked():
         "is revoked", FAILED, ruled=ruled(), overrides=(overriding(),),
         revoked=Revocations(trust().environment, (gone,)),
     )  # fmt: skip
+
+
+WORSE = evidence(run(result=Verdict.FAILED), run(result=Verdict.FAILED, suite_version="1.0.1"))
+TRIED = (Trial(3, "file-types", Version(1, 0, 0), OTHER, OTHER, PROD, OTHER, Name("ci"), AT - HOUR),)
+
+
+@pytest.mark.parametrize(
+    ("case", "found"),
+    [
+        (WORSE, "suite file-types FAILED"),
+        (evidence(run(result=Verdict.WARNED)), "suite file-types WARNED"),
+        (replace(good(), evidence=good().evidence[:1]), "suite file-types has no result"),
+        (replace(FAILED, trials=TRIED), "suite file-types FAILED"),
+    ],
+)
+def test_another_result_or_another_trial_takes_another_override(case, found):
+    reasons = denied(found, case, ruled=ruled(), overrides=(overriding(),))
+
+    assert any("is about other results than there are now" in reason for reason in reasons)
+
+
+def test_what_was_missing_when_it_was_overridden_does_not_cover_what_failed_afterwards():
+    missing = replace(good(), evidence=good().evidence[:1])
+    one = overriding(document=replace(DOCUMENT, seen=seen_of((SUITE,), missing.evidence, ())))
+
+    assert judged(missing, ruled=ruled(), overrides=(one,)).aside
+    denied("suite file-types FAILED", FAILED, ruled=ruled(), overrides=(one,))
+
+
+def test_what_is_seen_are_the_statements_and_trials_of_exactly_that():
+    others = (*FAILED.evidence, b"no statement", *evidence(run(suite="another")).evidence[1:])
+
+    assert seen_of((SUITE,), others, ()) == SEEN
+    assert seen_of((SUITE,), FAILED.evidence[:1], ()) != SEEN
+    assert seen_of((SUITE,), FAILED.evidence, [replace(TRIED[0], suite="another")]) == SEEN
+    assert seen_of((SUITE,), FAILED.evidence, TRIED) != SEEN
+    source = (Aside("provenance", "provenance"),)
+    assert seen_of(source, FAILED.evidence, ()) == seen_of(source, good().evidence, TRIED)
+    assert seen_of(source, FAILED.evidence[1:], ()) != seen_of(source, FAILED.evidence, ())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_who_overrode_does_not_approve_as_well(count):
+    both = ruled(by=(Name("bob"),))
+    policy = replace(both, endpoints={name: replace(one, approvals=Approvals(count, Role.APPROVER))
+                                      for name, one in both.endpoints.items()})  # fmt: skip
+    alone = FAILED.approvals[:count]
+
+    reasons = denied(f"{count - 1} of {count} approvals", replace(FAILED, approvals=alone), ruled=policy,
+                     overrides=(overriding("bob"),))  # fmt: skip
+    assert any("bob overrode what is against this change" in reason for reason in reasons)
 
 
 def test_it_sets_nothing_aside_that_it_does_not_name():

@@ -37,6 +37,7 @@ def stricter(**changes):
         {"emergencies": replace(HURRY, authority=Approvals(2, Role.SECURITY_AUTHORITY))},
         stricter(first_weight=1, least_seconds=301, window_seconds=3600, metrics=("errors", "latency", "tool")),
         {"rollout": None},
+        {"rollout": None, **stricter(first_weight=50, least_seconds=60, metrics=("errors",))},
     ],
 )
 def test_these_mean_something(changes):
@@ -74,6 +75,9 @@ def test_these_mean_something(changes):
         (stricter(least_seconds=299), "emergencies.rollout is weaker than rollout: least_seconds"),
         (stricter(metrics=("errors",)), "emergencies.rollout is weaker than rollout: metrics"),
         (stricter(window_seconds=86_401), "emergencies.rollout is weaker than rollout: window_seconds"),
+        ({"rollout": None, **stricter(first_weight=51)}, "begins with 50 % at most"),
+        ({"rollout": None, **stricter(least_seconds=59)}, "pauses for 60 s"),
+        ({"rollout": None, **stricter(metrics=())}, "and is judged"),
         (stricter(first_weight=0), "a rollout begins with 1 to 100 %"),
     ],
 )

@@ -26,6 +26,7 @@ from tests.exceptional import (
     hurried,
     lenient,
     lenient_world,
+    overridden,
     reviewed,
 )
 from tests.rolling import try_candidate
@@ -69,7 +70,7 @@ def test_an_emergency_is_carried_out_without_the_suite_and_every_host_proves_it(
     assert admission.decision.emergency == Digest.of(RISK) == admission.content.risk
     found = conceded(world, number)
     assert found is not None and found.due == world.now + 14 * DAY
-    assert found.involved == (Name("alice"), Name("olivia"))
+    assert found.involved == (Name("alice"), Name("dave"), Name("olivia"))
 
 
 def test_without_the_emergency_the_missing_suite_blocks_it(world: World) -> None:
@@ -199,6 +200,24 @@ def test_a_result_that_failed_is_in_the_way_also_of_an_emergency(world: World) -
     authorized(world, number)
 
     denied("suite file-types FAILED", world.activate, number)
+
+
+@pytest.mark.parametrize("accuracy", ["0.02", "0.9499"])
+def test_a_result_that_does_not_reach_what_is_demanded_is_in_the_way_whatever_it_calls_itself(
+    world: World, accuracy: str
+) -> None:
+    number = hurried(world, fixed(world, world.ran(accuracy=accuracy)))
+    authorized(world, number)
+
+    denied(f"accuracy is '{accuracy}', at least 0.95 is wanted", world.activate, number)
+
+
+def test_the_authority_does_not_override_and_approve(world: World) -> None:
+    number = hurried(world, fixed(world, world.ran(Verdict.FAILED)))
+    overridden(world, number)
+    authorized(world, number)
+
+    denied("olivia overrode what is against this change, so somebody else approves it", world.activate, number)
 
 
 def test_a_result_that_is_old_is_as_good_as_none(world: World) -> None:

@@ -54,7 +54,7 @@ def activate(installation: Installation, number: int, signed: SignedIntent, now:
                 permit.considered,
             ),
             *([Closed(number, "succeeded")] if content.strategy is None else []),
-            *conceded(permit, number),
+            *conceded(permit, number, said.actor.name),
         ]
         return tx.append(events, actor=str(said.actor.name), key=signed.intent.digest, at=now)
 

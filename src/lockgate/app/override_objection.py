@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from lockgate.app.activate import against
+from lockgate.app.activate import against, dossier_of
 from lockgate.app.decide_change import barred, loaded_change
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt
@@ -34,7 +34,8 @@ def override_objection(
         content = plain.decode(Content, tx.document(change.content))
         rules = installation.policy(tx).document.rules_for(content.endpoint)
         authors = frozenset(barred(installation, change, tx))
-        scope = Scope(change.number, change.content, rules.overrides, authors)
+        case = dossier_of(content, change, tx)
+        scope = Scope(change.number, change.content, rules.overrides, authors, case.evidence, case.trials)
         overriding = Overriding(document, signed)
         open_override(overriding, scope, installation.trust(tx).document, now + CLOCK_SKEW)
         if missing := [what for what in document.about if what not in found and what not in _held(change.overrides)]:

@@ -13,11 +13,14 @@ from lockgate.cli.comparing import content_of
 from lockgate.cli.speaking import EXISTING, SPAN, as_json, now, read, show, speaking
 from lockgate.core.writing import read_writing
 from lockgate.errors import DeniedError
+from lockgate.formats import plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
 
 if TYPE_CHECKING:
+    from lockgate.core.change import Content
     from lockgate.core.override import Aside
+    from lockgate.core.trial import Trial
     from lockgate.loader.connection import Connection
 
 
@@ -76,16 +79,20 @@ def override(
     Integrity and approvals cannot be overridden. It is shown wherever the release is, and to whoever is told what
     matters; the change still needs its approvals.
     """
-    from lockgate.core.override import Aside, Override
+    from lockgate.core.change import Content
+    from lockgate.core.override import Aside, Override, seen_of
 
     justification = read(file)
     text = read_writing(justification, "justification")
     found = connection.get(f"/api/v1/changes/{number}")
-    content = content_of(found).digest
+    asked = content_of(found)
+    if not isinstance(asked, Content):
+        raise DeniedError(f"change {number} is about the rules, which nobody overrides")
     named = tuple(Aside.parse(one) for one in about) or _may_be(connection, number)
     begins = now()
-    document = Override(number, content, named, Digest.of(justification), begins, begins + lasts)
-    intent = connection.intend("change.override", f"change/{number}", before=content, after=document.digest)
+    seen = seen_of(named, *_evidence(connection, asked))
+    document = Override(number, asked.digest, named, seen, Digest.of(justification), begins, begins + lasts)
+    intent = connection.intend("change.override", f"change/{number}", before=asked.digest, after=document.digest)
     answer = connection.act(f"/api/v1/changes/{number}/overrides", intent, override=document, justification=text)
     said: dict[str, object] = {"change": number, "about": [str(one) for one in named], "expires": document.expires}
     said |= {"override": document.digest, "entry": answer["first"]}
@@ -166,6 +173,15 @@ def against(connection: "Connection", found: Mapping[str, Json]) -> list[str]:
     named = [f"{row['kind']}:{row['about']}: {row['text']}" for row in _rows(told.get("objections"))]
     rest = [reason for reason in _listed(told.get("reasons")) if not any(line.endswith(reason) for line in named)]
     return [f"in the way: {line}" for line in (*named, *rest)]
+
+
+def _evidence(connection: "Connection", asked: "Content") -> "tuple[list[bytes], list[Trial]]":
+    """Fetch all statements about the release of a change, and its trials."""
+    from lockgate.core.trial import Trial
+
+    record = connection.get(f"/api/v1/releases/{asked.tag.name}/{asked.tag.version}")
+    documents = [connection.fetch(f"/api/v1/documents/{digest}") for digest in _listed(record["evidence"])]
+    return documents, [plain.from_plain(Trial, row) for row in _rows(record.get("trials"))]
 
 
 def _may_be(connection: "Connection", number: int) -> "tuple[Aside, ...]":

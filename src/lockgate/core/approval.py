@@ -38,7 +38,10 @@ class Voice:
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """What is to be approved, by which act and role, and by whom not. `orders` are delegations, unchecked."""
+    """What is to be approved, by which act and role, and by whom not. `orders` are delegations, unchecked.
+
+    `overriders` set something aside that was in the way.
+    """
 
     number: int
     content: Digest
@@ -46,6 +49,7 @@ class Ballot:
     role: Role
     authors: frozenset[Name]
     orders: tuple[SignedIntent, ...] = ()
+    overriders: frozenset[Name] = frozenset()
 
 
 def open_approval(signed: SignedIntent, ballot: Ballot, trust: Trust, at: datetime) -> Voice:
@@ -55,6 +59,8 @@ def open_approval(signed: SignedIntent, ballot: Ballot, trust: Trust, at: dateti
     for name in sorted(voice.people):
         if name in ballot.authors:
             raise DeniedError(f"{name} is an author of this change and cannot approve it")
+        if name in ballot.overriders:
+            raise DeniedError(f"{name} overrode what is against this change, so somebody else approves it")
     return voice
 
 

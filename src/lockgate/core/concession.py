@@ -104,12 +104,12 @@ class Concession:
         return min((one.until for one in self.aside), default=None)
 
 
-def conceded(permit: Permit, number: int) -> tuple[Made, ...]:
-    """Say what a permit concedes: nothing if nothing was set aside and it is no emergency."""
+def conceded(permit: Permit, number: int, by: Name) -> tuple[Made, ...]:
+    """Say what a permit concedes that `by` carries out: nothing if nothing was set aside and it is no emergency."""
     block = permit.rules.emergencies if permit.emergency else None
     if not permit.aside and block is None:
         return ()
-    involved = {*permit.authors, *permit.approvers, *permit.in_place.values(), *(one.by for one in permit.aside)}
+    involved = {by, *permit.authors, *permit.approvers, *permit.in_place.values(), *(one.by for one in permit.aside)}
     due = permit.at + timedelta(days=block.review_days) if block else None
     tag, release = permit.release.manifest.tag, permit.release.digest
     return (Made(number, permit.endpoint, tag, release, permit.aside, due, tuple(sorted(involved))),)

@@ -5,18 +5,16 @@
 
 Without a block in the policy there is no emergency. It always comes by a rollout beside what serves, so neither a first
 activation nor a resumption is one. Suites that the policy does not name for emergencies may be missing or old; a result
-that failed is in the way all the same (spec/emergency.md).
+that is there and does not reach what is demanded is in the way all the same (spec/emergency.md).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal, TypeAlias
 
 from lockgate.core.change import Content
-from lockgate.core.evidence import Evidence, TestRun, Verdict
 from lockgate.core.policy import Emergencies, Rules
-from lockgate.core.requirement import Objection
 from lockgate.core.writing import open_writing
 from lockgate.errors import VerificationError
 from lockgate.formats import plain
@@ -75,16 +73,12 @@ def wrong_emergency(
     yield from _late(block, opened_at, at)
 
 
-def still_asked(
-    found: Iterable[Objection], content: Content, rules: Rules, evidence: Iterable[Evidence]
-) -> Iterator[Objection]:
-    """Leave out what an emergency does not ask for: suites that the policy does not name for it, unless one failed."""
+def spared(content: Content, rules: Rules) -> frozenset[str]:
+    """Name the suites that may be missing, old or unfinished: in an emergency, those not named for it."""
     block = rules.emergencies
     if content.kind != "emergency" or block is None:
-        yield from found
-        return
-    asked = {*block.evaluations, *_failed(evidence)}
-    yield from (one for one in found if one.kind != "evaluation" or one.about in asked)
+        return frozenset()
+    return frozenset(wanted.suite for wanted in rules.evaluations) - set(block.evaluations)
 
 
 def decides_by(block: Emergencies, opened_at: datetime) -> datetime:
@@ -97,10 +91,3 @@ def _late(block: Emergencies, opened_at: datetime | None, at: datetime) -> Itera
         yield "nobody proves when the emergency was opened"
     elif not opened_at <= at <= decides_by(block, opened_at):
         yield f"an emergency of {opened_at} is decided within {block.decide_minutes} minutes, not at {at}: open another"
-
-
-def _failed(evidence: Iterable[Evidence]) -> set[str]:
-    """Name the suites whose newest result, or one of the newest, did not pass."""
-    runs = [one.about for one in evidence if isinstance(one.about, TestRun)]
-    newest = {run.suite: max(other.finished_at for other in runs if other.suite == run.suite) for run in runs}
-    return {run.suite for run in runs if run.finished_at == newest[run.suite] and run.result is not Verdict.PASSED}

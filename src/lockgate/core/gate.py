@@ -14,7 +14,7 @@ from lockgate.core.appearance import Appearance, wrong_appearances
 from lockgate.core.approval import APPROVE, Ballot, Voice, counted, in_place, open_approval
 from lockgate.core.change import Content
 from lockgate.core.component import Component
-from lockgate.core.emergency import EMERGENCY, asked_of, still_asked, wrong_emergency
+from lockgate.core.emergency import EMERGENCY, asked_of, spared, wrong_emergency
 from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, open_evidence
 from lockgate.core.intent import SignedIntent, attribute_intent, check_intent
 from lockgate.core.override import Overriding, Scope, SetAside, open_override, set_aside
@@ -270,7 +270,6 @@ class _Case:
         """Look at everything, and list every reason against."""
         authors, odd = self.authors()
         evidence, unusable = self.evidence(authors)
-        voices, refused = self.voices(authors)
         shown = show(evidence, self.dossier.trials, self.trust.origin, self.at)
         pins = missing_pins(self.providers, self.rules.provider_pins or ())
         rollout = wrong_rollout(self.dossier.content, self.dossier.strategy, self.rules.rollout)
@@ -281,12 +280,13 @@ class _Case:
             *objections("rollout", "change", rollout),
             *wrong_provenance(self.rules, evidence),
             *wrong_scans(self.rules, shown),
-            *wrong_evaluations(self.rules, shown),
+            *wrong_evaluations(self.rules, shown, spared(self.dossier.content, self.rules)),
             *wrong_appearances(self.rules, self.dossier.appearances, shown),
-            *wrong_approvals(self.rules.approvals, len(voices)),
         ]
         allowed, ineffective = self.overrides(authors)
-        kept, aside = set_aside(still_asked(found, self.dossier.content, self.rules, evidence), allowed)
+        kept, aside = set_aside(found, allowed)
+        voices, refused = self.voices(authors, frozenset(one.by for one in aside))
+        kept += wrong_approvals(self.rules.approvals, len(voices))
         counts = {item.digest for item in evidence}
         passed_over = tuple(sorted({Digest.of(document) for document in self.dossier.evidence} - counts))
         odd_words = [*unusable, *refused, *ineffective]
@@ -309,7 +309,8 @@ class _Case:
 
     def overrides(self, authors: frozenset[Name]) -> tuple[list[tuple[SetAside, ...]], list[str]]:
         """Verify what others set aside; list why some of it does not count."""
-        scope = Scope(self.dossier.number, self._content, self.rules.overrides, authors)
+        case = self.dossier
+        scope = Scope(case.number, self._content, self.rules.overrides, authors, case.evidence, case.trials)
         return _each(self.dossier.overrides, lambda one: open_override(one, scope, self.trust, self.at))
 
     def components(self) -> Sequence[str]:
@@ -328,11 +329,14 @@ class _Case:
         asked = [said.intent.actor for said in (self.dossier.registration, self.dossier.opening) if said]
         return authors_of(self.admitted, self.trust) | set(asked), reasons
 
-    def voices(self, authors: frozenset[Name]) -> tuple[tuple[Voice, ...], list[str]]:
-        """Count the different people whose approval stands; list why others do not."""
+    def voices(self, authors: frozenset[Name], overriders: frozenset[Name]) -> tuple[tuple[Voice, ...], list[str]]:
+        """Count the different people whose approval stands; list why others do not.
+
+        Who set something aside that is in the way does not approve it too: that takes somebody else.
+        """
         case, role = self.dossier, self.rules.approvals.role
         act = EMERGENCY if case.content.kind == "emergency" else APPROVE
-        ballot = Ballot(case.number, self._content, act, role, authors, case.delegations)
+        ballot = Ballot(case.number, self._content, act, role, authors, case.delegations, overriders)
         found, reasons = _each(case.approvals, lambda one: open_approval(one, ballot, self.trust, self.at))
         return counted(found), reasons
 

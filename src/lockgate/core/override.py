@@ -14,11 +14,14 @@ from lockgate.core.intent import SignedIntent, attribute_intent, check_intent
 from lockgate.core.policy import OVERRIDABLE, Overrides
 from lockgate.core.requirement import Objection
 from lockgate.core.rights import check_right
+from lockgate.core.trial import Trial
 from lockgate.core.trust import Trust
 from lockgate.errors import DeniedError, VerificationError
-from lockgate.formats import plain
+from lockgate.formats import canonical, dsse, plain
+from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
+from lockgate.formats.statement import PROVENANCE, TEST_RESULT, parse_statement
 
 OVERRIDE = "change.override"
 MAX_ASIDES = 32
@@ -47,12 +50,16 @@ class Aside:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What somebody sets aside for one content of a change, why (a text, by digest), and from when until when."""
+    """What somebody sets aside for one content of a change, why (a text, by digest), and from when until when.
+
+    `seen` names the statements and trials that there were of it (`seen_of`): of others nobody said anything.
+    """
 
     type: ClassVar[str] = "override/v1"
     change: int
     content: Digest
     about: tuple[Aside, ...]
+    seen: Digest
     justification: Digest
     begins: datetime
     expires: datetime
@@ -97,12 +104,14 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which change an override must be about, what its endpoint allows, and who made what it would let through."""
+    """Which change an override must be about, what its endpoint allows, who made it, and what there is of evidence."""
 
     number: int
     content: Digest
     rules: Overrides | None
     authors: frozenset[Name]
+    evidence: Sequence[bytes]
+    trials: Sequence[Trial]
 
 
 def read_overriding(event: Overridden, document: Callable[[Digest], bytes]) -> Overriding:
@@ -127,9 +136,36 @@ def open_override(overriding: Overriding, scope: Scope, trust: Trust, at: dateti
         raise DeniedError(f"{by} is an author of this change and cannot override what is against it")
     if (document.change, document.content) != (scope.number, scope.content):
         raise DeniedError(f"the override of {by} is about another change, or another content of it")
-    if reasons := [*_not_allowed(document.about, rules), *_out_of_time(document, rules, at)]:
+    reasons = [*_not_allowed(document.about, rules), *_out_of_time(document, rules, at)]
+    if document.seen != seen_of(document.about, scope.evidence, scope.trials):
+        reasons.append("is about other results than there are now: another one is needed")
+    if reasons:
         raise DeniedError(*(f"the override of {by} {reason}" for reason in reasons))
     return tuple(SetAside(what, by, document.expires, document.justification) for what in document.about)
+
+
+def seen_of(about: Iterable[Aside], evidence: Iterable[bytes], trials: Iterable[Trial]) -> Digest:
+    """Name all statements and trials that there are of what is set aside, verified or not: one more is another name."""
+    topics = [(Digest.of(document), _topic(document)) for document in evidence]
+    held = list(trials)
+    seen: dict[str, Json] = {}
+    for what in about:
+        topic = (PROVENANCE, "") if what.kind == "provenance" else (TEST_RESULT, what.about)
+        numbers = sorted({trial.number for trial in held if trial.suite == what.about and topic[1]})
+        statements = sorted({str(digest) for digest, found in topics if found == topic})
+        seen[str(what)] = {"statements": list[Json](statements), "trials": list[Json](numbers)}
+    return Digest.of(canonical.encode(seen))
+
+
+def _topic(document: bytes) -> tuple[str, str] | None:
+    """Say what a statement claims to be about: its predicate, and the suite of a test result."""
+    try:
+        statement = parse_statement(dsse.parse(document).payload)
+    except VerificationError:
+        return None
+    extension = statement.predicate.get("lockgate")
+    suite = extension.get("suite") if isinstance(extension, dict) else None
+    return statement.predicate_type, str(suite) if statement.predicate_type == TEST_RESULT else ""
 
 
 def set_aside(

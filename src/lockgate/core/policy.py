@@ -297,6 +297,8 @@ def _wrong_emergencies(block: Emergencies, rules: Rules) -> Iterator[str]:
     yield from _wrong_demands(block.rollout)
     if not block.rollout.required:
         yield "an emergency always comes by a rollout (emergencies.rollout.required)"
+    if not block.rollout.metrics or block.rollout.first_weight > 50 or block.rollout.least_seconds < 60:
+        yield "an emergency begins with 50 % at most, pauses for 60 s, and is judged"
     if rules.rollout is not None and (weaker := weaker_rollout(block.rollout, rules.rollout)):
         yield f"emergencies.rollout is weaker than rollout: {', '.join(weaker)}"
 

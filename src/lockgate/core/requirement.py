@@ -9,7 +9,7 @@ out, and no threshold is chosen after the fact.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -24,6 +24,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.names import Version
 
 SCANNER = "lockgate-scanner"
+_EVER = 36_500  # days
 MOST_TRIALS = 1000
 Requirement: TypeAlias = Literal[
     "integrity", "evaluation", "scan", "provenance", "components", "pins", "rollout", "approvals"
@@ -88,25 +89,30 @@ def wrong_scans(rules: Rules, shown: Shown) -> Iterator[Objection]:
             yield from objections("scan", suite, [f"suite {suite} FAILED"] if failed else [])
 
 
-def wrong_evaluations(rules: Rules, shown: Shown) -> Iterator[Objection]:
-    """Say which suites have not passed as the policy wants it.
+def wrong_evaluations(rules: Rules, shown: Shown, spared: Collection[str] = ()) -> Iterator[Objection]:
+    """Say which suites have not passed as the policy wants it; those `spared` may be missing, old or unfinished.
 
     Enforces: failed_validation_blocks
     """
     for wanted in rules.evaluations:
-        yield from objections("evaluation", wanted.suite, wrong_evaluation(wanted, shown))
+        yield from objections(
+            "evaluation", wanted.suite, wrong_evaluation(wanted, shown, spared=wanted.suite in spared)
+        )
 
 
-def wrong_evaluation(wanted: Evaluation, shown: Shown) -> Sequence[str]:
+def wrong_evaluation(wanted: Evaluation, shown: Shown, *, spared: bool = False) -> Sequence[str]:
     """Say what is wrong with the newest result of a suite, and with its trials."""
     runs = shown.runs.get(wanted.suite, ())
+    if spared and not runs:
+        return []
     reasons = [] if runs else [_missing(wanted.suite)]
     for run in runs:
-        reasons += _wrong_outcome(run, wanted.max_age_days, shown.at)
+        reasons += _wrong_outcome(run, _EVER if spared else wanted.max_age_days, shown.at)
         reasons += _wrong_measures(wanted, run)
         reasons += _wrong_circumstances(wanted, run)
     if wanted.trials is not None:
         reasons += _wrong_trials(wanted, wanted.trials, shown)
+        reasons += [] if spared else _unfinished(wanted.suite, shown)
     return list(dict.fromkeys(reasons))
 
 
@@ -224,6 +230,13 @@ def _is_version(text: str, wanted: str) -> bool:
         return False
 
 
+def _unfinished(suite: str, shown: Shown) -> list[str]:
+    newest = max((trial.number for trial in shown.trials if trial.suite == suite), default=None)
+    if newest is None or shown.results.get((suite, newest)):
+        return []
+    return [f"trial {newest} of suite {suite} is unfinished"]
+
+
 def _wrong_trials(wanted: Evaluation, most: int, shown: Shown) -> Iterator[str]:
     suite, demands = wanted.suite, wanted.digest
     tried = {trial.number: trial for trial in shown.trials if trial.suite == suite}
@@ -231,8 +244,6 @@ def _wrong_trials(wanted: Evaluation, most: int, shown: Shown) -> Iterator[str]:
     if under > most:
         yield f"suite {suite} was tried {under} times, at most {most} are allowed, whatever came of them"
     newest = max(tried, default=-1)
-    if tried and not shown.results.get((suite, newest)):
-        yield f"trial {newest} of suite {suite} is unfinished"
     for run in shown.runs.get(suite, ()):
         trial = tried.get(run.trial) if run.trial is not None and run.log == shown.log else None
         if trial is None:
