@@ -14,7 +14,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from tests.scanner.case import COMMAND, Member, gguf, one, proto, tensors, zipped
+from tests.scanner.case import COMMAND, Case, Member, gguf, one, proto, tensors, zipped
 from tests.scanner.corpus_pickles import SYSTEM, TEXT
 
 _A, _B = Member("a.txt", b"first\n"), Member("b.txt", b"second\n")
@@ -175,7 +175,12 @@ NATIVE = [
     one("xml", "model.xml", b"<?xml version='1.0'?><net/>", "markup", r"begins with <\?xml"),
     one("link-out", "weights", lambda path: path.symlink_to("/etc/passwd"), "symlink", "out of the folder"),
     one("link-up", "weights", lambda path: path.symlink_to("../../x"), "symlink", "out of the folder"),
-    one("link-inside", "weights", lambda path: path.symlink_to("config.json"), "symlink", "stays in"),
+    Case(
+        "link-inside",
+        {"weights": lambda path: path.symlink_to("config.json"), "config.json": b"{}"},
+        "symlink",
+        "stays in",
+    ),
     one("pipe", "weights", os.mkfifo, "special-file", "a pipe"),
     one("hook", ".git/hooks/post-checkout", b"x\n", "name", "lies in .git"),
     one("name-reversed", "model\u202etxt.exe", b"x\n", "name", "a person can read"),

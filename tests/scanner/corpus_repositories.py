@@ -27,6 +27,11 @@ CONFIGURATIONS = [
     _json(
         "modules", [{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}], "'evil.Module'", file="modules.json"
     ),
+    _json("modules-bare", [{"name": "0", "path": "", "type": "evil.Module"}], "'evil.Module'", file="modules.json"),
+    _json("peft-megatron", {**_ADAPTER, "megatron_core": "evil"}, "'evil' would be imported"),
+    _json(
+        "peft-parent", {"auto_mapping": {"parent_library": "evil", "base_model_class": "X"}}, "'evil' would be imported"
+    ),
     _json("pipeline", {"_class_name": "P", "unet": ["evil", "UNet"]}, "imported from 'evil'", file="model_index.json"),
     _json("kernel", {"_attn_implementation": "evil/kernel"}, "would be fetched: 'evil/kernel'"),
     _json("activation", {"activation_function": "os.abort"}, "'os.abort' would be imported"),
@@ -87,6 +92,9 @@ TEXTS = [
     _yaml(
         "mlflow", "flavors:\n  python_function:\n    loader_module: evil\n", "loader_module", "repository", "MLmodel"
     ),
+    _yaml("trust-almost", "trust_remote_code: no-really\n", "trust_remote_code", "repository"),
+    _yaml("trust-toml", "trust_remote_code = true\n", "trust_remote_code", "repository", "model.toml"),
+    _yaml("hydra-toml", "_target_ = 'os.system'\n", "_target_", "repository", "model.toml"),
     _yaml("bomb", _BOMB, "aliases", "yaml-alias"),
     _yaml("without-a-suffix", "a: !!python/object/new:os.system []\n", "Python object", file="settings"),
     _yaml("toml", "a = \n", "no TOML", "toml", "pyproject.toml"),
@@ -149,6 +157,9 @@ TEMPLATES = [
     *_template("date", "{% if strftime_now('%Y') > '2026' %}x{% endif %}", "by the date", _TRIGGER),
     one("template-named", "tokenizer_config.json", json.dumps(
         {"chat_template": [{"name": "tool_use", "template": "{{ x.__init__ }}"}]}).encode(), _REACH, "'__init__'"),
+    one("template-in-json", "chat_template.jinja", b'["{{ x.__class__ }}"]', _REACH, "'__class__'"),
+    *_template("huge", "{{ x" + " + x" * 500 + " }}", "too large or entangled"),
+    *_template("many-macros", "".join(f"{{% macro f{n}(x) %}}{{% endmacro %}}" for n in range(200)), "too large or entangled"),
     one("template-in-prompt", "prompt.txt", b"Hello {{ user.__init__ }}\n", _REACH, "'__init__'"),
 ]  # fmt: skip
 CASES = [*CONFIGURATIONS, *TEXTS, *TEMPLATES]

@@ -71,6 +71,14 @@ def test_an_exception_excuses_its_class_and_no_other(tmp_path, kind):
     assert excused.excused == (kind,)
 
 
+def _array_of_opcodes() -> bytes:
+    """Write numbers that joblib passes over, and any other reader executes."""
+    inner = SYSTEM[2:-1] + b"0"
+    wrapper = b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}("
+    kind = b"\x8c\x05dtypecnumpy\ndtype\n(\x8c\x02u1\x89\x88tR"
+    return wrapper + b"\x8c\x05shapeK%c\x85" % len(inner) + kind + b"ub" + inner + b"."
+
+
 HIDDEN = [
     ("pickle", "model.pkl", SYSTEM),
     ("pickle", "model.pkl", pickle.dumps([1]) + SYSTEM),
@@ -80,6 +88,9 @@ HIDDEN = [
     ("joblib", "model.joblib", b"\x80\x04\x8c\x13sklearn.utils._mocki\x8c\x09os.system\x93."),
     ("joblib", "model.joblib", lambda: _estimator() + SYSTEM),
     ("joblib", "model.joblib", lambda: _estimator()[:-1] + SYSTEM[2:]),
+    ("joblib", "model.joblib", _array_of_opcodes()),
+    ("joblib", "model.joblib", b"\x80\x04\x8c\x16sklearn.datasets._rcv1\x8c\x08GzipFile\x93."),
+    ("joblib", "model.joblib", b"\x80\x04\x8c\x16sklearn.utils.parallel\x8c\x08Parallel\x93."),
     ("torch", "model.pt", zipped(Member("m/data.pkl", SYSTEM))),
     ("torch", "model.pt", zipped(Member("m/data.pkl", _TENSOR), Member("m/data.pkl", SYSTEM))),
     ("torch", "model.pt", zipped(Member("m/data.pkl", _TENSOR), prefix=b"x")),
@@ -101,6 +112,39 @@ def test_an_exception_excuses_nothing_that_hides_in_the_class(tmp_path, kind, na
         _write(tmp_path, name, content)
 
     assert scan(tmp_path, exceptions=frozenset({kind})).findings
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"x/y/d": "../..", "x/y/e": "d/../../../etc/passwd"},
+        {"x/d": "y", "e": "x/d/f.txt"},
+        {"x/d": "./y"},
+        {"x/d": "y/../../x/y/f.txt"},
+        {"x/d": "nothing"},
+        {"d": "."},
+        {"d": "x/y/f.txt/"},
+        {"d": "../model/x/y/f.txt"},
+        {"d": "e", "e": "d"},
+    ],
+)
+def test_a_link_through_a_link_or_out_and_in_again_is_not_excused(tmp_path, links):
+    folder = tmp_path / "model"
+    (folder / "x/y").mkdir(parents=True)
+    (folder / "x/y/f.txt").write_text("text\n")
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+
+    assert {each.rule for each in scan(folder, exceptions=frozenset({"symlink"})).findings} == {"symlink"}
+
+
+@pytest.mark.parametrize("target", ["y/f.txt", "y", "../x/y/f.txt"])
+def test_a_link_to_what_was_walked_is_excused(tmp_path, target):
+    (tmp_path / "x/y").mkdir(parents=True)
+    (tmp_path / "x/y/f.txt").write_text("text\n")
+    (tmp_path / "x/link").symlink_to(target)
+
+    assert scan(tmp_path, exceptions=frozenset({"symlink"})).findings == ()
 
 
 def test_all_exceptions_together_do_not_excuse_a_payload(tmp_path):

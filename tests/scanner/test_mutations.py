@@ -83,7 +83,7 @@ def test_nothing_may_stand_behind_a_format_of_numbers(kind, data):
 @given(st.binary(max_size=300))
 def test_any_bytes_are_judged(content):
     judge("x", memoryview(content))
-    judge_numbers(memoryview(content), [Claim("x", 3, 9)])
+    judge_numbers("w", memoryview(content), [Claim("x", 3, 9)])
 
 
 @given(st.binary(max_size=200))
@@ -154,3 +154,24 @@ def test_any_bytes_are_read_as_json_or_refused(content):
         read_json(content)
     except VerificationError:
         return
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sk-" * 400_000,
+        "AIza" * 200_000,
+        "a://b:" * 200_000,
+        "target " * 200_000,
+        "trust_remote_code :" * 80_000,
+        'x: "' * 300_000,
+        "&a *a " * 200_000,
+        "{{ x " * 200_000,
+        "import a" + ", a" * 300_000 + "!",
+        "N." * 500_000,
+        "(" * 1_000_000,
+    ],
+    ids=lambda words: words[:12],
+)
+def test_no_text_keeps_the_scanner_for_long(words):
+    judge("settings", memoryview(words.encode()))

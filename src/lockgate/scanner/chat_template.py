@@ -10,11 +10,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import gt
 
 from lockgate.errors import VerificationError
 from lockgate.scanner.scanned import Flaw
 
-MAX_CHARACTERS = 1 << 20
+MAX_CHARACTERS = 1 << 18
+_MOST = (3_000, 400, 100)  # blocks, tokens in one, macros
+_MOST_ROUNDS = 10
 
 
 def _words(text: str) -> frozenset[str]:
@@ -82,25 +85,31 @@ def template_flaws(text: str, *, is_template: bool = True) -> Iterator[Flaw]:
     except VerificationError as e:
         if is_template:
             yield Flaw("template", str(e))
+    if not is_template:
+        yield from dict.fromkeys(flaw for block in blocks for flaw in _forbidden(block))
+        return
     macros = {block[1].text for block in blocks if len(block) > 1 and block[0].text == "%macro"}
-    said = _said_in(blocks, macros)
+    sizes = (len(blocks), max(map(len, blocks), default=0), len(macros))
+    said = None if any(map(gt, sizes, _MOST)) else _said_in(blocks, macros)
+    if said is None:
+        yield Flaw("template", f"is too large or entangled to be judged: {sizes} blocks, tokens, macros")
+        return
     found: dict[Flaw, None] = {}
     for block in blocks:
-        found |= dict.fromkeys(_block_flaws(block, macros, said, is_template=is_template))
+        found |= dict.fromkeys(_block_flaws(block, macros, said))
     yield from found
 
 
-def _block_flaws(block: list[_Token], macros: set[str], said: set[str], *, is_template: bool) -> Iterator[Flaw]:
+def _block_flaws(block: list[_Token], macros: set[str], said: set[str]) -> Iterator[Flaw]:
     yield from _forbidden(block)
-    if is_template:
-        yield from _calls(block, macros)
-        yield from _triggers(block, said)
+    yield from _calls(block, macros)
+    yield from _triggers(block, said)
     first = block[0].text if block else ""
     if first.startswith("%"):
         word = first[1:]
         if word in _LOADS:
             yield Flaw("template-import", f"loads another template: {word}")
-        elif word not in _STATEMENTS and is_template:
+        elif word not in _STATEMENTS:
             yield Flaw("template", f"has the statement {word[:40]!a}")
 
 
@@ -219,21 +228,25 @@ def _calls(block: Sequence[_Token], macros: set[str]) -> Iterator[Flaw]:
             yield Flaw("template", f"calls {token.text[:40]!a}")
 
 
-def _said_in(blocks: Sequence[Sequence[_Token]], macros: set[str]) -> set[str]:
-    """Find which names hold what was said, until there are no more of them."""
-    said, before = set(_SAID), -1
-    while len(said) > before:
+def _said_in(blocks: Sequence[Sequence[_Token]], macros: set[str]) -> set[str] | None:
+    """Find which names hold what was said, until there are no more of them; None: there is no end of it."""
+    said = set(_SAID)
+    for _ in range(_MOST_ROUNDS):
         before = len(said)
-        given = {name for block in blocks for name in macros if _is_given(block, name, said)}
+        given = {name for block in blocks for name in _given(block, macros, said)}
         for block in blocks:
             _taint(block, given, said)
-    return said
+        if len(said) == before:
+            return said
+    return None
 
 
-def _is_given(block: Sequence[_Token], macro: str, said: set[str]) -> bool:
-    """Tell whether a macro is called with what was said."""
-    calls = [at for at, (token, after) in enumerate(pairwise(block)) if token.text == macro and after.text == "("]
-    return any(_is_said(_operand(block, at + 2, 1, bounds=frozenset()), said) for at in calls)
+def _given(block: Sequence[_Token], macros: set[str], said: set[str]) -> Iterator[str]:
+    """Yield which macros are called with what was said."""
+    for at, (token, after) in enumerate(pairwise(block)):
+        is_call = token.text in macros and after.text == "("
+        if is_call and _is_said(_operand(block, at + 2, 1, bounds=frozenset()), said):
+            yield token.text
 
 
 def _taint(block: Sequence[_Token], given: set[str], said: set[str]) -> None:

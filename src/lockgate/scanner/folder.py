@@ -9,6 +9,7 @@ so scan a copy that nobody else writes to.
 import hashlib
 import mmap
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -65,6 +66,7 @@ def scan(
         for file, view in _mapped(root, [each for each in seen if found.formats.get(each.name) == UNKNOWN], found):
             found.judge_again(file.name, view)
         found.check_claims({file.name: file.size for file in seen})
+        found.check_links(file.name for file in seen)
         _compare(seen, list(_walk(root, "", _Findings(frozenset()))), found)
     if members is not None:
         found.add_missing(members.keys() - found.formats.keys())
@@ -93,6 +95,7 @@ class _Findings:
     formats: dict[str, str] = field(default_factory=dict)
     claims: dict[str, list[Claim]] = field(default_factory=dict)
     claimants: dict[Claim, str] = field(default_factory=dict)
+    links: dict[str, str | None] = field(default_factory=dict)
 
     def judge(self, name: str, view: memoryview, members: Mapping[str, Digest] | None) -> None:
         """Judge a file, and compare it with what was signed."""
@@ -114,7 +117,7 @@ class _Findings:
         """Judge content of no known format as a part of the model that it belongs to, if it does to any."""
         above, _, within = name.rpartition("/")[0].rpartition("/")
         if name in self.claims:
-            judged = judge_numbers(view, self.claims[name])
+            judged = judge_numbers(name, view, self.claims[name])
         elif within == "variables" and self.formats.get(f"{above}/saved_model.pb".lstrip("/")) == "saved-model":
             judged = judge_variables(view)
         else:
@@ -129,6 +132,15 @@ class _Findings:
                 self.add(name, Flaw("onnx-external", f"takes numbers from {claim.file!a}, which is not there"))
             elif claim.end > sizes[claim.file]:
                 self.add(name, Flaw("onnx-external", f"takes numbers from beyond the end of {claim.file!a}"))
+
+    def check_links(self, files: Iterable[str]) -> None:
+        """Judge links: one that leads to a plain file or folder that was walked may be excused."""
+        known = set(files)
+        known |= {name[:at] for name in known for at, letter in enumerate(name) if letter == "/"}
+        for name, target in self.links.items():
+            is_inside = target in known
+            where = "stays in the folder" if is_inside else "leads out of the folder, to nothing, or through another"
+            self.add(name, Flaw("symlink", f"is a symbolic link that {where}", "symlink" if is_inside else None))
 
     def _take(self, name: str, judged: Judgement) -> None:
         self.formats[name] = judged.format
@@ -202,17 +214,14 @@ def _descend(folder: int, entry: str, name: str, found: _Findings) -> Iterator[_
 
 
 def _link(folder: int, entry: str, name: str, found: _Findings) -> None:
-    """Judge a link: one that stays beneath the folder may be excused, for what it leads to is scanned itself."""
+    """Remember where a link leads by its words; upwards only at first, for behind a name `..` goes where that leads."""
     target = os.readlink(entry, dir_fd=folder)
-    depth = name.count("/")
-    for part in target.split("/"):
-        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
-        if depth < 0:
-            break
     found.formats[name] = "symlink"
-    inside = depth >= 0 and not target.startswith("/")
-    where = "stays in the folder" if inside else "leads out of the folder"
-    found.add(name, Flaw("symlink", f"is a symbolic link that {where}", "symlink" if inside else None))
+    up = len(re.match(r"(?:\.\./)*", target + "/").group().split("/")) - 1  # type: ignore[union-attr]
+    rest = target.split("/")[up:]
+    is_plain = not {"", ".", ".."} & set(rest) and up <= name.count("/")
+    above = name.split("/")[: name.count("/") - up]
+    found.links[name] = "/".join([*above, *rest]) if is_plain else None
 
 
 def _mapped(root: int, files: Iterable[_File], found: _Findings) -> Iterator[tuple[_File, memoryview]]:

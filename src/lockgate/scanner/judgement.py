@@ -49,9 +49,9 @@ def judge(name: str, view: memoryview) -> Judgement:
     return Judgement(found, flaws, tuple(each for each in said if isinstance(each, Claim)))
 
 
-def judge_numbers(view: memoryview, claims: Iterable[Claim]) -> Judgement:
-    """Judge content of no known format that models claim: all of it must be theirs."""
-    return Judgement(NUMBERS, (*_unclaimed(view, claims), *polyglot_flaws(view)))
+def judge_numbers(name: str, view: memoryview, claims: Iterable[Claim]) -> Judgement:
+    """Judge content of no known format that models claim: all of it must be theirs, and no other reader called for."""
+    return Judgement(NUMBERS, (*name_flaws(name, NUMBERS), *_unclaimed(view, claims), *polyglot_flaws(view)))
 
 
 def judge_variables(view: memoryview) -> Judgement:
@@ -96,15 +96,14 @@ _PACKED = {"zip", "torch", "keras", "archive", "pickle", "joblib", "native-code"
 def _json(name: str, view: memoryview) -> Iterator[Flaw | Claim]:
     text = read_text(view)
     assert text is not None
+    is_prose = suffix_of(name) in _PROSE
+    if is_prose:
+        yield from text_flaws(text, suffix_of(name))
     try:
-        value = read_json(bytes(view))
+        yield from repository_flaws(read_json(bytes(view)), text)
     except VerificationError as e:
-        if suffix_of(name) in _PROSE:
-            yield from text_flaws(text, suffix_of(name))
-        else:
+        if not is_prose:
             yield Flaw("json", str(e))
-        return
-    yield from repository_flaws(value, text)
 
 
 _PROSE = {".txt", ".md", ".jinja", ".j2", ".toml", ".yaml", ".yml", ".lock", ".cfg", ".ini", ".jsonl", ".rst"}

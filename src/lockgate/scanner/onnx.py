@@ -24,6 +24,7 @@ _CODE = {
     "PythonOp", "PythonOpGrad", "ATen", "TritonOp", "EPContext", "ExternalGraph", "OpaqueOp", "YieldOp", "Snpe",
     "AzureAudioToText", "AzureTextToText", "OpenAIAudioToText",
 }  # fmt: skip
+_OWNED = ("ai.onnx", "com.microsoft", "com.ms", "org.pytorch", "trt")  # by runtimes and their extensions
 _DEEPEST = 16
 _MOST_FIELDS = 20_000_000
 
@@ -117,6 +118,9 @@ class _Walk:
         return texts.get(10, ""), texts.get(1, "")
 
     def function(self, message: memoryview) -> Iterator[Flaw | Claim]:
+        domain, name = self.name_of(message)
+        if domain not in DOMAINS and domain.startswith(_OWNED):
+            yield Flaw("onnx-domain", f"defines {name[:60]!a} in the domain {domain[:60]!a}, which a runtime owns")
         asks: dict[int, _Ask] = {
             7: lambda node: self.node(node, 0), 9: self.operators, 11: lambda attribute: self.attribute(attribute, 0)
         }  # fmt: skip
@@ -210,7 +214,8 @@ def _bytes_of(shape: list[int], kind: int) -> int:
 
 def _is_local(location: str) -> bool:
     parts = location.split("/")
-    return location.isprintable() and "\\" not in location and ":" not in location and not {"", "..", "."} & set(parts)
+    is_name = location.isprintable() and not set("\\:*") & set(location) and "_ORT_MEM_ADDR_" not in location
+    return is_name and not {"", "..", "."} & set(parts)
 
 
 def _count(text: str) -> int:

@@ -26,11 +26,15 @@ class Called:
 
 @dataclass(slots=True)
 class Course:
-    """How far the machine came: what was named, what was called, and at which byte it ended, with or without a STOP."""
+    """How far the machine came: what was named and called, and at which byte it ended, with or without a STOP.
+
+    `is_doubtful`: it ended for a reason of ours, and a real one may go on.
+    """
 
     named: list[Named] = field(default_factory=list)
     called: list[Named | None] = field(default_factory=list)
     ended_at: int = 0
     is_whole: bool = False
-    is_endless: bool = False
+    is_doubtful: bool = False
+    steps: int = 0
     trouble: str = ""

@@ -13,27 +13,27 @@ from lockgate.scanner.joblib_array import array_size, is_padded
 from lockgate.scanner.pickle_course import Called, Course, Named
 
 MOST_STEPS = 10_000_000
-_ENOUGH_STEPS, _ENOUGH_PICKLES = 500_000, 1_000  # no file of another format goes on for so long
+_ENOUGH_STEPS = 200_000  # no file of another format goes on for so long
+_LONGEST_NUMBER = 4_000
 
 
-def follow(view: memoryview, start: int = 0, most: int = MOST_STEPS) -> Course:
-    """Follow one pickle from `start` on, for at most so many steps."""
-    machine = _Machine(view, start)
+def follow(view: memoryview, start: int = 0, most: int = MOST_STEPS, *, by_joblib: bool = False) -> Course:
+    """Follow one pickle from `start` on, for at most so many steps; joblib passes over numbers in the middle of it."""
+    machine = _Machine(view, start, by_joblib=by_joblib)
     machine.run(most)
     return machine.course
 
 
 def would_call(view: memoryview) -> Course | None:
     """Return how these bytes call something when they are unpickled, as one pickle or several in a row; None: never."""
-    at, course = 0, None
-    for _ in range(_ENOUGH_PICKLES):
-        course = follow(view, at, _ENOUGH_STEPS)
-        if course.called or course.is_endless:
+    at, left = 0, _ENOUGH_STEPS
+    while True:
+        course = follow(view, at, left)
+        if course.called or course.is_doubtful:
             return course
         if not course.is_whole or course.ended_at == len(view):
             return None
-        at = course.ended_at
-    return course
+        at, left = course.ended_at, left - course.steps
 
 
 class _EndError(Exception):
@@ -44,8 +44,8 @@ Step: TypeAlias = "Callable[[_Machine], None]"
 
 
 class _Machine:
-    def __init__(self, view: memoryview, start: int) -> None:
-        self.view, self.at = view, start
+    def __init__(self, view: memoryview, start: int, *, by_joblib: bool) -> None:
+        self.view, self.at, self.by_joblib = view, start, by_joblib
         self.stack: list[object] = []
         self.marks: list[int] = []
         self.memo: dict[int, object] = {}
@@ -54,7 +54,7 @@ class _Machine:
 
     def run(self, most: int) -> None:
         try:
-            for _ in range(most):
+            for self.course.steps in range(1, most + 1):
                 step = _STEPS.get(self.take(1)[0])
                 if step is None:
                     raise _EndError("no opcode")
@@ -63,7 +63,7 @@ class _Machine:
                     self.course.is_whole = True
                     break
             else:
-                self.course.is_endless, self.course.trouble = True, f"more than {most} steps"
+                self.course.is_doubtful, self.course.trouble = True, f"more than {most} steps"
         except _EndError as e:
             self.course.trouble = str(e)
         self.course.ended_at = self.at
@@ -81,7 +81,7 @@ class _Machine:
         found = _NEWLINE.search(self.view, self.at)
         if found is None:
             raise _EndError("a line without an end")
-        text = bytes(self.view[self.at : min(found.start(), self.at + 1000)]).decode("latin-1")
+        text = bytes(self.view[self.at : min(found.start(), self.at + _LONGEST_NUMBER)]).decode("latin-1")
         self.at = found.end()
         return text
 
@@ -111,8 +111,6 @@ class _Machine:
 
     def name(self, module: object, name: object) -> None:
         found = Named(module if isinstance(module, str) else "?", name if isinstance(name, str) else "?")
-        if isinstance(module, str) and isinstance(name, str) and not _IMPORTABLE.fullmatch(f"{module}.{name}"):
-            raise _EndError("a name that nothing can have")
         self.course.named.append(found)
         self.push(found)
 
@@ -136,7 +134,6 @@ class _Unknown:
 _UNKNOWN = _Unknown()
 _ARRAY = Named("joblib.numpy_pickle", "NumpyArrayWrapper")
 _NEWLINE = re.compile(rb"\n")
-_IMPORTABLE = re.compile(r"[^\s.]+(\.[^\s.]+)+")  # a file may be called anything
 
 
 def _pushes(value: object) -> Step:
@@ -237,10 +234,15 @@ def _get(read: Callable[[_Machine], int]) -> Step:
 
 
 def _numbered(machine: _Machine) -> int:
-    line = machine.line().strip()
-    if not line.isascii() or not line.isdecimal() or len(line) > 9:
-        raise _EndError("no number of a memo")
-    return int(line)
+    start = machine.at
+    line = machine.line()
+    if machine.at - start > _LONGEST_NUMBER:
+        machine.course.is_doubtful = True
+        raise _EndError("a number without an end")
+    try:
+        return int(line)
+    except ValueError as e:
+        raise _EndError("no number of a memo") from e
 
 
 def _memoize(machine: _Machine) -> None:
@@ -326,11 +328,9 @@ def _new_object_with_names(machine: _Machine) -> None:
 
 def _build(machine: _Machine) -> None:
     state, target = machine.pop(), machine.pop()
-    if not isinstance(target, Named | Called | _Unknown):
-        raise _EndError("a state for what has none")
-    machine.touch(target)
+    machine.touch(target)  # nothing becomes of it where there is no state to take
     machine.push(Called(target.what, target.arguments, state) if isinstance(target, Called) else target)
-    if isinstance(target, Called) and target.what == _ARRAY and isinstance(state, dict):
+    if machine.by_joblib and isinstance(target, Called) and target.what == _ARRAY and isinstance(state, dict):
         _pass_array(machine, state)
 
 

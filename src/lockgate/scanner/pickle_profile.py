@@ -7,6 +7,7 @@ torch    containers, tensors and their kinds
 import re
 from collections.abc import Iterator, Mapping
 
+from lockgate.scanner.estimators import ESTIMATORS
 from lockgate.scanner.pickle_course import Course, Named
 from lockgate.scanner.pickle_machine import follow
 from lockgate.scanner.scanned import Flaw
@@ -44,11 +45,9 @@ _JOBLIB = {
     "joblib.numpy_pickle.NumpyArrayWrapper",
     *(f"scipy.sparse._{kind}.{kind}_{form}" for kind in ("csr", "csc", "coo") for form in ("matrix", "array")),
 }
-_ESTIMATOR = re.compile(r"sklearn(?:\.[a-z_][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]*")
-_TREE = "sklearn.tree._tree.Tree"
 _ALLOWED: Mapping[str, frozenset[str]] = {
     "pickle": frozenset(_CONTAINERS | _NUMPY),
-    "joblib": frozenset(_CONTAINERS | _NUMPY | _JOBLIB | {_TREE}),
+    "joblib": frozenset(_CONTAINERS | _NUMPY | _JOBLIB | ESTIMATORS),
     "torch": frozenset(_CONTAINERS | _NUMPY | _TORCH),
 }
 
@@ -72,8 +71,10 @@ def pickle_flaws(view: memoryview, kind: str) -> Iterator[Flaw]:
     """Yield what a pickle names beyond the profile of its kind, and whether it could be followed to its end."""
     at, several = 0, _LEGACY_PICKLES if bytes(view[: len(TORCH_MAGIC)]) == TORCH_MAGIC else 1
     for _ in range(several):
-        course = follow(view, at)
+        course = follow(view, at, by_joblib=kind == "joblib")
         yield from _named_flaws(course, kind)
+        if kind == "joblib":  # another reader takes the numbers of its arrays for opcodes
+            yield from _named_flaws(follow(view, at), kind)
         if not course.is_whole:
             yield Flaw("pickle-call", f"cannot be followed beyond byte {course.ended_at}: {course.trouble}")
             return
@@ -94,6 +95,5 @@ def _is_allowed(named: Named, kind: str) -> bool:
     text = str(named)
     if text in _ALLOWED[kind]:
         return True
-    if named.module in ("numpy.dtypes", "numpy"):
-        return re.fullmatch(r"(?:bool|int|uint|float|complex)\d*_?|[A-Z][A-Za-z0-9]*DType", named.name) is not None
-    return kind == "joblib" and "." not in named.name and _ESTIMATOR.fullmatch(text) is not None
+    is_kind = re.fullmatch(r"(?:bool|int|uint|float|complex)\d*_?|[A-Z][A-Za-z0-9]*DType", named.name)
+    return named.module in ("numpy.dtypes", "numpy") and is_kind is not None

@@ -22,7 +22,7 @@ _SECRETS: Mapping[str, re.Pattern[str]] = {
     "a Hugging Face token": re.compile(r"\bhf_[A-Za-z0-9]{34}\b"),
     "a GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{82})\b"),
     "a GitLab token": re.compile(r"\bglpat-[A-Za-z0-9_-]{20}\b"),
-    "an OpenAI key": re.compile(r"\bsk-(?:proj-|svcacct-)?[A-Za-z0-9_-]{20,}T3BlbkFJ[A-Za-z0-9_-]{20,}\b"),
+    "an OpenAI key": re.compile(r"\bsk-(?:proj-|svcacct-)?[A-Za-z0-9_-]{20,200}T3BlbkFJ[A-Za-z0-9_-]{20}"),
     "an Anthropic key": re.compile(r"\bsk-ant-[a-z0-9]+-[A-Za-z0-9_-]{80,}"),
     "a Slack token": re.compile(r"\bxox[abprs]-[0-9A-Za-z-]{20,}"),
     "a Google key": re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b"),
@@ -48,7 +48,9 @@ _YAML_WORDS: Mapping[str, str] = {
     "py/object": "jsonpickle would make what it names",
 }
 _TARGET = re.compile(r"\btarget[\"']?\s*:\s*[\"']?[A-Za-z_]\w*(?:\.\w+)+")
-_TRUST_CODE = re.compile(r"trust_remote_code[\"']?\s*:\s*(?!\s|false\b|no\b|off\b)", re.IGNORECASE)
+_TRUST_CODE = re.compile(
+    r"trust_remote_code[\"']?\s*[:=]\s*+(?!(?:false|no|off)[ \t]*(?:[,}\]#\r\n]|$))", re.IGNORECASE
+)
 _YAML_ESCAPE = re.compile(r"\"[^\"]*\\[^nrt\"\\/]")
 _ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*[\w-]+", re.MULTILINE)
 _ANCHOR = re.compile(r"(?:^|[\s\[{,:-])&[\w-]+", re.MULTILINE)
@@ -76,6 +78,7 @@ def text_flaws(text: str, suffix: str) -> Iterator[Flaw]:
         yield Flaw("markup", "declares an XML entity")
     if suffix == ".toml":
         yield from _toml_flaws(text)
+        yield from _word_flaws(text)
     elif suffix not in _PROSE:
         yield from _yaml_flaws(text)
     if _PYTHON_TAG.search(text):
@@ -111,16 +114,20 @@ def _toml_flaws(text: str) -> Iterator[Flaw]:
         yield Flaw("toml", f"is no TOML: {str(e)[:100]}")
 
 
-def _yaml_flaws(text: str) -> Iterator[Flaw]:
-    if found := _YAML_TAG.search(text):
-        yield Flaw("yaml-tag", f"line {text.count(chr(10), 0, found.start()) + 1} has a tag")
+def _word_flaws(text: str) -> Iterator[Flaw]:
     for word, why in _YAML_WORDS.items():
         if word in text:
             yield Flaw("repository", f"{word}: {why}")
-    if found := _TARGET.search(text):
-        yield Flaw("repository", f"{found.group()[:60]}: what it names would be imported and called")
     if _TRUST_CODE.search(text):
         yield Flaw("repository", "trust_remote_code is not false")
+
+
+def _yaml_flaws(text: str) -> Iterator[Flaw]:
+    if found := _YAML_TAG.search(text):
+        yield Flaw("yaml-tag", f"line {text.count(chr(10), 0, found.start()) + 1} has a tag")
+    yield from _word_flaws(text)
+    if found := _TARGET.search(text):
+        yield Flaw("repository", f"{found.group()[:60]}: what it names would be imported and called")
     if _YAML_ESCAPE.search(text):
         yield Flaw("yaml-escape", "a name or text is hidden by escapes")
     if _ANCHOR.search(text) and (aliases := len(_ALIAS.findall(text))) > 20:

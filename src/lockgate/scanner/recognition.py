@@ -34,7 +34,7 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"\xfd7zXZ\0", "compressed"),
     (b"\x28\xb5\x2f\xfd", "compressed"),
     (b"\x04\x22\x4d\x18", "compressed"),
-    (b"\x5d\0\0", "compressed"),
+    (b"\x5d\0", "compressed"),
     (b"ZF0x", "compressed"),  # what joblib wrote once
     (b"7z\xbc\xaf\x27\x1c", "compressed"),
     (b"Rar!\x1a\x07", "compressed"),
@@ -146,6 +146,8 @@ def name_flaws(name: str, found: str) -> Iterator[Flaw]:
     if (excuse := _PROGRAMS.get(suffix)) is not None:
         yield Flaw(excuse, f"is called {suffix}, as programs are", excuse)
     promised = _PROMISES.get(suffix)
+    if found == "numbers" and name.rpartition("/")[2].lower().startswith("pytorch_model"):
+        yield Flaw("disguise", "is called as checkpoints of PyTorch are, but holds numbers")
     if promised is not None and found not in promised | {"unknown", "zip"}:
         yield Flaw("disguise", f"is called {suffix}, but holds {found}")
 

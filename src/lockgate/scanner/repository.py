@@ -59,6 +59,16 @@ def _activated(member: Value, _whole: dict[str, Value]) -> Iterator[Flaw]:
         yield Flaw("repository", f"{member[:60]!a} would be imported and called")
 
 
+def _megatron(member: Value, _whole: dict[str, Value]) -> Iterator[Flaw]:
+    if isinstance(member, str) and member != "megatron.core":
+        yield Flaw("repository", f"megatron_core: {member[:60]!a} would be imported")
+
+
+def _parent(member: Value, _whole: dict[str, Value]) -> Iterator[Flaw]:
+    if isinstance(member, str) and not member.startswith("transformers."):
+        yield Flaw("repository", f"parent_library: {member[:60]!a} would be imported")
+
+
 def _targeted(member: Value, whole: dict[str, Value]) -> Iterator[Flaw]:
     if isinstance(member, str) and "." in member and "params" in whole:
         yield Flaw("repository", f"target: {member[:60]!a} would be imported and called")
@@ -104,8 +114,8 @@ def _pipeline(_member: Value, whole: dict[str, Value]) -> Iterator[Flaw]:
 def _module_flaws(value: list[Value]) -> Iterator[Flaw]:
     """Judge the modules of sentence-transformers: each names the class that is imported."""
     for each in value:
-        kind = str(each["type"]) if isinstance(each, dict) and {"idx", "type", "path"} <= each.keys() else None
-        if kind is not None and not kind.startswith("sentence_transformers."):
+        kind = each.get("type") if isinstance(each, dict) else None
+        if isinstance(kind, str) and "." in kind and not kind.startswith("sentence_transformers."):
             yield Flaw("repository", f"a module is imported from {kind[:60]!a}")
 
 
@@ -133,6 +143,8 @@ def _templates(member: Value) -> Iterator[Flaw]:
 _ASKED = {
     **dict.fromkeys(("attn_implementation", "_attn_implementation", "_attn_implementation_internal"), _fetching),
     **dict.fromkeys(("activation_function", "activation_fn", "sbert_ce_default_activation_function"), _activated),
+    "megatron_core": _megatron,
+    "parent_library": _parent,
     "target": _targeted,
     "lc": _constructed,
     "trust_remote_code": _trusting,
