@@ -29,6 +29,7 @@ NAMES = (
     "desk",
     "bindings",
     "scan",
+    "sandbox",
 )
 RESULTS = Path("build/bench.json")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lockgate.drivers.bubblewrap import outer
 from lockgate.drivers.bubblewrap.outer import Bubblewrap
 from lockgate.evaluator.sandbox import Job, Limits
 from tests.live.test_sandbox_probes import ELSEWHERE, SYSTEM_PYTHON, caged, can_pass_as_stranger, host
@@ -40,6 +41,22 @@ time.sleep(2)
 os.close(go)
 for _ in range(8): assert os.wait()[1] == 0
 print('held')
+"""
+QUEUES = """
+import os, socket, time
+for _ in range(4):
+    if os.fork() == 0: break
+held = []
+try:
+    while len(held) < 100:
+        held.append(socket.socketpair())
+        for end in held[-1]:
+            end.setblocking(False)
+            try:
+                while True: end.send(bytes(1 << 16))
+            except BlockingIOError: pass
+except OSError: pass
+time.sleep(3)
 """
 FILLS = """
 import sys
@@ -101,6 +118,13 @@ def test_many_that_allocate_together(memory, why):
 
     assert found.why == why
     assert (b"held" in found.said) == (why is None)
+
+
+@pytest.mark.parametrize(("memory", "why"), [(100 * MIB, "memory"), (2048 * MIB, None)])
+def test_memory_in_the_queues_of_sockets(monkeypatch, memory, why):
+    monkeypatch.setattr(outer, "make_group", lambda _: None)
+
+    assert run(QUEUES, memory=memory).why == why
 
 
 @pytest.mark.parametrize("code", [FILLS, FILLS_ALL])
@@ -252,8 +276,6 @@ while not os.path.exists('/tmp/never'):
 
 
 def test_a_job_that_answers_nobody_is_watched_all_the_same(monkeypatch):
-    from lockgate.drivers.bubblewrap import outer
-
     monkeypatch.setattr(outer, "make_group", lambda _: None)
     job = Job((sys.executable, "-c", STALLS), limits=Limits(seconds=60, memory=200 * MIB), port=8000)
 

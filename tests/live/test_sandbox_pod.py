@@ -17,9 +17,13 @@ WALLS = "from lockgate.drivers.kubernetes_job.in_pod import walls; print(*walls(
 
 
 def test_walls_are_found_where_they_are():
-    found = Bubblewrap().run(Job((sys.executable, "-c", WALLS)))
+    cluster = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+
+    found = Bubblewrap().run(Job((sys.executable, "-c", WALLS), environment=cluster))
+    alone = Bubblewrap().run(Job((sys.executable, "-c", WALLS)))
 
     assert found.said.split()[:2] == [b"namespaces", b"seccomp"]
+    assert alone.said.split()[:1] == [b"seccomp"]  # nobody to ask: not known to be shut
 
 
 def test_a_pod_that_reaches_its_cluster_has_no_walls(monkeypatch):
@@ -29,7 +33,7 @@ def test_a_pod_that_reaches_its_cluster_has_no_walls(monkeypatch):
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(door.getsockname()[1]))
 
-        assert in_pod._answers()
+        assert not in_pod._is_shut()
         assert "namespaces" not in in_pod.walls()
 
 

@@ -4,7 +4,6 @@ One thread: it answers the doors inside, keeps the end of what is said, and look
 the rest is the same: kill pid 1, wait until the kernel has taken its whole world down, and only then read what it left.
 """
 
-import json
 import os
 import selectors
 import signal
@@ -82,6 +81,7 @@ class Cell:
             if self._watch.ident:
                 self._watch.join()
             self._kill()
+            self._egress.close()
             self._outcome = self._judge()
             for descriptor in (self._first, self._stop, self._stopped):
                 os.close(descriptor)
@@ -161,7 +161,7 @@ class Cell:
 def _ended(said: bytes) -> _End | None:
     """Read the last word of pid 1; None if it had none."""
     try:
-        told = json.loads(said)
-        return _End(int(told["code"]), None if told["why"] is None else str(told["why"])[:80])
-    except (ValueError, LookupError, TypeError):
+        _, code, why = said.decode().split(" ")
+        return _End(int(code), None if why == "-" else why[:80])
+    except ValueError:
         return None

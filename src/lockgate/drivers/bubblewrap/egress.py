@@ -25,6 +25,8 @@ class Egress:
     def __init__(self, hosts: Sequence[str]) -> None:
         self._hosts, self._refused, self._lock = frozenset(hosts), dict[str, None](), threading.Lock()
         self._calls = threading.BoundedSemaphore(_MOST_CALLS)
+        self._open: set[socket.socket] = set()
+        self._closed = False
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -37,6 +39,14 @@ class Egress:
         theirs, ours = socket.socketpair()
         threading.Thread(target=self._serve, args=(ours,), name="egress", daemon=True).start()
         return theirs
+
+    def close(self) -> None:
+        """End every call: the job is dead, and whoever it spoke to need not be waited for."""
+        with self._lock:
+            self._closed = True
+            for remote in self._open:
+                with suppress(OSError):
+                    remote.shutdown(socket.SHUT_RDWR)
 
     def _serve(self, caller: socket.socket) -> None:
         with caller, suppress(OSError):
@@ -62,6 +72,7 @@ class Egress:
             caller.sendall(b"HTTP/1.1 %d Refused\r\n\r\n" % (502 if isinstance(e, UnavailableError) else 403))
             return
         with remote:
+            self._track(remote)
             caller.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
             remote.sendall(rest)
             for end in (caller, remote):
@@ -70,6 +81,14 @@ class Egress:
             back.start()
             _pump(caller, remote)
             back.join()
+            with self._lock:
+                self._open.discard(remote)
+
+    def _track(self, remote: socket.socket) -> None:
+        with self._lock:
+            if self._closed:
+                raise ConnectionAbortedError
+            self._open.add(remote)
 
     def _refuse(self, what: str) -> None:
         with self._lock:

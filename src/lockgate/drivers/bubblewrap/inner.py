@@ -7,9 +7,8 @@ It has the standard library only, and little of that: it is started anew for eve
 (pid_namespaces(7)), nothing reads its memory, and when it ends everything in its world is dead.
 """
 
-import base64
 import errno
-import json
+import marshal
 import os
 import resource
 import select
@@ -21,15 +20,15 @@ from contextlib import suppress
 
 from lockgate.drivers.bubblewrap import kernel, landlock
 from lockgate.drivers.bubblewrap.relay import Relay
+from lockgate.drivers.bubblewrap.tally import OPEN_FILES, over
 
 NOBODY = 65534
 _WRITABLE = ("/out", "/tmp", "/dev/shm")  # noqa: S108 - a tmpfs of its own
-_BASE, _OURS = "/.disk", os.path.dirname(__file__)
+_QUEUES = {"tcp_rmem": "4096 65536 262144", "tcp_wmem": "4096 16384 262144"}  # as much as any socket may hold
+_BASE = "/.disk"
 _INODES = 16384
 _MESSAGE = 4096
 _LOOK_EVERY_MS = 100
-_OPEN_FILES = 1024
-_PAGE, _TICKS = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 _NO_PLACE = 127
 
 
@@ -43,10 +42,10 @@ class Settings:
     port: int | None
     front: int | None
     mounts: list[tuple[int, str]]
-    seccomp: str | None
+    seccomp: bytes | None
 
     def __init__(self, written: bytes) -> None:
-        vars(self).update(json.loads(written))
+        vars(self).update(marshal.loads(written))  # noqa: S302 - from our own outside; json would start `re`
 
 
 class _World:
@@ -82,11 +81,12 @@ def main() -> None:
     world = _World(settings, control)
     _become_nobody()
     lacking = _restrict(settings)
-    socket.send_fds(control, [json.dumps({"lacking": lacking}).encode()], [out])
+    socket.send_fds(control, ["\n".join(f"{name} {why}" for name, why in lacking.items()).encode() or b"-"], [out])
     os.close(out)
     if control.recv(_MESSAGE) != b"go":
         os._exit(0)
-    control.send(json.dumps(_run(world)).encode())
+    code, why = _run(world)
+    control.send(f"ended {code} {why or '-'}".encode())
     os._exit(0)
 
 
@@ -109,8 +109,10 @@ def _mount(settings: Settings) -> int:
     for descriptor, target in settings.mounts:
         kernel.attach_mount(descriptor, target)
         os.close(descriptor)
-    for path in (_BASE, _OURS):
-        kernel.call("umount2", path.encode(), kernel.MNT_DETACH)
+    kernel.call("umount2", _BASE.encode(), kernel.MNT_DETACH)
+    for name, sizes in _QUEUES.items():
+        with open(f"/proc/sys/net/ipv4/{name}", "w") as file:
+            file.write(sizes)
     return os.open("/out", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
@@ -144,11 +146,11 @@ def _restrict(settings: Settings) -> dict[str, str]:
     if settings.seccomp is None:
         lacking["seccomp"] = "there is no filter for this machine, only for x86_64 and aarch64"
     else:
-        kernel.filter_calls(base64.b64decode(settings.seccomp))
+        kernel.filter_calls(settings.seccomp)
     return lacking
 
 
-def _run(world: _World) -> dict[str, object]:
+def _run(world: _World) -> tuple[int, str | None]:
     """Run the job and look after it; return how it ended."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -165,10 +167,10 @@ def _run(world: _World) -> dict[str, object]:
             relay.join(world.hear())
         relay.work(ready)
         if (code := _reap(job)) is not None:
-            return {"code": code, "why": _over(world.limits) if code < 0 else None}
+            return code, over(world.limits) if code < 0 else None
         if time.monotonic() - looked > _LOOK_EVERY_MS / 1000:
-            if why := _over(world.limits):
-                return {"code": -signal.SIGKILL, "why": why}
+            if why := over(world.limits):
+                return -signal.SIGKILL, why
             looked = time.monotonic()
 
 
@@ -188,43 +190,6 @@ def _reap(job: int) -> int | None:
             return os.waitstatus_to_exitcode(status)
         if pid == 0:
             return None
-
-
-def _over(limits: dict[str, int]) -> str | None:
-    """Name the limit that all of them together have passed."""
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-    done = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = done.ru_utime + done.ru_stime + sum(map(_seconds, pids))
-    if used >= limits["cpu_seconds"]:
-        return "cpu_seconds"
-    if sum(map(_resident, pids)) > limits["memory"] and sum(map(_share, pids)) > limits["memory"]:
-        return "memory"
-    return None
-
-
-def _read(pid: int, name: str) -> bytes:
-    try:
-        with open(f"/proc/{pid}/{name}", "rb") as opened:
-            return opened.read()
-    except OSError:  # it ended, or hides
-        return b""
-
-
-def _seconds(pid: int) -> float:
-    found = _read(pid, "stat").rpartition(b") ")[2].split()
-    return sum(map(int, found[11:15])) / _TICKS  # its own, and of those that it took in
-
-
-def _resident(pid: int) -> int:
-    """Say how much memory a program holds; what several share counts for each."""
-    found = _read(pid, "statm").split()
-    return int(found[1]) * _PAGE if found else 0
-
-
-def _share(pid: int) -> int:
-    """Say how much memory is a program's part; if it hides that, all that it holds."""
-    lines = _read(pid, "smaps_rollup").splitlines()
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith(b"Pss:")), _resident(pid))
 
 
 def _start(world: _World) -> int:
@@ -264,7 +229,7 @@ def _rlimits(limits: dict[str, int]) -> list[tuple[int, int]]:
         (resource.RLIMIT_AS, limits["memory"]),
         (resource.RLIMIT_FSIZE, limits["disk"]),
         (resource.RLIMIT_NPROC, limits["processes"] + 1),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),

@@ -7,9 +7,9 @@ What `inner` has to know goes through a descriptor: arguments can be read by oth
 inside, in /proc/1/environ. What a job may reach outside is opened here and passed in, connection by connection.
 """
 
-import base64
 import itertools
 import json
+import marshal
 import os
 import platform
 import socket
@@ -22,12 +22,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from lockgate.drivers.bubblewrap import seccomp, users, view
+from lockgate.drivers.bubblewrap import inner, seccomp, users, view
 from lockgate.drivers.bubblewrap.cell import Cell
 from lockgate.drivers.bubblewrap.control_group import make_group
 from lockgate.drivers.bubblewrap.egress import Egress
 from lockgate.drivers.bubblewrap.passed import Passed
-from lockgate.drivers.bubblewrap.users import NOBODY
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.evaluator.sandbox import LAYERS, Job, Outcome
 
@@ -39,7 +38,7 @@ _SECONDS = 30
 _BOOT = "import sys; sys.path.append('/.lockgate'); from lockgate.drivers.bubblewrap.inner import main; main()"
 _APART = ("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try")
 _FIRM = ("--die-with-parent", "--new-session", "--as-pid-1", "--hostname", "sandbox", "--cap-drop", "ALL")
-_FOR_INNER = ("CAP_SYS_ADMIN", "CAP_SETPCAP", "CAP_SETUID", "CAP_SETGID")
+_FOR_INNER = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SETPCAP", "CAP_SETUID", "CAP_SETGID")
 _WAYS_OUT = {
     "namespaces": "it needs the package bubblewrap and a Linux that allows user namespaces:"
     " sysctl kernel.unprivileged_userns_clone=1, an AppArmor profile for bwrap, the right to make them in a container",
@@ -146,7 +145,7 @@ class Bubblewrap:
                 str(path): path for path in self._programs
             }
             who, mounts = _who(places, passed)
-            settings = json.dumps(_settings(job, doors, listening, mounts))
+            settings = marshal.dumps(_settings(job, doors, listening, mounts), 2)
             arguments = [
                 *(self._bwrap, *who, *_APART, *_FIRM, "--info-fd", str(tell)),
                 *(word for name in _FOR_INNER for word in ("--cap-add", name)),
@@ -154,7 +153,7 @@ class Bubblewrap:
                 *view.inputs(inputs, passed, later=bool(mounts)),
                 *view.sealed(),
                 *("--", self._python, "-I", "-S", "-c", _BOOT),
-                *(str(passed.take(os.dup(control.fileno()))), str(passed.keep(settings.encode()))),
+                *(str(passed.take(os.dup(control.fileno()))), str(passed.keep(settings))),
             ]
             shell = _popen(arguments, passed.descriptors)
         with os.fdopen(told, "rb") as information:
@@ -193,7 +192,7 @@ def _call(path: Path) -> socket.socket:
 def _who(places: Mapping[str, Path], passed: Passed) -> tuple[list[str], dict[str, int]]:
     """Say as whom it runs; a stranger reads what is shown through mounts of its own."""
     if (number := users.stranger()) is None:
-        return ["--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)], {}
+        return ["--unshare-user", "--uid", str(inner.NOBODY), "--gid", str(inner.NOBODY)], {}
     home, owner = (passed.take(made) for made in users.namespaces(number))
     return ["--userns", str(home)], {place: passed.take(users.shown(path, owner)) for place, path in places.items()}
 
@@ -210,7 +209,7 @@ def _settings(job: Job, doors: tuple[int, ...], front: int | None, mounts: Mappi
         "port": job.port,
         "front": front,
         "mounts": [(descriptor, place) for place, descriptor in mounts.items()],
-        "seccomp": base64.b64encode(filter_).decode() if filter_ else None,
+        "seccomp": filter_,
     }
 
 
@@ -241,7 +240,8 @@ def _hear(control: socket.socket, shell: "subprocess.Popen[bytes]") -> tuple[int
     if not said or not found:
         raise UnavailableError(_last_words(shell))
     control.settimeout(None)
-    return found[0], dict(json.loads(said)["lacking"])
+    lines = [] if said == b"-" else said.decode().splitlines()
+    return found[0], dict(line.split(" ", 1) for line in lines)
 
 
 def _last_words(shell: "subprocess.Popen[bytes]") -> str:

@@ -8,13 +8,13 @@ mounts that map their owner to it (mount_setattr(2), MOUNT_ATTR_IDMAP), so files
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lockgate.drivers.bubblewrap import kernel
+from lockgate.drivers.bubblewrap.inner import NOBODY
 from lockgate.errors import UnavailableError
 
-NOBODY = 65534
 _LAST, _SPREAD = 0x7000_0000, 0x1000
 
 
@@ -27,10 +27,12 @@ def stranger() -> int | None:
     return None if count < _SPREAD else min(first + count, _LAST) - 1 - os.getpid() % (_SPREAD - 1)
 
 
-def namespaces(number: int) -> Iterator[int]:
+def namespaces(number: int) -> list[int]:
     """Make two user namespaces: one to live in, and one that says who owns the inputs."""
-    yield _namespace(f"0 0 1\n{NOBODY} {number} 1\n")
-    yield _namespace(f"0 {number} 1\n")
+    maps = (f"0 0 1\n{NOBODY} {number} 1\n", f"0 {number} 1\n")
+    with ExitStack() as stack:
+        dwellers = [stack.enter_context(_dweller()) for _ in maps]
+        return [_namespace(dweller, lines) for dweller, lines in zip(dwellers, maps, strict=True)]
 
 
 def shown(path: Path, owner: int) -> int:
@@ -41,19 +43,24 @@ def shown(path: Path, owner: int) -> int:
         return kernel.copy_of_mount(str(path), None)
 
 
-def _namespace(lines: str) -> int:
-    """Make a user namespace with such a map, and return it open; nobody lives in it."""
+@contextmanager
+def _dweller() -> "Iterator[subprocess.Popen[bytes]]":
+    """Start somebody in a user namespace of its own, who waits there until it is open."""
     command = ["unshare", "--user", "sh", "-c", "echo; read -r line"]
     try:
         dweller = subprocess.Popen(command, env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     except OSError as e:
         raise UnavailableError(f"no namespaces: cannot run {command[0]}: {e.strerror}; install util-linux") from e
-    assert dweller.stdin is not None and dweller.stdout is not None
-    with dweller, closing(dweller.stdin):
-        if not dweller.stdout.readline():
-            raise UnavailableError(
-                "no namespaces: this root may make no user namespace (a container without that right?)"
-            )
-        for kind in ("uid_map", "gid_map"):
-            Path(f"/proc/{dweller.pid}/{kind}").write_text(lines)
-        return os.open(f"/proc/{dweller.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    assert dweller.stdin is not None
+    with dweller, dweller.stdin:
+        yield dweller
+
+
+def _namespace(dweller: "subprocess.Popen[bytes]", lines: str) -> int:
+    """Give a user namespace its map, and return it open; nobody lives in it afterwards."""
+    assert dweller.stdout is not None
+    if not dweller.stdout.readline():
+        raise UnavailableError("no namespaces: this root may make no user namespace (a container without that right?)")
+    for kind in ("uid_map", "gid_map"):
+        Path(f"/proc/{dweller.pid}/{kind}").write_text(lines)
+    return os.open(f"/proc/{dweller.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)

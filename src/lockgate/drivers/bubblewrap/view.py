@@ -6,6 +6,7 @@ No home, no /sys, no /run, no /var; /proc shows its own world only. Nobody has a
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import lockgate
@@ -61,8 +62,16 @@ def shown(programs: Iterable[Path], passed: Passed) -> Iterator[str]:
     for program in programs:
         yield from _folders(*map(str, reversed(program.parents[:-1])))
         yield from ("--ro-bind", str(program), str(program))
-    yield from ("--ro-bind", str(Path(__file__).parent), "/.lockgate/lockgate/drivers/bubblewrap")
+    yield from _ourselves(Path("/.lockgate/lockgate/drivers/bubblewrap"))
     yield from _devices()
+
+
+def _ourselves(place: Path) -> Iterator[str]:
+    """Show the files of this package, and where Python keeps them compiled: it may be elsewhere."""
+    package = Path(__file__).parent
+    for file in package.glob("*.py"):
+        yield from ("--ro-bind", str(file), str(place / file.name))
+    yield from ("--ro-bind-try", str(Path(cache_from_source(__file__)).parent), str(place / "__pycache__"))
 
 
 def _devices() -> Iterator[str]:

@@ -18,6 +18,7 @@ from lockgate.formats.digest import Digest
 
 _LAST_WORD = Path("/dev/termination-log")
 _SECONDS = 3
+_NODE = ("169.254.169.254", 80)  # what clouds tell a machine about itself, keys included
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def walls() -> tuple[str, ...]:
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
     ours = int(status["CapEff"], 16) == 0 and status["NoNewPrivs"] == "1" and os.getuid() != 0
     held = {
-        "namespaces": ours and not _answers(),
+        "namespaces": ours and _is_shut(),
         "seccomp": status["Seccomp"] == "2",
         "cgroup": any(map(_is_limited, ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"))),
     }
@@ -52,17 +53,24 @@ def report(folder: Path, most: int, log: TextIO) -> str:
     return str(Digest.of(line))
 
 
-def _answers() -> bool:
-    """Ask the API server and the name servers for a connection."""
-    cluster = (os.environ.get("KUBERNETES_SERVICE_HOST", ""), int(os.environ.get("KUBERNETES_SERVICE_PORT", "443")))
+def _is_shut() -> bool:
+    """Ask the API server, the name servers and the node; whoever knows nobody to ask knows nothing."""
     names: list[str] = []
     with suppress(OSError):
         lines = Path("/etc/resolv.conf").read_text().splitlines()
         names = [line.split()[1] for line in lines if line.startswith("nameserver ")]
-    for address in (cluster, *((name, 53) for name in names)):
-        with suppress(OSError), socket.create_connection(address, timeout=_SECONDS):
-            return True
-    return False
+    asked = [(name, 53) for name in names]
+    if host := os.environ.get("KUBERNETES_SERVICE_HOST"):
+        asked.append((host, int(os.environ.get("KUBERNETES_SERVICE_PORT", "443"))))
+    return bool(asked) and not any(map(_answers, [*asked, _NODE]))
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _is_limited(path: str) -> bool:
