@@ -48,9 +48,15 @@ class Subject:
         """What stands for the content of the suite, which is code of Lockgate and no directory: its version."""
         return Digest.of(f"{self.suite} of Lockgate {version('lockgate')}".encode())
 
+    @property
+    def evaluation(self) -> Mapping[str, Any]:
+        """What a policy demands of the suite."""
+        metrics, content = {"accuracy": self.accuracy}, [str(self.content)]
+        return {"suite": self.suite, "metrics": metrics, "max_age_days": 30, "digests": content}
+
 
 MAGIKA = Subject("magika", KINDS, SUITE, ACCURACY)
-FILE_TYPES = {"suite": SUITE, "metrics": {"accuracy": ACCURACY}, "max_age_days": 30}
+FILE_TYPES = MAGIKA.evaluation
 BASELINE = {
     "suite": "baseline",
     "metrics": {"scan": "1", "fit": "1", "input-contract": "1"},
@@ -141,14 +147,7 @@ def _policy(environment: str, subject: Subject, demands: dict[str, object]) -> d
     rules = {
         "components": list(subject.kinds),
         "provenance": True,
-        "evaluations": [
-            {
-                "suite": subject.suite,
-                "metrics": {"accuracy": subject.accuracy},
-                "max_age_days": 30,
-                "digests": [str(subject.content)],
-            }
-        ],
+        "evaluations": [subject.evaluation],
         "approvals": {"count": 2, "role": "approver"},
         "lease": {"seconds": LEASE_SECONDS, "on_silence": "stop"},
         "rollback_seconds": 60,
