@@ -16,6 +16,7 @@ from lockgate.core.rights import Role
 from lockgate.core.trial import Trial
 from lockgate.core.writing import MAX_WRITING, open_writing
 from lockgate.errors import LockgateError, VerificationError
+from lockgate.formats import dsse
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name, Version
 from tests.core.dossiers import AT, NUMBER, TICK, denied, evidence, good, judged, ruling, run, say, trusting
@@ -167,6 +168,12 @@ def test_what_is_seen_are_the_statements_and_trials_of_exactly_that():
     others = (*FAILED.evidence, b"no statement", *evidence(run(suite="another")).evidence[1:])
 
     assert seen_of((SUITE,), others, ()) == SEEN
+    parsed = [dsse.parse(one) for one in FAILED.evidence]
+    again = [
+        replace(one, signatures=tuple(replace(s, keyid="anew") for s in one.signatures)).encode() for one in parsed
+    ]
+    assert not {*again} & {*FAILED.evidence} and dsse.parse(again[1]).payload == parsed[1].payload
+    assert seen_of((SUITE,), (*FAILED.evidence, *again), ()) == SEEN  # an envelope is written anew by anybody
     assert seen_of((SUITE,), FAILED.evidence[:1], ()) != SEEN
     assert seen_of((SUITE,), FAILED.evidence, [replace(TRIED[0], suite="another")]) == SEEN
     assert seen_of((SUITE,), FAILED.evidence, TRIED) != SEEN

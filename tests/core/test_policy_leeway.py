@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockgate.core.difference import Effect, differences
+from lockgate.core.difference import Effect, differences, gaining
 from lockgate.core.policy import Approvals, Emergencies, Overrides, check_policy, check_rules
 from lockgate.core.proposal import unknown_people
 from lockgate.core.rights import Role
@@ -152,6 +152,14 @@ def test_each_difference_says_whether_it_weakens(old, new, weakens, says):
 
     wanted = Effect.WEAKENS if weakens else Effect.STRENGTHENS
     assert any(effect is wanted and says in text for effect, text in found), found
+
+
+@pytest.mark.parametrize("more", [{"about": ("evaluation", "scan")}, {"about": ("scan",)}, {"longest_hours": 49}])
+def test_who_may_override_more_from_now_on_does_not_approve_that(more):
+    old, new = ruling(overrides=BLOCK), ruling(overrides=replace(BLOCK, **more))
+
+    assert OLIVIA in gaining(differences(old, new))
+    assert OLIVIA not in gaining(differences(new, old)) or more == {"about": ("scan",)}
 
 
 def test_who_may_override_from_now_on_does_not_approve_that():

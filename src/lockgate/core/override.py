@@ -146,26 +146,27 @@ def open_override(overriding: Overriding, scope: Scope, trust: Trust, at: dateti
 
 def seen_of(about: Iterable[Aside], evidence: Iterable[bytes], trials: Iterable[Trial]) -> Digest:
     """Name all statements and trials that there are of what is set aside, verified or not: one more is another name."""
-    topics = [(Digest.of(document), _topic(document)) for document in evidence]
+    topics = [found for document in evidence if (found := _topic(document))]
     held = list(trials)
     seen: dict[str, Json] = {}
     for what in about:
         topic = (PROVENANCE, "") if what.kind == "provenance" else (TEST_RESULT, what.about)
         numbers = sorted({trial.number for trial in held if trial.suite == what.about and topic[1]})
-        statements = sorted({str(digest) for digest, found in topics if found == topic})
+        statements = sorted({str(digest) for digest, *found in topics if tuple(found) == topic})
         seen[str(what)] = {"statements": list[Json](statements), "trials": list[Json](numbers)}
     return Digest.of(canonical.encode(seen))
 
 
-def _topic(document: bytes) -> tuple[str, str] | None:
-    """Say what a statement claims to be about: its predicate, and the suite of a test result."""
+def _topic(document: bytes) -> tuple[Digest, str, str] | None:
+    """Name a statement by its payload, whoever signed it, and say what it claims to be about: predicate and suite."""
     try:
-        statement = parse_statement(dsse.parse(document).payload)
+        payload = dsse.parse(document).payload
+        statement = parse_statement(payload)
     except VerificationError:
         return None
     extension = statement.predicate.get("lockgate")
     suite = extension.get("suite") if isinstance(extension, dict) else None
-    return statement.predicate_type, str(suite) if statement.predicate_type == TEST_RESULT else ""
+    return Digest.of(payload), statement.predicate_type, str(suite) if statement.predicate_type == TEST_RESULT else ""
 
 
 def set_aside(

@@ -27,6 +27,8 @@ def overrides(old: Overrides | None, new: Overrides | None, where: str) -> Itera
         yield stronger(f"lets nobody override anything at {where} any more")
     elif old is not None and new is not None:
         yield from each_field(OVERRIDES, old, new, where)
+        if set(new.about) - set(old.about) or new.longest_hours > old.longest_hours:
+            yield from (weaker(f"lets {person} override more at {where}", to=person) for person in new.by)
 
 
 def emergencies(
