@@ -170,7 +170,7 @@ def test_what_is_seen_are_the_statements_and_trials_of_exactly_that():
     assert seen_of((SUITE,), others, ()) == SEEN
     parsed = [dsse.parse(one) for one in FAILED.evidence]
     again = [
-        replace(one, signatures=tuple(replace(s, keyid="anew") for s in one.signatures)).encode() for one in parsed
+        replace(one, signatures=tuple(replace(s, key_id="anew") for s in one.signatures)).encode() for one in parsed
     ]
     assert not {*again} & {*FAILED.evidence} and dsse.parse(again[1]).payload == parsed[1].payload
     assert seen_of((SUITE,), (*FAILED.evidence, *again), ()) == SEEN  # an envelope is written anew by anybody
