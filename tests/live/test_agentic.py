@@ -32,8 +32,8 @@ def harnesses():
 
 
 def ran(folder, mode):
-    command = ("{python}", "{file:config/desk.py}", "--port", "{port}", "--mode", mode)
-    found = candidate(folder, {"config/desk.py": DESK}, command=command)
+    command = ("{python}", "-c", DESK, "--port", "{port}", "--mode", mode)
+    found = candidate(folder, {"config/desk.json": {}}, command=command)
     around = Surroundings(Limits(seconds=240, cpu_seconds=240))
     given = Assignment(find_suite("agentic"), found, scan(folder), Bubblewrap(), around, lambda _name: None)
     return conduct(given)

@@ -21,7 +21,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lockgate.errors import UnavailableError, VerificationError
@@ -90,6 +90,8 @@ def _run(given: Assignment, read: Callable[[bytes], Reported]) -> Measured:
     run = plain.from_plain(Run, _written(given), "run")
     if odd := sorted(given.suite.about.measures.keys() ^ run.measures.keys()):
         raise VerificationError(f"the suite says of measure {odd[0]!a} what it counts, or where it is, and not both")
+    if given.scan.findings:
+        return failed("the scan found something, so the candidate was not started", "unknown")
     tools = _tools(run.tools)
     with tempfile.TemporaryDirectory(prefix="suite-") as folder:
         given.suite.lay_out(Path(folder))
@@ -99,7 +101,10 @@ def _run(given: Assignment, read: Callable[[bytes], Reported]) -> Measured:
                 outcome = given.sandbox.run(job)
         except FellError as e:
             return failed(str(e), "unknown")
-    return measured_of(run, outcome, read, stands.isolation)
+    found = measured_of(run, outcome, read, stands.isolation)
+    ended = stands.outcome.why if stands.outcome else "nobody knows which"
+    trouble = (f"the candidate ran into a limit of its sandbox: {ended}",) if ended else ()
+    return replace(found, trouble=(*found.trouble, *trouble))
 
 
 def _job(run: Run, given: Assignment, suite: Path, tools: Path, socket: Path) -> Job:
