@@ -40,13 +40,13 @@ def test_a_version_is_bound_once(world, digest):
 
 def test_saying_it_twice_adds_it_once(world):
     new = NewSuite(Name("agentic"), ONE, CONTENT, "0" * 40)
-    said = world.say("alice", "suite.add", "suite/agentic@1.0.0", after=CONTENT)
+    said = world.say("ann", "suite.add", "suite/agentic@1.0.0", after=CONTENT)
 
     assert add_suite(world.installation, new, said, NOW) == add_suite(world.installation, new, said, NOW)
 
 
-@pytest.mark.parametrize("who", ["bob", "dave", "olivia", "host-1", "guard"])
-def test_only_authors_the_ci_and_admins_add_suites(world, who):
+@pytest.mark.parametrize("who", ["alice", "bob", "dave", "olivia", "host-1", "guard"])
+def test_only_the_ci_and_admins_add_suites(world, who):
     with pytest.raises(DeniedError, match=f"{who} has no right to suite.add"):
         add(world, "agentic", who)
 

@@ -7,6 +7,7 @@ import pytest
 from lockgate.app.begin_trial import begin_trial
 from lockgate.core.evidence import Verdict
 from lockgate.core.journal import release_subject
+from lockgate.core.rights import Role
 from lockgate.core.trial import Trial
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
@@ -181,3 +182,75 @@ def test_a_changed_demand_asks_for_another_trial(world):
         world.activate(change)
     begin(world, release)
     assert len(world.memory.find(release_subject(release.manifest.tag)).trials) == 2
+
+
+def open_to_versions(world):
+    """Adopt a policy that lists no content of the suite, but versions."""
+    block = replace(rules().evaluations[0], digests=None, versions=">=1.0.0 <2.0.0", trials=2)
+    policy = replace(world.policy, version=3, endpoints={str(PROD): replace(rules(), evaluations=(block,))})
+    add(world, SUITE, version=Version(1, 9, 0), digest=OTHER)
+    world.adopt(world.trust, policy)
+    world.policy = policy
+
+
+def test_the_content_of_a_suite_is_chosen_by_somebody_else(world):
+    open_to_versions(world)
+    release = world.register()
+
+    with refused("nobody has added the suite file-types@1.0.0, and the policy pins no content"):
+        begin(world, release)
+    add(world)
+    begin(world, release)
+
+
+def test_an_author_of_the_release_does_not_choose_it(world):
+    open_to_versions(world)
+    add(world, SUITE, "ann")
+    release = world.register("1.0.0", authors=(Name("alice"), Name("ann")))
+
+    with refused(r"ann added the suite file-types@1\.0\.0, and is an author of magika@1\.0\.0: another adds it"):
+        begin(world, release)
+    demanded_again = replace(world.policy, version=4, endpoints=pinned())
+    world.adopt(world.trust, demanded_again)
+    begin(world, release)
+
+
+def pinned():
+    block = replace(rules().evaluations[0], digests=(CONTENT,), trials=2)
+    return {str(PROD): replace(rules(), evaluations=(block,))}
+
+
+def test_nobody_uses_up_the_tries_of_others(world):
+    trusted = replace(
+        world.trust,
+        version=2,
+        actors=tuple(
+            replace(actor, roles=(*actor.roles, Role.AUTHOR)) if str(actor.name) == "dave" else actor
+            for actor in world.trust.actors
+        ),
+    )
+    world.adopt(trusted, world.policy)
+    release = world.register()
+
+    with refused(r"dave is no author of magika@1\.0\.0: its trials are begun by the CI or by its authors"):
+        begin(world, release, "dave")
+    assert not world.record("magika@1.0.0").trials
+
+
+def test_who_registered_a_release_may_try_it(world):
+    release = world.register("1.0.0", "ci", authors=(Name("carol"),))
+
+    with refused("alice is no author"):
+        begin(world, release, "alice")
+    begin(world, release, "ci")
+
+
+def test_the_same_release_under_another_version_is_not_another_try(world):
+    first = world.register("1.0.0", weights=b"the same")
+    begin(world, first)
+    begin(world, first)
+    second = world.register("1.0.1", weights=b"the same")
+
+    with refused("suite file-types was tried 2 times, no more are allowed"):
+        begin(world, second)
+    begin(world, world.register("1.1.0", weights=b"others"))

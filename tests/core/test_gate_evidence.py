@@ -7,6 +7,7 @@ import pytest
 
 from lockgate.core.evidence import Verdict
 from lockgate.core.policy import Evaluation
+from lockgate.core.revocation import Revocation, Revocations
 from lockgate.core.trust import Purpose, TrustedSigner
 from lockgate.formats import dsse
 from lockgate.formats.digest import Digest
@@ -142,3 +143,40 @@ def test_every_evaluation_and_every_metric_that_the_policy_names_is_wanted():
         f"suite {SUITE}: recall is 'None', at least 0.9 is wanted",
         "suite safety has no result by a trusted signer for this release",
     )
+
+
+LAB = TrustedSigner(Name("lab"), Purpose.RESULT, (TEST_RESULT,), key("lab").public)
+
+
+def lab(**changes):
+    return replace(trust(), signers=(*trust().signers, replace(LAB, **changes)))
+
+
+def gone(name):
+    found = Revocation("key", key(name).public.key_id, None, (), "lost", Name("olivia"), NOBODY, AT, 1)
+    return Revocations(Name("prod"), (found,))
+
+
+@pytest.mark.parametrize(("until", "revoked"), [(None, None), (AT, None), (FINISHED, None), (None, "lab"), (AT, "lab")])
+def test_a_failure_is_not_forgotten_with_the_key_that_signed_it(until, revoked):
+    failed = statement(release(), replace(run(result=FAILED), finished_at=FINISHED + TICK), "lab")
+    case = replace(good(), evidence=(*good().evidence, failed))
+
+    denied("suite file-types FAILED", case, trusted=lab(until=until), revoked=gone(revoked) if revoked else None)
+
+
+@pytest.mark.parametrize("result", [WARNED, Verdict.PASSED])
+def test_a_success_is(result):
+    newer = statement(release(), replace(run(result=result), finished_at=FINISHED + TICK), "lab")
+    case = replace(good(), evidence=(*good().evidence, newer))
+
+    assert [item.about.finished_at for item in judged(case, trusted=lab(until=AT)).evidence[1:]] == [FINISHED]
+    assert judged(case, trusted=lab(), revoked=gone("lab")).passed_over == (Digest.of(newer),)
+
+
+@pytest.mark.parametrize("signer", ["mallory", "components", "prod-vsa"])
+def test_a_failure_by_a_key_that_never_had_a_say_is_none(signer):
+    failed = statement(release(), replace(run(result=FAILED), finished_at=FINISHED + TICK), signer)
+
+    assert judged(replace(good(), evidence=(*good().evidence, failed))).passed_over == (Digest.of(failed),)
+    judged(replace(good(), evidence=(*good().evidence, failed)), trusted=lab(scope=("https://slsa.dev/provenance/v1",)))

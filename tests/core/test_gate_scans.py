@@ -101,6 +101,10 @@ def test_what_the_policy_leaves_open_may_be_anything():
     refused("rules None", scanned(suite_digest=None), wanted=Scans(30))
 
 
+def test_an_empty_list_of_rule_sets_accepts_none():
+    refused(f"rules {RULES}, which are not ones", scanned(), second(), wanted=replace(SCANS, rules=()))
+
+
 def test_the_newest_scan_counts():
     earlier, later = ({"finished_at": FINISHED + step} for step in (-TICK, TICK))
 

@@ -78,7 +78,7 @@ def bound(count):
         (suite(metrics={"accuracy": "high"}), "suite file-types demands of accuracy: not a decimal number: 'high'"),
         (
             suite(metrics={"accuracy": "NaN"}),
-            "suite file-types demands of accuracy: not a finite decimal number: 'NaN'",
+            "suite file-types demands of accuracy: not a decimal number: 'NaN'",
         ),
         (suite(metrics={"accuracy": "0"}), "suite file-types demands 0 of accuracy, which is to demand nothing"),
         (suite(metrics={"accuracy": "0.000"}), "demands 0.000 of accuracy, which is to demand nothing"),
@@ -99,6 +99,9 @@ def bound(count):
         (suite(trials=0), "suite file-types allows 0 trials, not 1 to 100"),
         (suite(trials=101), "suite file-types allows 101 trials, not 1 to 100"),
         ({"evaluations": rules().evaluations * 2}, "evaluations names a suite twice"),
+        (suite(suite="scan"), "suite scan is a scan: demand it by scans"),
+        (suite(suite="scan/second"), "suite scan/second is a scan: demand it by scans"),
+        (suite(metrics={"accuracy": "1_0"}), "demands of accuracy: not a decimal number: '1_0'"),
         (scans(max_age_days=0), "scans are 1 to 3650 days old, not 0"),
         (scans(max_age_days=3651), "scans are 1 to 3650 days old, not 3651"),
         (scans(rules=()), "scans.rules lists no rule set, or one twice"),
@@ -285,7 +288,29 @@ def test_there_is_no_default_for_an_endpoint_that_the_policy_does_not_name():
             policy().rules_for(Endpoint.parse(name))
 
 
-@pytest.mark.parametrize("text", ["", "one", "NaN", "-Infinity", "sNaN", "0.95.1", "9" * 41, "1e" + "9" * 39, "0x1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "one",
+        "NaN",
+        "-Infinity",
+        "sNaN",
+        "0.95.1",
+        "1_0",
+        " 1",
+        "1 ",
+        "1\n",
+        "+1",
+        ".5",
+        "5.",
+        "\u0661",
+        "\u00a01",
+        "9" * 41,
+        "1e" + "9" * 39,
+        "0x1",
+    ],
+)
 def test_what_is_no_finite_decimal_number_is_refused(text):
     with pytest.raises(VerificationError, match=r"not a (finite )?decimal number"):
         decimal(text)

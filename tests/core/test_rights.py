@@ -15,7 +15,7 @@ TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights
     "release.register": {"author", "ci"},
     "release.attest": {"author", "ci"},
     "trial.begin": {"author", "ci"},
-    "suite.add": {"author", "ci", "admin"},
+    "suite.add": {"ci", "admin"},
     "change.open": {"author", "operator"},
     "change.approve": {"approver"},
     "change.approve-in-place": EVERYONE - {"agent", "ci", "detector"},

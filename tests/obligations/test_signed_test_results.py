@@ -79,7 +79,7 @@ def test_a_result_is_taken_in_once_and_by_who_may(world: World) -> None:
             "is not either a count",
         ),
         ({"measures": {"recall": {"passed": "1", "of": 2, "value": None}}}, "found str, wanted int"),
-        ({"measures": {"recall": {"value": "NaN"}}}, "not a finite decimal number"),
+        ({"measures": {"recall": {"value": "NaN"}}}, "not a decimal number"),
         ({"measures": {"recall": {"rate": "1"}}}, "unknown member 'rate'"),
         ({"measures": []}, "wanted an object"),
         ({"trial": "7"}, "found str, wanted int"),

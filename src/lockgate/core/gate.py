@@ -15,7 +15,7 @@ from lockgate.core.approval import APPROVE, Ballot, Voice, counted, in_place, op
 from lockgate.core.change import Content
 from lockgate.core.component import Component
 from lockgate.core.emergency import EMERGENCY, asked_of, spared, wrong_emergency
-from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, open_evidence
+from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, open_held
 from lockgate.core.intent import SignedIntent, attribute_intent, check_intent
 from lockgate.core.override import Overriding, Scope, SetAside, open_override, set_aside
 from lockgate.core.policy import Demands, Policy, Rules
@@ -196,7 +196,7 @@ def _case(
         providers = open_providers(admitted.release.manifest, admitted.components, dossier.providers)
     except VerificationError as e:
         raise DeniedError(f"the release does not verify: {e}") from e
-    return _Case(dossier, endpoint, believed, rules, admitted, at, providers)
+    return _Case(dossier, endpoint, believed, trust, rules, admitted, at, providers)
 
 
 def _rules(endpoint: Endpoint, trust: Trust, policy: Policy, at: datetime) -> Rules:
@@ -261,6 +261,7 @@ class _Case:
     dossier: Dossier
     endpoint: Endpoint
     trust: Trust
+    written: Trust
     rules: Rules
     admitted: Admitted
     at: datetime
@@ -341,7 +342,7 @@ class _Case:
         return counted(found), reasons
 
     def _statement(self, document: bytes, own: Callable[[PublicKey], Sequence[Name]]) -> Evidence:
-        found = open_evidence(document, self.admitted.release, self.trust, self.at)
+        found = open_held(document, self.admitted.release, self.trust, self.written, self.at)
         run = found.about
         if isinstance(run, TestRun) and run.result is Verdict.PASSED and (people := own(found.signed_by)):
             raise DeniedError(f"suite {run.suite} PASSED by the word of {people[0]}, who is an author of this change")

@@ -7,15 +7,17 @@ end is at least t when p ≥ t and n(p - t)² ≥ z² t(1 - t): integers decide 
 A threshold of 1 asks that nothing failed. No sample proves that of all that could come; of what was tried it holds.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from lockgate.errors import VerificationError
 
 _Z = 1_959_964, 1_000_000
 MOST = 10**9
 _PARTS = 10**6
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?", re.ASCII)
 _LONGEST, _LARGEST = 40, 40
 
 
@@ -115,10 +117,9 @@ def is_at_least(found: str, threshold: str) -> bool:
 
 def decimal(text: str) -> Decimal:
     """Read a finite decimal number like `0.95`; raise `VerificationError` for anything else."""
-    try:
-        value = Decimal(text if len(text) <= _LONGEST else "long")
-    except InvalidOperation as e:
-        raise VerificationError(f"not a decimal number: {text[:40]!a}") from e
+    if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
+        raise VerificationError(f"not a decimal number: {text[:40]!a}")
+    value = Decimal(text)
     if not value.is_finite() or abs(value.adjusted()) > _LARGEST:
         raise VerificationError(f"not a finite decimal number: {text[:40]!a}")
     return value

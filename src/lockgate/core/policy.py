@@ -15,7 +15,7 @@ from lockgate.core.measure import MOST, decimal
 from lockgate.core.provider import Pin
 from lockgate.core.release import Kind
 from lockgate.core.rights import RIGHTS, Role
-from lockgate.core.suite import NAME, check_range, is_reserved
+from lockgate.core.suite import NAME, SCAN, check_range, is_reserved
 from lockgate.core.trial import LAYERS
 from lockgate.core.trust import Agreed, Root, open_agreed
 from lockgate.errors import DeniedError, VerificationError
@@ -307,6 +307,8 @@ def _wrong_evaluations(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     if _repeats([evaluation.suite for evaluation in evaluations]):
         yield "evaluations names a suite twice"
     for wanted in evaluations:
+        if wanted.suite == SCAN or wanted.suite.startswith(f"{SCAN}/"):
+            yield f"suite {wanted.suite[:80]} is a scan: demand it by scans"
         reasons = (*_wrong_thresholds(wanted), *_wrong_least(wanted), *_wrong_circumstances(wanted))
         yield from (f"suite {wanted.suite[:80]} {reason}" for reason in reasons)
 

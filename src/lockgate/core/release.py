@@ -40,6 +40,9 @@ class Kind(StrEnum):
     PROVIDER_MODEL = "provider-model"
 
 
+_SIDE = (Kind.CONFIG, Kind.DEPENDENCY_LOCK)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One component of a release: the dirHash of its directory, and the digest of the bundle that signs it."""
@@ -187,6 +190,15 @@ def check_manifest(manifest: Manifest) -> None:
             raise VerificationError(f"release {manifest.tag}: contract.{field} is not sorted, or names something twice")
     if manifest.derived_from is not None:
         check_derivation(manifest.tag, manifest.derived_from)
+
+
+def is_same(one: Manifest, other: Manifest) -> bool:
+    """Tell whether two releases are the same but for their config and what they depend on: a try of one is of both."""
+    return _core(one) == _core(other)
+
+
+def _core(manifest: Manifest) -> set[tuple[Kind, Digest]]:
+    return {(part.kind, part.digest) for part in manifest.components.values() if part.kind not in _SIDE}
 
 
 def open_components(

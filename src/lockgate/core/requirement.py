@@ -17,11 +17,13 @@ from typing import Literal, TypeAlias
 from lockgate.core.evidence import Evidence, Provenance, TestRun, Verdict, latest_runs
 from lockgate.core.measure import Measure, bound, is_at_least, reaches
 from lockgate.core.policy import Approvals, Evaluation, Rules, Scans
-from lockgate.core.suite import SCAN, is_within
+from lockgate.core.rights import Role
+from lockgate.core.suite import SCAN, Suite, check_bound, is_reserved, is_within
 from lockgate.core.trial import Attempt, Trial
+from lockgate.core.trust import Actor
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
-from lockgate.formats.names import Version
+from lockgate.formats.names import Name, Tag, Version
 
 SCANNER = "lockgate-scanner"
 _EVER = 36_500  # days
@@ -126,6 +128,28 @@ def check_attempt(attempt: Attempt, rules: Rules, release: Digest, trials: Seque
         raise DeniedError(f"{attempt.tag} is {release}, not {attempt.release}")
     if reasons := list(_wrong_attempt(attempt, wanted, trials)):
         raise DeniedError(*reasons)
+
+
+def check_beginner(tag: Tag, actor: Actor, authors: Collection[Name]) -> None:
+    """Raise `DeniedError` unless this is the CI, or an author of the release, whose tries are counted."""
+    if Role.CI not in actor.roles and actor.name not in authors:
+        raise DeniedError(f"{actor.name} is no author of {tag}: its trials are begun by the CI or by its authors")
+
+
+def check_chosen(attempt: Attempt, rules: Rules, known: Suite | None, authors: Collection[Name]) -> None:
+    """Raise `DeniedError` for a suite whose content the authors of the release chose, or nobody.
+
+    It is pinned by the policy, comes with Lockgate, or was added by somebody else.
+    """
+    check_bound(known, attempt.suite_digest)
+    pinned = any(block.digests is not None for block in rules.evaluations if block.suite == attempt.suite)
+    if pinned or is_reserved(attempt.suite):
+        return
+    this = f"{attempt.suite}@{attempt.suite_version}"
+    if known is None:
+        raise DeniedError(f"nobody has added the suite {this}, and the policy pins no content: lockgate suite add")
+    if known.by in authors:
+        raise DeniedError(f"{known.by} added the suite {this}, and is an author of {attempt.tag}: another adds it")
 
 
 def _wrong_attempt(attempt: Attempt, wanted: Evaluation, trials: Sequence[Trial]) -> Iterator[str]:
@@ -294,7 +318,7 @@ def _wrong_scan(wanted: Scans, suite: str, shown: Shown) -> Sequence[str]:
 def _wrong_coverage(wanted: Scans, run: TestRun) -> Iterator[str]:
     if run.harness != SCANNER:
         yield f"suite {run.suite} is by {run.harness[:40]!a}, not by {SCANNER}"
-    if run.suite_digest is None or run.suite_digest not in (wanted.rules or (run.suite_digest,)):
+    if run.suite_digest is None or (wanted.rules is not None and run.suite_digest not in wanted.rules):
         yield f"suite {run.suite} went by the rules {run.suite_digest}, which are not ones that the policy lists"
     if run.excused is None:
         yield f"suite {run.suite} does not say which exceptions it made"

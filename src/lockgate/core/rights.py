@@ -37,7 +37,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "release.register": frozenset({Role.AUTHOR, Role.CI}),
         "release.attest": frozenset({Role.AUTHOR, Role.CI}),
         "trial.begin": frozenset({Role.AUTHOR, Role.CI}),
-        "suite.add": frozenset({Role.AUTHOR, Role.CI, Role.ADMIN}),
+        "suite.add": frozenset({Role.CI, Role.ADMIN}),
         "release.open-keys": frozenset({Role.AUTHOR, Role.CI, Role.OPERATOR}),
         "change.open": frozenset({Role.AUTHOR, Role.OPERATOR}),
         "change.approve": frozenset({Role.APPROVER}),

@@ -122,6 +122,10 @@ class Trust:
         """List the keys that may sign for `purpose` (and `scope`) at `at`."""
         return tuple(signer.key for signer in self._signers(purpose, at, scope) if signer.key)
 
+    def keys_ever(self, purpose: Purpose, scope: str) -> tuple[PublicKey, ...]:
+        """List the keys that have or had a say for `purpose` and `scope`, whenever their time ended."""
+        return _keys([signer for signer in self.signers if scope in signer.scope], purpose)
+
     def log_verifiers(self, at: datetime | None = None) -> list[NoteVerifier]:
         """List who may have signed heads of this environment's log: at `at`, or ever."""
         keys = self.keys_for(Purpose.CHECKPOINT, at) if at else _keys(self.signers, Purpose.CHECKPOINT)
