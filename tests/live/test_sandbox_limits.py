@@ -58,6 +58,24 @@ try:
 except OSError: pass
 time.sleep(3)
 """
+QUEUES_OF_NOBODY = """
+import os, socket, time
+held = []
+for each in range(4):
+    door = socket.socket(socket.AF_UNIX); door.bind(f'/tmp/{each}'); door.listen(4096); held.append(door)
+    for _ in range(100):
+        caller = socket.socket(socket.AF_UNIX); caller.connect(f'/tmp/{each}'); caller.setblocking(False)
+        try:
+            while True: caller.send(bytes(1 << 16))
+        except BlockingIOError: caller.close()
+time.sleep(3)
+"""
+LOCKS = """
+import fcntl, os, time
+file = os.open('/tmp/locked', os.O_CREAT | os.O_RDWR)
+for at in range(80_000, 0, -2): fcntl.lockf(file, fcntl.LOCK_EX, 1, at)
+time.sleep(3)
+"""
 FILLS = """
 import sys
 try:
@@ -120,11 +138,17 @@ def test_many_that_allocate_together(memory, why):
     assert (b"held" in found.said) == (why is None)
 
 
-@pytest.mark.parametrize(("memory", "why"), [(100 * MIB, "memory"), (2048 * MIB, None)])
-def test_memory_in_the_queues_of_sockets(monkeypatch, memory, why):
+@pytest.mark.parametrize(("code", "memory", "why"), [
+    (QUEUES, 100 * MIB, "memory"),
+    (QUEUES, 2048 * MIB, None),
+    (QUEUES_OF_NOBODY, 100 * MIB, "memory"),
+    (QUEUES_OF_NOBODY, 2048 * MIB, None),
+    (LOCKS, 2048 * MIB, "memory"),
+])  # fmt: skip
+def test_memory_that_no_program_has_mapped(monkeypatch, code, memory, why):
     monkeypatch.setattr(outer, "make_group", lambda _: None)
 
-    assert run(QUEUES, memory=memory).why == why
+    assert run(code, memory=memory).why == why
 
 
 @pytest.mark.parametrize("code", [FILLS, FILLS_ALL])

@@ -20,15 +20,20 @@ from contextlib import suppress
 
 from lockgate.drivers.bubblewrap import kernel, landlock
 from lockgate.drivers.bubblewrap.relay import Relay
-from lockgate.drivers.bubblewrap.tally import OPEN_FILES, over
+from lockgate.drivers.bubblewrap.tally import over
 
 NOBODY = 65534
 _WRITABLE = ("/out", "/tmp", "/dev/shm")  # noqa: S108 - a tmpfs of its own
-_QUEUES = {"tcp_rmem": "4096 65536 262144", "tcp_wmem": "4096 16384 262144"}  # as much as any socket may hold
+_QUEUES = {  # of this world's own network: as much as a socket may hold
+    "ipv4/tcp_rmem": "4096 65536 262144",
+    "ipv4/tcp_wmem": "4096 16384 262144",
+    "unix/max_dgram_qlen": "1",
+}
 _BASE = "/.disk"
 _INODES = 16384
 _MESSAGE = 4096
 _LOOK_EVERY_MS = 100
+_OPEN_FILES = 512
 _NO_PLACE = 127
 
 
@@ -111,7 +116,7 @@ def _mount(settings: Settings) -> int:
         os.close(descriptor)
     kernel.call("umount2", _BASE.encode(), kernel.MNT_DETACH)
     for name, sizes in _QUEUES.items():
-        with open(f"/proc/sys/net/ipv4/{name}", "w") as file:
+        with open(f"/proc/sys/net/{name}", "w") as file:
             file.write(sizes)
     return os.open("/out", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -229,7 +234,7 @@ def _rlimits(limits: dict[str, int]) -> list[tuple[int, int]]:
         (resource.RLIMIT_AS, limits["memory"]),
         (resource.RLIMIT_FSIZE, limits["disk"]),
         (resource.RLIMIT_NPROC, limits["processes"] + 1),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
