@@ -20,6 +20,8 @@ EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "verified_loading": ("endpoint.activated/v1",),
     "provenance_record": ("change.authorized/v1",),
     "semantic_versioning": ("release.registered/v1",),
+    "automated_security_tests": ("trial.begun/v1",),
+    "provider_change_reevaluation": ("provider.observed/v1",),
     "failed_validation_blocks": ("change.authorized/v1", "denied/v1", "change.overridden/v1"),
     "signed_test_results": ("release.attested/v1",),
     "emergency_change": ("concession.made/v1", "change.reviewed/v1", "review.overdue/v1"),
