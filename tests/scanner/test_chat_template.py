@@ -24,6 +24,12 @@ LAYOUTS = {
     "raw": "{% raw %}{{ anything.__class__ }}{% endraw %}{# and {{ this.__init__ }} #}",
     "roles": "{% if m.role not in ['system', 'developer'] and m.content is string %}{{ m.content }}{% endif %}",
     "switch": "{% if '/no_think' in m.content %}<think></think>{% endif %}",
+    "index": "{% for m in messages[::-1] %}{% set index = (messages|length - 1) - loop.index0 %}{{ messages[index].role }}{% "
+    "if messages[loop.index0 - 1].role != 'tool' and messages[loop.index0 + 1] %}x{% endif %}{% endfor %}",
+    "keys": "{% for k, v in tool.function.arguments.items() %}{{ k }}: {{ tool[k] | tojson }}{% endfor %}{{ m['content'][0]['text'] }}",
+    "slices": "{% set end = content[start_pos:] %}{{ content[:-16] | trim }}{{ tool_call.id[-9:] }}{{ messages[1:] | length }}",
+    "selected": "{{ messages | selectattr('role', 'equalto', 'user') | map(attribute='content') | map('upper') | list }}",
+    "is-defined": "{% if strftime_now is defined %}{{ strftime_now('%d') }}{% endif %}",
     "raise": "{{ raise_exception('Conversation roles must alternate') }}",
 }
 

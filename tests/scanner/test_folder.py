@@ -116,6 +116,16 @@ def test_signed_files_are_compared(model):
     assert rules(scan(model, members=members)) == wanted
 
 
+def test_a_link_is_no_signed_file(model):
+    members = {name: Digest.of((model / name).read_bytes()) for name in scan(model).formats}
+    (model / "config.json").unlink()
+    (model / "config.json").symlink_to("docs/README.md")
+
+    found = scan(model, members=members, exceptions=frozenset({"symlink"}))
+
+    assert rules(found) == {("config.json", "unsigned")}
+
+
 def test_progress_counts_every_byte(model):
     told: list[int] = []
 

@@ -8,12 +8,13 @@ looks for words in what was said, and then says something itself, is the known w
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from operator import gt
 
 from lockgate.errors import VerificationError
 from lockgate.scanner.scanned import Flaw
+from lockgate.scanner.template_tokens import Token, blocks_of
+from lockgate.scanner.template_use import use_flaws
 
 MAX_CHARACTERS = 1 << 18
 _MOST = (3_000, 400, 100)  # blocks, tokens in one, macros
@@ -55,23 +56,8 @@ _SAID = {"content", "text"}
 _WHOLE = {"string", "tojson", "join", "map", "values", "items"}
 _BOUNDS = _words("and or not if elif else is in == != < > <= >= , set = :")
 _LOOKS = {"startswith", "endswith", "find", "rfind", "index", "rindex", "count"}
-_OPEN = re.compile(r"\{\{|\{%|\{#")
-_TOKEN = re.compile(
-    r"\s+|(?P<name>[^\W\d]\w*)|(?P<number>\d[\w.]*)"
-    r"|(?P<string>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
-    r"|(?P<op>\*\*|//|[=!<>]=|[-+*/%~|()\[\]{}.,:;=<>])",
-    re.DOTALL,
-)
-_ENDRAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
-_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3})|(N)\{|(.))", re.DOTALL)
 _WORDY = re.compile(r"[^\W\d_]{3}")
 _MARKED = re.compile(r"\s*(?:<[^<>]*>|\[[^\[\]]*\])\s*")
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
 
 
 def template_flaws(text: str, *, is_template: bool = True) -> Iterator[Flaw]:
@@ -79,14 +65,14 @@ def template_flaws(text: str, *, is_template: bool = True) -> Iterator[Flaw]:
     if len(text) > MAX_CHARACTERS and is_template:
         yield Flaw("template", f"has {len(text)} characters, more than {MAX_CHARACTERS}")
         return
-    blocks: list[list[_Token]] = []
+    blocks: list[list[Token]] = []
     try:
-        blocks += _blocks(text)
+        blocks += blocks_of(text)
     except VerificationError as e:
         if is_template:
             yield Flaw("template", str(e))
     if not is_template:
-        yield from dict.fromkeys(flaw for block in blocks for flaw in _forbidden(block))
+        yield from dict.fromkeys([*use_flaws(blocks, set()), *(flaw for block in blocks for flaw in _forbidden(block))])
         return
     macros = {block[1].text for block in blocks if len(block) > 1 and block[0].text == "%macro"}
     sizes = (len(blocks), max(map(len, blocks), default=0), len(macros))
@@ -94,13 +80,13 @@ def template_flaws(text: str, *, is_template: bool = True) -> Iterator[Flaw]:
     if said is None:
         yield Flaw("template", f"is too large or entangled to be judged: {sizes} blocks, tokens, macros")
         return
-    found: dict[Flaw, None] = {}
+    found: dict[Flaw, None] = dict.fromkeys(use_flaws(blocks, macros))
     for block in blocks:
         found |= dict.fromkeys(_block_flaws(block, macros, said))
     yield from found
 
 
-def _block_flaws(block: list[_Token], macros: set[str], said: set[str]) -> Iterator[Flaw]:
+def _block_flaws(block: list[Token], macros: set[str], said: set[str]) -> Iterator[Flaw]:
     yield from _forbidden(block)
     yield from _calls(block, macros)
     yield from _triggers(block, said)
@@ -113,75 +99,10 @@ def _block_flaws(block: list[_Token], macros: set[str], said: set[str]) -> Itera
             yield Flaw("template", f"has the statement {word[:40]!a}")
 
 
-def _blocks(text: str) -> Iterator[list[_Token]]:
-    """Cut the text; the first token of a statement is its word after a %."""
-    at = 0
-    while found := _OPEN.search(text, at):
-        at = found.end()
-        if found.group() == "{#":
-            at = _after(text, "#}", at)
-            continue
-        end = "}}" if found.group() == "{{" else "%}"
-        tokens, at = _tokens(text, at, end)
-        if end == "%}":
-            if not tokens or tokens[0].kind != "name":
-                raise VerificationError("a statement begins with no word")
-            word = tokens[0].text
-            if word == "raw":
-                raw = _ENDRAW.search(text, at)
-                if raw is None:
-                    raise VerificationError("raw has no end")
-                at = raw.end()
-            tokens[0] = _Token("statement", f"%{word}")
-        yield tokens
-
-
-def _after(text: str, mark: str, at: int) -> int:
-    end = text.find(mark, at)
-    if end < 0:
-        raise VerificationError(f"a comment has no {mark}")
-    return end + len(mark)
-
-
-def _tokens(text: str, at: int, end: str) -> tuple[list[_Token], int]:
-    tokens: list[_Token] = []
-    depth = 0
-    if text[at : at + 1] in ("-", "+"):
-        at += 1
-    while True:
-        if depth <= 0:
-            for mark in (end, f"-{end}", f"+{end}"):
-                if text.startswith(mark, at):
-                    return tokens, at + len(mark)
-        found = _TOKEN.match(text, at)
-        if found is None:
-            raise VerificationError(f"no template: {text[at : at + 20]!a} at character {at}")
-        at = found.end()
-        if found.lastgroup is None:
-            continue
-        depth += {"{": 1, "(": 1, "[": 1, "}": -1, ")": -1, "]": -1}.get(found.group(), 0)
-        tokens.append(
-            _Token(found.lastgroup, _decoded(found.group()) if found.lastgroup == "string" else found.group())
-        )
-
-
-def _decoded(literal: str) -> str:
-    def letter(found: re.Match[str]) -> str:
-        if found.group(6):
-            return {"n": "\n", "t": "\t", "r": "\r"}.get(found.group(6), found.group(6))
-        digits = found.group(1) or found.group(2) or found.group(3)
-        if found.group(5):
-            return "__"  # a letter by its name: nobody needs that
-        number = int(digits, 16) if digits else int(found.group(4), 8)
-        return chr(number) if number <= 0x10FFFF else "__"
-
-    return _ESCAPE.sub(letter, literal[1:-1])
-
-
-def _forbidden(block: Sequence[_Token]) -> Iterator[Flaw]:
+def _forbidden(block: Sequence[Token]) -> Iterator[Flaw]:
     glued = any(token.text in {"~", "+", "%", "join", "format", "replace", "reverse"} for token in block)
     for number, token in enumerate(block):
-        before = block[number - 1] if number else _Token("op", "")
+        before = block[number - 1] if number else Token("op", "")
         if token.kind == "name" and (_is_forbidden(before.text, token.text) or _is_seed(block, number)):
             yield Flaw("template-attribute", f"reaches for {token.text[:60]!a}")
         elif token.kind == "string" and (_hides(token.text, glued=glued) or _is_seed(block, number)):
@@ -192,7 +113,7 @@ def _is_forbidden(before: str, name: str) -> bool:
     return "__" in name or name in _NAMES or (before == "." and name[0] == "_") or (before == "|" and name == "attr")
 
 
-def _is_seed(block: Sequence[_Token], number: int) -> bool:
+def _is_seed(block: Sequence[Token], number: int) -> bool:
     """Tell whether underscores stand alone, to be multiplied later: as a text, or as the name of an argument."""
     if block[number].text.strip("_"):
         return False
@@ -210,8 +131,8 @@ def _hides(text: str, *, glued: bool) -> bool:
     return glued and len(text) < 40 and (text.startswith("_") or text.endswith("_"))
 
 
-def _calls(block: Sequence[_Token], macros: set[str]) -> Iterator[Flaw]:
-    padded = [_Token("op", ""), *block, _Token("op", "")]
+def _calls(block: Sequence[Token], macros: set[str]) -> Iterator[Flaw]:
+    padded = [Token("op", ""), *block, Token("op", "")]
     defined = block[1:2] if block and block[0].text == "%macro" else []
     for before, token, after in zip(padded, block, padded[2:], strict=False):
         if token.kind != "name" or token in defined:
@@ -228,7 +149,7 @@ def _calls(block: Sequence[_Token], macros: set[str]) -> Iterator[Flaw]:
             yield Flaw("template", f"calls {token.text[:40]!a}")
 
 
-def _said_in(blocks: Sequence[Sequence[_Token]], macros: set[str]) -> set[str] | None:
+def _said_in(blocks: Sequence[Sequence[Token]], macros: set[str]) -> set[str] | None:
     """Find which names hold what was said, until there are no more of them; None: there is no end of it."""
     said = set(_SAID)
     for _ in range(_MOST_ROUNDS):
@@ -241,7 +162,7 @@ def _said_in(blocks: Sequence[Sequence[_Token]], macros: set[str]) -> set[str] |
     return None
 
 
-def _given(block: Sequence[_Token], macros: set[str], said: set[str]) -> Iterator[str]:
+def _given(block: Sequence[Token], macros: set[str], said: set[str]) -> Iterator[str]:
     """Yield which macros are called with what was said."""
     for at, (token, after) in enumerate(pairwise(block)):
         is_call = token.text in macros and after.text == "("
@@ -249,7 +170,7 @@ def _given(block: Sequence[_Token], macros: set[str], said: set[str]) -> Iterato
             yield token.text
 
 
-def _taint(block: Sequence[_Token], given: set[str], said: set[str]) -> None:
+def _taint(block: Sequence[Token], given: set[str], said: set[str]) -> None:
     """Remember names that are assigned from what was said, loop over it, or are given to a macro."""
     word = block[0].text if block else ""
     if word == "%macro":
@@ -263,8 +184,12 @@ def _taint(block: Sequence[_Token], given: set[str], said: set[str]) -> None:
         said |= {token.text for token, after in pairwise(block) if token.kind == "name" and after.text == "="}
 
 
-def _triggers(block: Sequence[_Token], said: set[str]) -> Iterator[Flaw]:
-    if block and block[0].text in {"%if", "%elif"} and any(token.text == "strftime_now" for token in block):
+def _triggers(block: Sequence[Token], said: set[str]) -> Iterator[Flaw]:
+    if (
+        block
+        and block[0].text in {"%if", "%elif"}
+        and ("strftime_now", "(") in pairwise([token.text for token in block])
+    ):
         yield Flaw("template-trigger", "decides by the date", "chat-template")
     for number, token in enumerate(block):
         if token.kind == "string" and _is_wordy(token.text) and _is_looked_for(block, number, said):
@@ -275,7 +200,7 @@ def _is_wordy(text: str) -> bool:
     return bool(_WORDY.search(text)) and not _MARKED.fullmatch(text) and text not in _KNOWN
 
 
-def _is_looked_for(block: Sequence[_Token], number: int, said: set[str]) -> bool:
+def _is_looked_for(block: Sequence[Token], number: int, said: set[str]) -> bool:
     texts = [token.text for token in block]
     before, after = texts[number - 1] if number else "", texts[number + 1 : number + 3]
     if before in {"==", "!="}:
@@ -303,10 +228,10 @@ def _in_list(texts: Sequence[str], number: int) -> int | None:
     return number - 4 if number >= 3 and texts[number - 3] == "not" else number - 3
 
 
-def _operand(block: Sequence[_Token], at: int, step: int, bounds: frozenset[str] = _BOUNDS) -> list[_Token]:
+def _operand(block: Sequence[Token], at: int, step: int, bounds: frozenset[str] = _BOUNDS) -> list[Token]:
     """Take the tokens from `at` on, to one side, up to where another part of the expression begins."""
     opening, closing = ("([{", ")]}") if step > 0 else (")]}", "([{")
-    taken: list[_Token] = []
+    taken: list[Token] = []
     depth = 0
     while 0 <= at < len(block):
         token = block[at]
@@ -321,6 +246,6 @@ def _operand(block: Sequence[_Token], at: int, step: int, bounds: frozenset[str]
     return taken
 
 
-def _is_said(tokens: Sequence[_Token], said: set[str]) -> bool:
+def _is_said(tokens: Sequence[Token], said: set[str]) -> bool:
     texts = {token.text for token in tokens if token.kind in {"name", "string"}}
     return bool(texts & said) or bool(texts & {"message", "messages"} and texts & _WHOLE)

@@ -66,7 +66,7 @@ def scan(
         for file, view in _mapped(root, [each for each in seen if found.formats.get(each.name) == UNKNOWN], found):
             found.judge_again(file.name, view)
         found.check_claims({file.name: file.size for file in seen})
-        found.check_links(file.name for file in seen)
+        found.check_links((file.name for file in seen), members)
         _compare(seen, list(_walk(root, "", _Findings(frozenset()))), found)
     if members is not None:
         found.add_missing(members.keys() - found.formats.keys())
@@ -133,7 +133,7 @@ class _Findings:
             elif claim.end > sizes[claim.file]:
                 self.add(name, Flaw("onnx-external", f"takes numbers from beyond the end of {claim.file!a}"))
 
-    def check_links(self, files: Iterable[str]) -> None:
+    def check_links(self, files: Iterable[str], members: Mapping[str, Digest] | None) -> None:
         """Judge links: one that leads to a plain file or folder that was walked may be excused."""
         known = set(files)
         known |= {name[:at] for name in known for at, letter in enumerate(name) if letter == "/"}
@@ -141,6 +141,8 @@ class _Findings:
             is_inside = target in known
             where = "stays in the folder" if is_inside else "leads out of the folder, to nothing, or through another"
             self.add(name, Flaw("symlink", f"is a symbolic link that {where}", "symlink" if is_inside else None))
+            if members is not None:
+                self.add(name, Flaw("unsigned", "is a link, which nobody signs"))
 
     def _take(self, name: str, judged: Judgement) -> None:
         self.formats[name] = judged.format

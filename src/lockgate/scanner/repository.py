@@ -25,6 +25,10 @@ _CODE: Mapping[str, str] = {
     "class_path": "what it names would be imported and called",
 }
 _HUB = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}|[\w.-]{1,96}")
+_LAYERS = (
+    "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer", "__bytes__", "StringLookup", "IntegerLookup",
+    "TextVectorization",
+)  # fmt: skip
 _LIBRARIES = {"diffusers", "transformers"}
 _TEMPLATES = {"chat_template", "chat_templates", "default_chat_template"}
 
@@ -96,6 +100,8 @@ def _based(member: Value, whole: dict[str, Value]) -> Iterator[Flaw]:
 
 def _classed(member: Value, whole: dict[str, Value]) -> Iterator[Flaw]:
     """Judge a Keras layer: a Lambda is code, and so is a class out of a module that is not Keras."""
+    if member in _LAYERS and "config" in whole:
+        yield Flaw("keras-lambda", f"a layer reads files or loads a pickle: {member}")
     if member in ("Lambda", "TFOpLambda", "__lambda__", "function") and "config" in whole:
         yield Flaw("keras-lambda", f"a layer is code: {member}")
     module = whole.get("module")

@@ -8,6 +8,8 @@ from lockgate.scanner.scanned import Flaw
 _OPERATIONS = re.compile(
     rb"(?:Eager)?PyFunc(?:Stateless)?|ReadFile|WriteFile|MatchingFiles|FixedLengthRecordReader|WholeFileReader"
     rb"|(?:Save|Restore)(?:V2|Slices)?Slice|LoadLibrary|PrintV2|TextFileDataset|TFRecordDataset|GeneratorDataset"
+    rb"|InitializeTableFromTextFile(?:V2)?|CreateSummaryFileWriter|WriteRawProtoSummary|SaveDataset|CSVDataset|SqlDataset"
+    rb"|TextLineReader|DataServiceDataset|ImmutableConst|MergeV2Checkpoints|[A-Za-z]*(?:Dataset|Reader|Writer|Summary)(?:V\d)?\b"
     rb"|XlaLaunch|RpcCall|DebugIdentity|CompressElement|DatasetFromGraph|LookupTableFromTextFile"
 )
 

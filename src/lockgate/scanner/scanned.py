@@ -21,7 +21,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "pickle": "pickles, if they name nothing but containers and numbers of NumPy",
     "python": "Python source and bytecode, notebooks",
     "remote-base": "adapters whose base model is fetched by its name",
-    "saved-model": "TensorFlow SavedModel, if no operation in it reads files or calls Python",
+    "saved-model": "TensorFlow SavedModel, a program; known operations that reach outside are refused",
     "script": "scripts of other languages",
     "symlink": "symbolic links that stay in the folder",
     "torch": "PyTorch checkpoints, if they name nothing but tensors",
