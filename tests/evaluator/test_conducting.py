@@ -56,6 +56,7 @@ def test_a_run_that_keeps_every_demand_has_passed(given):
     ("spoiled", "why"),
     [
         ({"trouble": ("the candidate died",)}, "died"),
+        ({"whole": frozenset({"security-guardrail"})}, "all of them must hold"),
         ({"served": False}, "not served"),
         ({"isolation": ("namespaces",)}, "not held by seccomp"),
         ({"isolation": None}, "not held by namespaces, seccomp"),
@@ -75,6 +76,16 @@ def test_near_misses_of_a_run_have_failed(given, spoiled, why):
 
 def test_a_run_did_not_start_before_it_was_begun(given):
     assert result_of(given, GOOD, TRIAL, BEGUN - timedelta(minutes=1), BEGUN).started_at == BEGUN
+
+
+def test_a_clock_that_is_behind_ends_no_run_before_it_began(given):
+    run = result_of(given, GOOD, TRIAL, BEGUN - timedelta(minutes=2), BEGUN - timedelta(minutes=1))
+
+    assert run.started_at == run.finished_at == BEGUN
+
+
+def test_what_is_not_wanted_may_fail_in_part(given):
+    assert [*missed(DEMANDS, replace(GOOD, whole=frozenset({"fit"})))] == []
 
 
 def test_what_was_not_served_is_not_said_to_be(given):

@@ -73,6 +73,16 @@ def test_once_nobody_answers_everything_that_is_left_has_failed(tmp_path):
     assert len(failed(tried)) == len(tried) > 35
 
 
+def test_what_points_at_nothing_compares_nothing(tmp_path):
+    spoiled = {**INTAKE, "takes": [{**SAY, "same": ["/said", "/nope"]}]}
+    found = intake_of(candidate(tmp_path / "release", {"config/intake.json": spoiled}))
+    with toy(tmp_path) as line:
+        tried = list(intake_probes(found, line))
+
+    assert len(failed(tried)) == len(tried)
+    assert "points at nothing" in tried[0].why
+
+
 def test_who_hangs_each_time_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(line_of_code, "WAITED_IN_ALL", 1.0)
     with toy(tmp_path, "hangs") as line:
@@ -84,13 +94,19 @@ def test_who_hangs_each_time_is_given_up(tmp_path, monkeypatch):
 
 
 def test_an_intake_that_takes_nothing_gives_no_case(tmp_path):
-    nothing = intake_of(candidate(tmp_path, {"config/intake.json": {**INTAKE, "takes": []}}))
+    nothing = intake_of(candidate(tmp_path, {"config/intake.json": {**INTAKE, "takes": [], "guardrail": None}}))
 
     assert list(intake_probes(nothing, Line(tmp_path / "nobody"))) == []
 
 
 def test_any_bytes_are_a_request_where_bytes_are_wanted(tmp_path):
-    taken = {"path": "/say", "content": "bytes", "most": 4096, "good": '{"session":"a","request":"b"}', "same": []}
+    taken = {
+        "path": "/say",
+        "content": "bytes",
+        "most": 4096,
+        "good": '{"session":"a","request":"b"}',
+        "same": ["/said"],
+    }
     found = candidate(tmp_path / "release", {"config/intake.json": {**INTAKE, "takes": [taken]}})
     with toy(tmp_path) as line:
         tried = list(intake_probes(intake_of(found), line))
@@ -138,6 +154,9 @@ def test_a_filter_that_says_nothing_cleans_nothing(tmp_path):
         {"takes": [{**SAY, "most": 1 << 40}]},
         {"takes": [{**SAY, "content": "bytes"}]},
         {"takes": [{**SAY, "content": "xml"}]},
+        {"takes": [{**SAY, "same": []}]},
+        {"takes": [SAY, SAY]},
+        {"takes": [{**SAY, "path": "/decoy"}]},
         {"guardrail": {"path": "/say"}},
         {"type": "intake/v2"},
         {"more": 1},

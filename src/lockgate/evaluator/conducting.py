@@ -72,6 +72,8 @@ def missed(demands: Evaluation, measured: Measured) -> Iterator[str]:
             yield f"{name} is {measure}, at least {threshold} is wanted"
         elif (measure.of or 0) < least:
             yield f"{name} counts {measure.of or 0}, at least {least} are wanted"
+        elif name in measured.whole and measure.passed != measure.of:
+            yield f"{name} is {measure}, and the release itself says of how many: all of them must hold"
     if lacking := sorted(set(demands.isolation or ()) - set(measured.isolation or ())):
         yield f"the run was not held by {', '.join(lacking)}"
     if demands.served and not measured.served:
@@ -82,7 +84,7 @@ def result_of(
     given: Assignment, measured: Measured, trial: Trial, started_at: datetime, finished_at: datetime
 ) -> TestRun:
     """Write down what came of a run under the demands that it was begun under."""
-    about = given.suite.about
+    about, started_at = given.suite.about, max(started_at, trial.begun_at)
     return TestRun(
         result=Verdict.FAILED if [*missed(trial.demands, measured)] else Verdict.PASSED,
         suite=str(about.name),
@@ -91,7 +93,7 @@ def result_of(
         harness_version=measured.harness_version,
         thresholds=dict(trial.demands.metrics),
         metrics={name: _plain(measure) for name, measure in measured.measures.items()},
-        finished_at=finished_at,
+        finished_at=max(finished_at, started_at),
         suite_digest=given.suite.digest,
         trial=trial.number,
         log=trial.log,
@@ -99,7 +101,7 @@ def result_of(
         served=given.candidate.release if measured.served else None,
         isolation=measured.isolation,
         policy=trial.policy,
-        started_at=max(started_at, trial.begun_at),
+        started_at=started_at,
         records={name: Digest.of(record) for name, record in measured.records.items()},
     )
 

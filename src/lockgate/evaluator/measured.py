@@ -24,6 +24,7 @@ class Measured:
         isolation: The layers that held whatever ran in a sandbox; None if nothing did.
         served: Whether the release was served, from the bytes that were compared, and answered.
         trouble: What makes the result a failure, whatever was counted.
+        whole: Measures of which the release says how many cases there are: if they are wanted, every case must hold.
     """
 
     measures: Mapping[str, Measure]
@@ -32,6 +33,7 @@ class Measured:
     isolation: tuple[str, ...] | None = None
     served: bool = False
     trouble: tuple[str, ...] = field(default=())
+    whole: frozenset[str] = frozenset()
 
 
 def counted(tried: Iterable[Tried]) -> Measure | None:

@@ -23,7 +23,7 @@ from lockgate.evaluator.baseline.tool_pins import tool_pins
 from lockgate.evaluator.candidate import Candidate
 from lockgate.evaluator.line import Line
 from lockgate.evaluator.measured import Measured, Tell, counted
-from lockgate.evaluator.on_trial import FellError, standing
+from lockgate.evaluator.on_trial import FellError, Surroundings, standing
 from lockgate.evaluator.tried import Tried
 from lockgate.scanner.scanned import Scan
 
@@ -60,8 +60,9 @@ def run_baseline(given: Assignment) -> Measured:
         sheet.note(name, check(given.candidate))
     isolation, trouble = _served(given, sheet)
     measures = {name: measure for name, cases in sheet.tried.items() if (measure := counted(cases)) is not None}
-    records = {REPORT: _report(sheet.tried, trouble)}
-    return Measured(measures, records, __version__, isolation, isolation is not None, trouble)
+    records = {REPORT: _report(sheet.tried, trouble, given.around)}
+    whole = frozenset({"scan", *FILE_CHECKS})
+    return Measured(measures, records, __version__, isolation, isolation is not None, trouble, whole)
 
 
 def _served(given: Assignment, sheet: _Sheet) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
@@ -100,12 +101,13 @@ def _scanned(scan: Scan) -> Iterator[Tried]:
         yield Tried(name, "; ".join(found.get(name, ())) or None)
 
 
-def _report(tried: Mapping[str, list[Tried]], trouble: tuple[str, ...]) -> bytes:
-    """Write what did not hold, for whoever has to put it right."""
+def _report(tried: Mapping[str, list[Tried]], trouble: tuple[str, ...], around: Surroundings) -> bytes:
+    """Write what did not hold, and what the candidate could reach beside its own files."""
     failures = {
         name: [{"case": case.case, "why": case.why} for case in cases if case.why is not None][:_MOST_TOLD]
         for name, cases in tried.items()
     }
     counts = {name: str(counted(cases) or "none") for name, cases in tried.items()}
-    document = {"counts": counts, "failures": failures, "trouble": list(trouble)}
+    surroundings = {"bindings": around.bindings is not None, "reach": sorted(around.reach)}
+    document = {"counts": counts, "failures": failures, "trouble": list(trouble), "surroundings": surroundings}
     return json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"

@@ -79,15 +79,32 @@ def intake_of(candidate: Candidate) -> Intake | None:
     if len(found) > 1:
         raise VerificationError(f"there are two intakes: {found[0]} and {found[1]}")
     intake = plain.decode(Intake, candidate.read(found[0]))
+    if wrong := next(_wrong_in(intake), None):
+        raise VerificationError(f"{found[0]}: {wrong}")
+    return intake
+
+
+def _wrong_in(intake: Intake) -> Iterator[str]:
+    """Say what makes no sense, or would let the release choose an easier test than its callers give it."""
     for path in _paths(intake):
         if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
-            raise VerificationError(f"{found[0]}: not a path: {path[:80]!a}")
+            yield f"not a path: {path[:80]!a}"
+    taken_at = [taken.path for taken in intake.takes]
+    if len(set(taken_at)) < len(taken_at):
+        yield "a path is listed twice in takes, and each is tried once"
+    if intake.guardrail is not None and intake.guardrail.path not in taken_at:
+        yield f"the guardrail is not where callers come: {intake.guardrail.path[:80]!a}"
     for taken in intake.takes:
-        if not 1 <= taken.most <= MOST:
-            raise VerificationError(f"{found[0]}: {taken.path} takes 1 to {MOST} bytes, not {taken.most}")
-        if taken.content == "bytes" and not isinstance(taken.good, str):
-            raise VerificationError(f"{found[0]}: a good request to {taken.path} is a text")
-    return intake
+        yield from _wrong_with(taken)
+
+
+def _wrong_with(taken: Taken) -> Iterator[str]:
+    if not taken.same:
+        yield f"{taken.path} names nothing that is the same in each answer"
+    if not 1 <= taken.most <= MOST:
+        yield f"{taken.path} takes 1 to {MOST} bytes, not {taken.most}"
+    if taken.content == "bytes" and not isinstance(taken.good, str):
+        yield f"a good request to {taken.path} is a text"
 
 
 def filled(send: object, text: str) -> Json:

@@ -92,7 +92,10 @@ def _good(taken: Taken, line: Line) -> tuple[object, ...]:
     answer = line.ask(_good_request(taken))
     if answer.status != 200:
         raise _WrongError(f"answered {answer.status}, not 200")
-    return tuple(json.dumps(pointed(answer.document, pointer), sort_keys=True) for pointer in taken.same)
+    found = [pointed(answer.document, pointer) for pointer in taken.same]
+    if missing := [pointer for pointer, value in zip(taken.same, found, strict=True) if value is None]:
+        raise _WrongError(f"{missing[0][:80]!a} points at nothing in the answer")
+    return tuple(json.dumps(value, sort_keys=True) for value in found)
 
 
 def _good_request(taken: Taken) -> bytes:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 
 _SECRETS = {
-    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "a private key": r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----",
     "an AWS key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
     "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})",
     "a GitLab token": r"\bglpat-[A-Za-z0-9_-]{20,}",
@@ -16,10 +16,10 @@ _SECRETS = {
     "an API key": r"\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}",
     "a Slack token": r"\bxox[abprs]-[A-Za-z0-9-]{10,}",
     "a Google key": r"\bAIza[0-9A-Za-z_-]{35}",
-    "a signed token": r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",
+    "a signed token": r"\beyJ[A-Za-z0-9_-]{8,400}\.eyJ[A-Za-z0-9_-]{8,400}\.[A-Za-z0-9_-]{8}",
     "a password": r"(?i)\b(?:password|passwd|secret|api[_-]?key|token)\b[\"']?\s*[:=]\s*[\"']?"
-    r"(?=[^\s\"']*\d)[^\s\"'<>{}$]{8,}",
-    "a password in an address": r"\b[a-z][a-z0-9+.-]*://[^/\s:@]+:[^/\s:@{}$]+@",
+    r"(?=[^\s\"']{0,100}\d)[^\s\"'<>{}$]{8}",
+    "a password in an address": r"\b[a-z][a-z0-9+.-]{0,20}://[^/\s:@]{1,100}:[^/\s:@{}$]{1,100}@",
 }
 _ORDERS = {
     "forget the rules": r"\b(?:ignore|disregard|forget|override|bypass)\b(?: \w+){0,3} (?:previous|prior|above|earlier"
@@ -29,7 +29,7 @@ _ORDERS = {
     "tell nobody": r"\b(?:do not|don't|never) (?:tell|mention|inform|reveal|show)\b(?: \w+){0,4} (?:the )?(?:user|human"
     r"|operator|anyone)\b",
     "send it away": r"\b(?:send|forward|post|upload|exfiltrate|email|transmit)\b(?: \w+){0,6} (?:to|at) "
-    r"(?:https?://|\S+@\S+)",
+    r"(?:https?://|\S{1,100}@\S)",
     "call before others": r"\b(?:before|instead of) (?:using|calling|invoking) (?:any|all|every|the) other tools?\b"
     r"|\balways (?:call|use|invoke) this tool (?:first|before)\b",
     "read what is private": r"(?:~|\$home)?/?\.(?:ssh|aws|netrc|env)\b|\bid_rsa\b|/etc/(?:passwd|shadow)\b",
