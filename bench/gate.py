@@ -1,7 +1,8 @@
 """What does it cost to decide? One case with 50 statements and 20 requirements, judged again and again.
 
 Twelve suites with trials and thresholds, a scan with two second scanners, components, provenance, approvals, pins, a
-rollout and its demands: 20 things that the policy wants. Every signature is verified every time; nothing is remembered.
+rollout and its demands: 20 things that the policy wants. Every signature is verified every time; what a statement
+says is read once, as in a server or a host that judges the same statements again.
 """
 
 import statistics

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from lockgate.core.measure import Measure, check_measure
 from lockgate.core.release import Release
@@ -17,6 +18,7 @@ from lockgate.formats.keys import PublicKey
 from lockgate.formats.statement import PROVENANCE, TEST_RESULT, Statement, Subject, parse_statement
 
 CLOCK_SKEW = timedelta(minutes=5)
+_KEPT = 1024  # statements whose bytes were read: the same ones are judged again and again, their signatures each time
 
 
 class Verdict(StrEnum):
@@ -112,7 +114,7 @@ def open_held(document: bytes, release: Release, trust: Trust, written: Trust, a
 
 def _open(document: bytes, release: Release, keys: Callable[[str], Iterable[PublicKey]]) -> Evidence:
     envelope = dsse.parse(document)
-    statement = parse_statement(envelope.payload)  # it says whose signature is wanted; read on only if it is there
+    statement = _statement(envelope.payload)  # it says whose signature is wanted; read on only if it is there
     opened = dsse.open_envelope(envelope, dsse.IN_TOTO, keys(statement.predicate_type))
     assert opened.payload == envelope.payload
     if statement.subject != (subject_of(release),):
@@ -122,10 +124,20 @@ def _open(document: bytes, release: Release, keys: Callable[[str], Iterable[Publ
             f"the statement is about {found.name[:80]} sha256:{digest}…, "
             f"not about {release.manifest.tag} {str(release.digest)[:23]}…"
         )
-    about = _read(statement)
+    about = _about(envelope.payload)
     if isinstance(about, TestRun) and about.served not in (None, release.digest):
         raise VerificationError(f"the server that suite {about.suite[:80]!a} tested had release {about.served}")
     return Evidence(about, Digest.of(document), opened.keys[0])
+
+
+@lru_cache(maxsize=_KEPT)
+def _statement(payload: bytes) -> Statement:
+    return parse_statement(payload)
+
+
+@lru_cache(maxsize=_KEPT)
+def _about(payload: bytes) -> Provenance | TestRun:
+    return _read(_statement(payload))
 
 
 def check_new(evidence: Evidence, held: Iterable[Digest], now: datetime) -> None:
