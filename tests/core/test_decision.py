@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lockgate.core.decision import decision_of, open_decision, read_decision, sign_decision
+from lockgate.core.override import Aside, SetAside
 from lockgate.errors import VerificationError
 from lockgate.formats import dsse
 from lockgate.formats.digest import Digest
@@ -72,6 +73,9 @@ def test_a_decision_that_follows_is_opened():
         ({"authorized_by": ()}, "says another authorized_by"),
         ({"authorized_by": (Name("bob"), Name("carol"), Name("eve"))}, "says another authorized_by"),
         ({"components": {}}, "says another components"),
+        ({"aside": (SetAside(Aside("scan", "scan"), Name("olivia"), NOW, DIGEST),)}, "says another aside"),
+        ({"emergency": DIGEST}, "says another emergency"),
+        ({"in_place": {Name("bob"): Name("carol")}}, "says another in_place"),
     ],
 )
 def test_a_decision_that_says_something_else_is_refused(changes, reason):

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from lockgate.app.issue_passport import passport_for
+from lockgate.app.issue_passport import _logged, passport_for
+from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.controllers.concessions import Concessions
 from lockgate.core.concession import Missed, flags
 from lockgate.core.evidence import Verdict
@@ -263,6 +264,19 @@ def test_a_lying_server_cannot_make_it_later_or_lesser(world: World) -> None:
     denied("there is no risk assessment", without, risk=None)
     denied("the risk assessment is sha256", without, risk="another")
     denied("0 of 1 approvals", without, approvals=())
+
+
+def test_the_opening_of_a_later_emergency_is_not_that_of_this_one(world: World) -> None:
+    release = fixed(world)
+    number, later = hurried(world, release), hurried(world, release)
+    authorized(world, number)
+    world.activate(number)
+    passport = passport_for(world.installation, PROD, candidate=True)
+    assert passport.case is not None
+    opened = _logged(world.installation, later, publish_checkpoint(world.installation))
+
+    other = replace(passport, case=replace(passport.case, opened=opened))
+    denied("the log entry of the passport opens another change", try_candidate, world, other)
 
 
 def test_a_host_whose_policy_knows_no_emergency_refuses_it(world: World) -> None:
