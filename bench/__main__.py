@@ -30,6 +30,7 @@ NAMES = (
     "bindings",
     "scan",
     "sandbox",
+    "evaluate",
 )
 RESULTS = Path("build/bench.json")
 

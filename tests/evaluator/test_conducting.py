@@ -109,6 +109,19 @@ def test_what_a_harness_raises_is_trouble_of_the_run(given, monkeypatch):
     assert result_of(other, found, TRIAL, BEGUN, BEGUN).result is Verdict.FAILED
 
 
+@pytest.mark.parametrize("bug", [ValueError("digits"), TypeError("unhashable"), KeyError("id"), RecursionError()])
+def test_a_harness_that_a_candidate_crashes_has_failed_and_is_not_unfinished(given, monkeypatch, bug):
+    def crashes(_given):
+        raise bug
+
+    other, known = harness_that(given, crashes)
+    monkeypatch.setattr(conducting, "HARNESSES", known)
+    found = conduct(other)
+
+    assert found.trouble == (f"the harness crashed: {type(bug).__name__}",)
+    assert result_of(other, found, TRIAL, BEGUN, BEGUN).result is Verdict.FAILED
+
+
 def test_a_measure_that_the_suite_does_not_name_counts_for_nothing(given, monkeypatch):
     other, known = harness_that(given, lambda _given: replace(GOOD, measures={"invented": Measure(9, 9)}))
     monkeypatch.setattr(conducting, "HARNESSES", known)

@@ -71,6 +71,25 @@ def test_a_commit_is_named_only_if_it_holds_just_this(tmp_path):
     assert read_suite(folder).commit is None
 
 
+def test_a_repository_that_would_fetch_by_a_command_runs_nothing(tmp_path):
+    folder, marker = write(tmp_path / "answers"), tmp_path / "ran"
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "Begin"]):
+        git(folder, *words)
+    (tmp_path / "fetch").write_text(f"#!/bin/sh\ntouch {marker}\n")
+    (tmp_path / "fetch").chmod(0o755)
+    for name, value in (
+        ("remote.origin.url", str(tmp_path / "nowhere")), ("remote.origin.promisor", "true"),
+        ("remote.origin.uploadpack", str(tmp_path / "fetch")), ("extensions.partialClone", "origin"),
+        ("core.repositoryFormatVersion", "1"),
+    ):  # fmt: skip
+        git(folder, "config", name, value)
+    tree = git(folder, "rev-parse", "HEAD^{tree}")
+    (folder / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+
+    assert read_suite(folder).commit is None
+    assert not marker.exists()
+
+
 def test_ours_come_first_and_others_by_the_name_they_give_themselves(tmp_path):
     write(tmp_path / "answers")
     write(tmp_path / "baseline")

@@ -91,7 +91,7 @@ def _tested(connection: "Connection", wanted: "Wanted", chosen: _Chosen) -> "tup
     from lockgate.cli.trying import Bench
     from lockgate.drivers.bubblewrap.outer import Bubblewrap
 
-    sandbox = Bubblewrap(allow=frozenset({"cgroup", *chosen.lacking}))
+    sandbox = Bubblewrap(allow=frozenset(chosen.lacking))
     with tempfile.TemporaryDirectory(prefix="lockgate-trial-") as folder:
         files = Path(folder, "files")
         files.mkdir(mode=0o755)

@@ -55,6 +55,8 @@ def conduct(given: Assignment) -> Measured:
         measured = harness(given)
     except (LockgateError, OSError) as e:
         return failed(f"the harness broke off: {e}", __version__)
+    except Exception as e:  # noqa: BLE001 - what a candidate can break must end as FAILED, never as unfinished
+        return failed(f"the harness crashed: {type(e).__name__}", __version__)
     if odd := sorted(measured.measures.keys() - given.suite.about.measures.keys()):
         return failed(f"the harness measured {odd[0][:80]!a}, which the suite does not name", measured.harness_version)
     return measured

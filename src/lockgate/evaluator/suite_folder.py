@@ -37,6 +37,10 @@ MOST_BYTES, MOST_FILES = 64 << 20, 4096
 LEFT_OUT = frozenset({"__pycache__", ".git"})
 BUILT_IN: Mapping[str, Path] = {name: Path(__file__).parent / name for name in ("baseline", "agentic")}
 _GIT_SECONDS = 30
+_FETCHES_NOTHING = {
+    "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0",
+}  # fmt: skip
+"""A repository says in its own configuration by which command a missing object is fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,7 @@ def _git(folder: Path, *words: str) -> bytes:
     git = shutil.which("git")
     if git is None:
         return b""
-    quiet = {"PATH": os.defpath, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    quiet = {"PATH": os.defpath, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, **_FETCHES_NOTHING}
     try:
         done = subprocess.run(
             [git, "-c", "core.fsmonitor=false", "-C", str(folder), *words],

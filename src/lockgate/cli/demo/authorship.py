@@ -80,6 +80,7 @@ def evaluate_release(story: Story, site: Site, version: str, expect: int = 0) ->
     stage = story.stage
     words = ["evaluate", f"{story.subject.name}@{version}", "--endpoint", f"{site.environment}/{story.subject.name}"]
     words += ["--signing-key", str(stage.key("ci-results")), "--digest", story.releases[version]]
+    words += ["--lacking", "cgroup"]  # who is not root may make none
     return stage.lockgate(*words, who="ci", site=site, found_with=expect)
 
 
