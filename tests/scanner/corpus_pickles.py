@@ -94,6 +94,8 @@ EVASIONS = [
     one("item-of-import", "notes.txt", b"cos\nenviron\nS'A'\nS'b'\ns", "pickle-call", "'os.environ'"),
     one("items-of-import", "notes.txt", b"csys\nmodules\n(S'json'\nNu", "pickle-call", "'sys.modules'"),
     one("add-to-import", "notes.bin", b"\x80\x04cx\ny\n(N\x90", "pickle-call", "'x.y'"),
+    one("across-a-frame", "weights.bin", b"\x95\x03" + bytes(7) + b"G" + bytes(8) + b"\xff\xff" + TEXT, "pickle-call", "another way"),
+    one("frame-in-a-frame", "weights.bin", b"\x95\x20" + bytes(7) + b"\x95\x02" + bytes(7) + TEXT, "pickle-call", "another way"),
     one("state-none", "pytorch_model.bin", b"}Nb0" + TEXT, "pickle-call", "'os.system'"),
     *(one(f"memo-number-{n}", "notes.txt", b"Np%b\n0" % number + TEXT, "pickle-call", "'os.system'")
       for n, number in enumerate([b"+5", b"1_0", b"0000000000005", b" 5 "])),

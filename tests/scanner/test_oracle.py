@@ -42,7 +42,7 @@ atoms = st.sampled_from(
         b"cos\nsystem\n", b"ios\nsystem\n", b"cos\nx.y\n", b"c \na b\n", b"\x8c\x02os\x8c\x03abc\x93", b"K\x01", b"I01\n", b"L5L\n",
         b"X\x01\0\0\0a", b"S'a'\n", b"Vab\n", b"C\x02ab", b"\x8a\x01\x05", b"G" + bytes(8), b"F1\n", b"\x80\x04", b"Px\n",
         b"q\x00", b"h\x00", b"p1\n", b"g1\n", b"p+1\n", b"g 1\n", b"p0_1\n", b"r\x02\0\0\0", b"j\x02\0\0\0",
-        b"\x95" + bytes(8), b"\x95" + (5).to_bytes(8, "little"), b"\x96" + (1).to_bytes(8, "little") + b"a",
+        *(b"\x95%c" % size + bytes(7) for size in (1, 3, 9, 200)), b"\x95" + bytes(8), b"\x95" + (5).to_bytes(8, "little"), b"\x96" + (1).to_bytes(8, "little") + b"a",
     ]
 )  # fmt: skip
 
@@ -61,6 +61,7 @@ def is_touched(kind, content):
 @given(st.lists(atoms, min_size=2, max_size=24).map(b"".join))
 @example(b"}Nb0cos\nsystem\n)R.")
 @example(b"]}b0cos\nsystem\n)R.")
+@example(b"\x95\x03" + bytes(7) + b"G" + bytes(8) + b"\xff\xffcos\nsystem\n)R.")
 @example(b"N.N.cos\nsystem\n)R.")
 @example(b"csys\npath\nS'x'\na.")
 @example(b"csys\nmodules\n(S'x'\nNu.")

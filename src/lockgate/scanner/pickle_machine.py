@@ -50,7 +50,7 @@ class _Machine:
         self.marks: list[int] = []
         self.memo: dict[int, object] = {}
         self.course = Course()
-        self.stopped = False
+        self.stopped, self.frame_ends_at = False, 0
 
     def run(self, most: int) -> None:
         try:
@@ -71,8 +71,14 @@ class _Machine:
     def take(self, size: int) -> memoryview:
         if size < 0 or self.at + size > len(self.view):
             raise _EndError("ends too early")
-        self.at += size
+        self.move(self.at + size)
         return self.view[self.at - size : self.at]
+
+    def move(self, to: int) -> None:
+        """Go on to a byte; what crosses the end of a frame is read elsewhere by other readers."""
+        if self.at < self.frame_ends_at < to:
+            self.course.is_doubtful = True
+        self.at = to
 
     def number(self, size: int, *, signed: bool = False) -> int:
         return int.from_bytes(self.take(size), "little", signed=signed)
@@ -82,7 +88,7 @@ class _Machine:
         if found is None:
             raise _EndError("a line without an end")
         text = bytes(self.view[self.at : min(found.start(), self.at + _LONGEST_NUMBER)]).decode("latin-1")
-        self.at = found.end()
+        self.move(found.end())
         return text
 
     def text(self, size: int) -> str:
@@ -174,6 +180,13 @@ def _skips(size: int) -> Step:
         machine.take(size)
 
     return step
+
+
+def _frame(machine: _Machine) -> None:
+    size = machine.number(8)
+    if machine.at - 9 < machine.frame_ends_at:
+        machine.course.is_doubtful = True
+    machine.frame_ends_at = machine.at + size
 
 
 def _float(machine: _Machine) -> None:
@@ -383,5 +396,5 @@ _STEPS: Mapping[int, Step] = {
     0x85: _tuple(1), 0x86: _tuple(2), 0x87: _tuple(3), 0x88: _pushes(value=True), 0x89: _pushes(value=False),
     0x8A: _reads_long(1), 0x8B: _reads_long(4), 0x8C: _reads_text(1), 0x8D: _reads_text(8), 0x8E: _reads_text(8),
     0x8F: _container, 0x90: _adds, 0x91: _of_mark(list), 0x92: _new_object_with_names, 0x93: _stack_global,
-    0x94: _memoize, 0x95: _skips(8), 0x96: _reads_text(8), 0x97: _pushes(_UNKNOWN), 0x98: _read_only,
+    0x94: _memoize, 0x95: _frame, 0x96: _reads_text(8), 0x97: _pushes(_UNKNOWN), 0x98: _read_only,
 }  # fmt: skip

@@ -75,6 +75,8 @@ def pickle_flaws(view: memoryview, kind: str) -> Iterator[Flaw]:
         yield from _named_flaws(course, kind)
         if kind == "joblib":  # another reader takes the numbers of its arrays for opcodes
             yield from _named_flaws(follow(view, at), kind)
+        if course.is_doubtful:
+            yield Flaw("pickle-call", "other readers may read it in another way")
         if not course.is_whole:
             yield Flaw("pickle-call", f"cannot be followed beyond byte {course.ended_at}: {course.trouble}")
             return
