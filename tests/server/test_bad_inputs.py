@@ -42,6 +42,7 @@ WHO = {
     "halt.send": "host-1",
     "ties.send": "host-1",
     "alert.raise": "guard",
+    "provider.observe": "guard",
 }
 MARK = "marker-that-must-not-come-back"
 BAD = {
