@@ -26,7 +26,7 @@ PICKLE = b"cos\nsystem\n(S'echo hello'\ntR."
 """What would run a command in whoever unpickles it; nobody here does."""
 
 DEMANDS: dict[str, Any] = {
-    "evaluations": [FILE_TYPES, {**BASELINE, "trials": 3, "least": {"input-contract": 15}}],
+    "evaluations": [FILE_TYPES, {**BASELINE, "trials": 8, "least": {"input-contract": 15}}],
     "scans": {"max_age_days": 30},
     "overrides": {"by": ["dave"], "about": ["evaluation"], "longest_hours": 8},
     "emergencies": {
