@@ -119,7 +119,7 @@ def test_training_data_is_listed_by_checksum_or_said_to_be_unknown(data, reason)
 
 
 def held(about):
-    return Evidence(about, A, key("results").public)
+    return Evidence(about, B, key("results").public, A)
 
 
 def test_the_run_that_finished_last_counts_whatever_the_order():
@@ -161,7 +161,7 @@ def test_a_statement_is_taken_in_once_and_not_from_a_time_to_come():
     item = held(run())
     future = held(replace(run(), finished_at=NOW + CLOCK_SKEW + TICK))
 
-    check_new(item, [B], NOW)
+    check_new(item, [B], NOW)  # of another payload, whatever envelope
     check_new(held(replace(run(), finished_at=NOW + CLOCK_SKEW)), [], NOW)
     with pytest.raises(DeniedError, match="holds this statement already"):
         check_new(item, [B, A], NOW)

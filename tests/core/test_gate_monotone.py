@@ -48,7 +48,8 @@ CASES = st.tuples(STATEMENTS, st.lists(TRIALS, max_size=2), st.booleans())
 
 
 def evidence(runs):
-    return [Evidence(run, Digest.of(repr(run).encode()), key("results").public) for run in runs]
+    names = [Digest.of(repr(run).encode()) for run in runs]
+    return [Evidence(run, name, key("results").public, name) for run, name in zip(runs, names, strict=True)]
 
 
 def passes(runs, trials):

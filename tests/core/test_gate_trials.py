@@ -7,6 +7,7 @@ import pytest
 
 from lockgate.core.evidence import Verdict
 from lockgate.core.measure import Measure
+from lockgate.formats import dsse
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name, Version
 from tests.core.dossiers import AT, FINISHED, MINUTE, TICK, denied
@@ -193,6 +194,16 @@ def test_the_same_statement_twice_is_one():
     found = complete()
 
     permitted(replace(found, evidence=(*found.evidence, *found.evidence)))
+
+
+def test_an_envelope_that_was_written_anew_is_no_second_result():
+    found = complete()
+    (mine,) = (one for one in found.evidence if b"trial" in dsse.parse(one).payload)
+    envelope = dsse.parse(mine)
+    unnamed = replace(envelope, signatures=tuple(replace(one, key_id="") for one in envelope.signatures))
+
+    permitted(replace(found, evidence=(*found.evidence, unnamed.encode())))
+    assert unnamed.encode() != mine
 
 
 def test_what_happened_in_another_log_is_no_result_of_a_trial_of_this_one():

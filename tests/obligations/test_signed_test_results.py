@@ -132,3 +132,16 @@ def test_a_gigabyte_is_refused_before_it_is_read(world: World) -> None:
 
 def signed(payload: bytes) -> bytes:
     return dsse.sign(payload, dsse.IN_TOTO, [key("results")]).encode()
+
+
+def test_an_envelope_that_was_written_anew_is_no_second_result(world: World) -> None:
+    release = world.register()
+    document = world.statement(release, world.ran())
+    take(world, release, document)
+    envelope = dsse.parse(document)
+    unnamed = tuple(replace(one, key_id="") for one in envelope.signatures)
+
+    for again in (replace(envelope, signatures=unnamed).encode(), document + b" ", b" " + document):
+        with pytest.raises(DeniedError, match="the release holds this statement already"):
+            take(world, release, again, "alice")
+    assert len(world.record(str(release.manifest.tag)).evidence) == 1

@@ -5,7 +5,7 @@ from datetime import datetime
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt
 from lockgate.app.register import registered
-from lockgate.core.evidence import check_new, check_tried, open_evidence
+from lockgate.core.evidence import check_new, check_tried, open_evidence, payload_of
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.core.release import Attested, open_manifest
 from lockgate.core.trust import MANIFESTS, Purpose
@@ -27,7 +27,7 @@ def attest(installation: Installation, tag: Tag, statement: bytes, signed: Signe
         keys = trust.keys_for(Purpose.COMPONENT, record.registered_at, MANIFESTS)
         release = open_manifest(tx.document(record.manifest), keys)
         evidence = open_evidence(statement, release, trust, now)
-        check_new(evidence, record.evidence, now)
+        check_new(evidence, [payload_of(tx.document(digest)) for digest in record.evidence], now)
         check_tried(evidence.about, record.trials or (), trust.origin)
         predicate = parse_statement(dsse.parse(statement).payload).predicate_type
         event = Attested(tag, release.digest, tx.keep(statement), predicate, str(evidence.signed_by.key_id))

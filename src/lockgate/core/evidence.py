@@ -73,11 +73,15 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One verified statement about one release: the checked form."""
+    """One verified statement about one release: the checked form.
+
+    `payload` is what tells it from others: anybody can write the envelope around it anew, by another `digest`.
+    """
 
     about: Provenance | TestRun
     digest: Digest
     signed_by: PublicKey
+    payload: Digest
 
 
 def subject_of(release: Release) -> Subject:
@@ -127,7 +131,12 @@ def _open(document: bytes, release: Release, keys: Callable[[str], Iterable[Publ
     about = _about(envelope.payload)
     if isinstance(about, TestRun) and about.served not in (None, release.digest):
         raise VerificationError(f"the server that suite {about.suite[:80]!a} tested had release {about.served}")
-    return Evidence(about, Digest.of(document), opened.keys[0])
+    return Evidence(about, Digest.of(document), opened.keys[0], Digest.of(envelope.payload))
+
+
+def payload_of(document: bytes) -> Digest:
+    """Name what a statement says, whoever wrote the envelope around it."""
+    return Digest.of(dsse.parse(document).payload)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -141,8 +150,8 @@ def _about(payload: bytes) -> Provenance | TestRun:
 
 
 def check_new(evidence: Evidence, held: Iterable[Digest], now: datetime) -> None:
-    """Raise `DeniedError` for a statement that is held already, or of a time to come, which none could ever replace."""
-    if evidence.digest in held:
+    """Raise `DeniedError` for what is held already, by its payload, or of a time to come, which none could replace."""
+    if evidence.payload in held:
         raise DeniedError("the release holds this statement already")
     if evidence.about.finished_at > now + CLOCK_SKEW:
         raise DeniedError(f"the statement is of {evidence.about.finished_at}, later than now ({now})")

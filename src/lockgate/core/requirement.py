@@ -59,7 +59,7 @@ class Shown:
 
 def show(evidence: Sequence[Evidence], trials: Sequence[Trial], log: str, at: datetime) -> Shown:
     """Sort what was shown of a release."""
-    distinct = {item.digest: item.about for item in evidence}.values()
+    distinct = {item.payload: item.about for item in evidence}.values()
     runs = [about for about in distinct if isinstance(about, TestRun) and about.log == log]
     results = Counter((run.suite, run.trial) for run in runs if run.trial is not None)
     return Shown(evidence, trials, log, at, latest_runs(evidence), results)
