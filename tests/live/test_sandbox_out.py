@@ -12,6 +12,7 @@ import pytest
 
 from lockgate.drivers.bubblewrap import outer
 from lockgate.drivers.bubblewrap.outer import Bubblewrap
+from lockgate.drivers.bubblewrap.view import own_programs
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.evaluator.sandbox import LAYERS, Job, Limits
 from tests.live.test_sandbox_limits import patiently
@@ -68,6 +69,14 @@ def test_only_regular_files_come_out_and_no_link_is_followed(box):
     assert found.code == 0, found.said
     hidden = {"hidden": b"x"} if os.getuid() == 0 else {}  # its owner cannot open it, root can
     assert found.files == {"plain": b"plain", "hard": b"plain", "a/b/c": b"deep"} | hidden
+
+
+def test_programs_that_lie_where_the_disk_is_are_seen(tmp_path):
+    (tmp_path / "tool").write_text("a tool")
+
+    found = Bubblewrap(programs=(*own_programs(), tmp_path)).run(python(f"print(open('{tmp_path}/tool').read())"))
+
+    assert (found.code, found.said) == (0, b"a tool\n"), found.said
 
 
 def test_too_many_files_are_none(box):

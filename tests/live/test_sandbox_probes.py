@@ -169,3 +169,19 @@ def test_what_was_attempted_left_nothing_on_the_host(around, inside):
     (left,) = Path(around["folder"], "model").iterdir()
 
     assert left.read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("by", ["root", "stranger"])
+def test_programs_that_lie_where_the_disk_is_are_seen_and_cannot_be_written(around, by):
+    if by == "stranger" and not can_pass_as_stranger():
+        pytest.skip(ELSEWHERE)
+    caged(around, {"command": ["/bin/true"]}, by="stranger" if can_pass_as_stranger() else "root")
+    source = Path(around["folder"], "src", "lockgate") if by == "stranger" else Path(lockgate.__file__).parent
+    code = f"""
+print(open('{source}/__init__.py').read()[:3], flush=True)
+try: open('{source}/new', 'w')
+except OSError as e: print(e.strerror, flush=True)
+"""
+    found = caged(around, {"command": [str(SYSTEM_PYTHON), "-c", code]}, by=by)
+
+    assert found["said"].split("\n")[:2] in (['"""', "Read-only file system"], ['"""', "Permission denied"])

@@ -16,7 +16,8 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from lockgate.drivers.bubblewrap import kernel, landlock
 from lockgate.drivers.bubblewrap.relay import Relay
@@ -47,6 +48,7 @@ class Settings:
     port: int | None
     front: int | None
     mounts: list[tuple[int, str]]
+    programs: list[str]
     seccomp: bytes | None
 
     def __init__(self, written: bytes) -> None:
@@ -100,18 +102,17 @@ def _mount(settings: Settings) -> int:
     size = f"size={settings.limits['disk']},nr_inodes={_INODES},mode=0755,uid={NOBODY},gid={NOBODY}"
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     kernel.mount("disk", _BASE, "tmpfs", flags, size)
-    root = os.getuid() == 0
-    if root:  # capabilities come back with the user
-        os.setegid(NOBODY)
-        os.seteuid(NOBODY)
-    for number in range(len(_WRITABLE)):
-        os.mkdir(f"{_BASE}/{number}", 0o755)
-    if root:
-        os.seteuid(0)
-        os.setegid(0)
+    with _nobody():
+        for number in range(len(_WRITABLE)):
+            os.mkdir(f"{_BASE}/{number}", 0o755)
+    mounts = _uncovered(settings) + settings.mounts
     for number, path in enumerate(_WRITABLE):
         kernel.mount(f"{_BASE}/{number}", path, None, kernel.MS_BIND)
-    for descriptor, target in settings.mounts:
+    with _nobody():
+        for _, target in mounts:
+            if target.startswith(tuple(f"{path}/" for path in _WRITABLE)):
+                os.makedirs(target, exist_ok=True)
+    for descriptor, target in mounts:
         kernel.attach_mount(descriptor, target)
         os.close(descriptor)
     kernel.call("umount2", _BASE.encode(), kernel.MNT_DETACH)
@@ -119,6 +120,29 @@ def _mount(settings: Settings) -> int:
         with open(f"/proc/sys/net/{name}", "w") as file:
             file.write(sizes)
     return os.open("/out", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _uncovered(settings: Settings) -> list[tuple[int, str]]:
+    """Take hold of programs that lie where the disk will be, and that nobody mounts afterwards anyway."""
+    later = {target for _, target in settings.mounts}
+    return [
+        (kernel.hold_mount(path), path)
+        for path in settings.programs
+        if path not in later and path.startswith(tuple(f"{place}/" for place in _WRITABLE))
+    ]
+
+
+@contextmanager
+def _nobody() -> Iterator[None]:
+    """Make what is to belong to the job; capabilities come back with the user."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    yield
+    os.seteuid(0)
+    os.setegid(0)
 
 
 def _listen(port: int) -> socket.socket:

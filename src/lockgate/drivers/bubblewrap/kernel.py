@@ -78,7 +78,7 @@ def filter_calls(program: bytes) -> None:
 
 def copy_of_mount(path: str, user_namespace: int | None) -> int:
     """Make a read-only mount of `path` that is nowhere yet, owners mapped by `user_namespace` (mount_setattr(2))."""
-    found = call("syscall", _OPEN_TREE, _AT_FDCWD, os.fsencode(path), _OPEN_TREE_CLONE | os.O_CLOEXEC)
+    found = hold_mount(path)
     flags = _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV
     wanted = struct.pack("=QQQQ", flags | (0 if user_namespace is None else _ATTR_IDMAP), 0, 0, user_namespace or 0)
     try:
@@ -87,6 +87,11 @@ def copy_of_mount(path: str, user_namespace: int | None) -> int:
         os.close(found)
         raise
     return found
+
+
+def hold_mount(path: str) -> int:
+    """Take hold of what is mounted at `path`, as it is, to attach it elsewhere (open_tree(2))."""
+    return call("syscall", _OPEN_TREE, _AT_FDCWD, os.fsencode(path), _OPEN_TREE_CLONE | os.O_CLOEXEC)
 
 
 def attach_mount(found: int, target: str) -> None:

@@ -145,7 +145,9 @@ class Bubblewrap:
                 str(path): path for path in self._programs
             }
             who, mounts = _who(places, passed)
-            settings = marshal.dumps(_settings(job, doors, listening, mounts), 2)
+            settings = marshal.dumps(
+                _settings(job, doors, listening, mounts) | {"programs": [str(path) for path in self._programs]}, 2
+            )
             arguments = [
                 *(self._bwrap, *who, *_APART, *_FIRM, "--info-fd", str(tell)),
                 *(word for name in _FOR_INNER for word in ("--cap-add", name)),
