@@ -116,6 +116,34 @@ def test_what_the_scan_refuses_is_denied_and_never_started(spoken):
     assert "suite scan FAILED" in assess(spoken, release)
 
 
+SECOND = """#!{python}
+import json, os, sys
+files = sum(len(names) for _, _, names in os.walk(sys.argv[1]))
+found = [{{"file": "model", "text": "looks odd"}}] if {odd} else []
+print(json.dumps({{"scanner": "second", "version": "2.0", "files": files, "findings": found}}))
+"""
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_a_second_scanner_that_the_policy_wants_is_asked_and_can_only_deny(spoken, odd):
+    ruled = spoken.world.policy.endpoints[str(PROD)]
+    ruled = replace(ruled, scans=Scans(30, also=("second",)))
+    spoken.world.policy = replace(spoken.world.policy, version=3, endpoints={str(PROD): ruled})
+    spoken.world.adopt(spoken.world.trust, spoken.world.policy)
+    program = spoken.folder / "second"
+    program.write_text(SECOND.format(python=sys.executable, odd=odd))
+    program.chmod(0o755)
+    release = register(spoken)
+
+    code, found = evaluate(spoken, "--also", program)
+
+    assert found["attested"].keys() == {"scan", "scan/second", "baseline"}
+    assert found["attested"]["scan"]["result"] == "PASSED"
+    assert (code, found["served"]) == ((3, False) if odd else (0, True))
+    denied = assess(spoken, release)
+    assert ("suite scan/second FAILED" in denied) is odd and (denied == "") is not odd
+
+
 def test_a_run_that_is_killed_leaves_an_unfinished_trial_and_the_gate_denies(spoken):
     release = register(spoken, "hangs")
     environment = {

@@ -40,6 +40,7 @@ class _Chosen:
     memory: int
     reports: Path | None
     no_attest: bool
+    also: tuple[str, ...]
 
 
 @click.command()
@@ -56,6 +57,7 @@ class _Chosen:
 @click.option(
     "--lacking", multiple=True, metavar="LAYER", help="A layer of the sandbox that may lack; the result says so."
 )
+@click.option("--also", multiple=True, metavar="COMMAND", help="Ask another scanner too, and attest what it says.")
 @click.option("--memory", type=click.IntRange(64), default=4096, show_default=True, help="MiB for the release.")
 @click.option("--reports", type=FOLDER, help="Where to write the reports that the result names by digest.")
 @click.option("--no-attest", is_flag=True, help="Only look: nothing is written in the log, and nothing counts.")
@@ -76,7 +78,8 @@ def evaluate(tag: Tag, suite: str, endpoint: Endpoint, connection: "Connection",
     if chosen.no_attest == (chosen.signing_key is not None):
         raise click.UsageError("say by which key the result is signed: --signing-key; or only look: --no-attest")
     digest = Digest.parse(chosen.digest) if chosen.digest else None
-    wanted = Wanted(tag, endpoint, find_suite(suite, chosen.suites_dir), digest, _surroundings(chosen))
+    suite_ = find_suite(suite, chosen.suites_dir)
+    wanted = Wanted(tag, endpoint, suite_, digest, _surroundings(chosen), chosen.also)
     demanded, tested = _tested(connection, wanted, chosen)
     reasons = _reasons(demanded, tested)
     _write_reports(chosen.reports, tested.measured)

@@ -35,7 +35,8 @@ from lockgate.loader.source import DirectorySource
 from lockgate.loader.verified_read import copy_verified
 from lockgate.scanner.folder import scan
 from lockgate.scanner.scanned import Scan
-from lockgate.scanner.testimony import scan_run
+from lockgate.scanner.second_opinion import ask, joined
+from lockgate.scanner.testimony import opinion_run, scan_run
 
 Watch = Callable[[int], None]
 
@@ -49,6 +50,7 @@ class Wanted:
     suite: Suite
     digest: Digest | None
     around: Surroundings
+    also: tuple[str, ...] = ()  # commands of other scanners
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,10 @@ class Bench:
         return fetch_candidate(self._connection, release, self._folder, watch)
 
     def test(self, wanted: Wanted, demanded: Demanded, candidate: Candidate, tell: Tell) -> Tested:
-        """Begin the trial, scan, run, compare again, and attest both results."""
+        """Begin the trial, scan, run, compare again, and attest every result."""
         trial = self._begun(wanted, demanded, candidate)
         started_at = now()
-        found = scan(candidate.folder, exceptions=_accepted(demanded.rules), members=_members(candidate))
-        runs = self._attested(wanted.tag, candidate, scan_run(found, started_at=started_at, finished_at=now()))
+        found, runs = self._scanned(wanted, demanded, candidate)
         given = Assignment(wanted.suite, candidate, found, self._sandbox, wanted.around, tell)
         measured = conduct(given)
         check_unchanged(candidate)
@@ -108,6 +109,21 @@ class Bench:
             result = result_of(given, measured, trial, started_at, now())
             runs |= self._attested(wanted.tag, candidate, result)
         return Tested(measured, found, candidate.release, runs)
+
+    def _scanned(
+        self, wanted: Wanted, demanded: Demanded, candidate: Candidate
+    ) -> tuple[Scan, dict[str, tuple[TestRun, int]]]:
+        """Scan, and ask the other scanners, each with a result of its own; what one of them found is not started."""
+        began = now()
+        found = scan(candidate.folder, exceptions=_accepted(demanded.rules), members=_members(candidate))
+        runs = self._attested(wanted.tag, candidate, scan_run(found, started_at=began, finished_at=now()))
+        files = found.files
+        for command in wanted.also:
+            began, opinion = now(), ask(command, candidate.folder, files)
+            result = opinion_run(opinion, files, started_at=began, finished_at=now())
+            runs |= self._attested(wanted.tag, candidate, result)
+            found = joined(found, opinion)
+        return found, runs
 
     def _demanded(self, wanted: Wanted) -> Demanded:
         envelope = dsse.parse(self._connection.fetch("/api/v1/policy"))
