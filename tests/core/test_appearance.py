@@ -15,13 +15,14 @@ from lockgate.core.appearance import (
     observe,
     wrong_appearances,
 )
+from lockgate.core.evidence import Evidence
 from lockgate.core.policy import Evaluation
 from lockgate.core.requirement import show
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from tests.core.test_provider import OPEN, model
-from tests.world import NOW, PROD, SUITE, World, rules
+from tests.world import NOW, PROD, SUITE, World, key, rules
 
 RELEASE, ORDER, GPT = Digest.of(b"release"), Digest.of(b"order"), Name("gpt")
 MINUTE = timedelta(minutes=1)
@@ -119,7 +120,8 @@ def test_what_shows_nothing_that_can_be_read_is_refused(shows):
 def judged(known, *runs, wanted=None):
     world = World()
     release = world.register()
-    evidence = [type("Item", (), {"digest": Digest.of(b"%d" % n), "about": run})() for n, run in enumerate(runs)]
+    names = [Digest.of(b"%d" % number) for number in range(len(runs))]
+    evidence = [Evidence(run, name, key("results").public, name) for run, name in zip(runs, names, strict=True)]
     ruled = replace(rules(), evaluations=wanted or (Evaluation(SUITE, {"accuracy": "0.95"}, 30),))
     assert release
     return [*wrong_appearances(ruled, known.of(RELEASE), show(evidence, (), "log", NOW))]
