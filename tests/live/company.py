@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lockgate.core.release import Serve
+from lockgate.errors import UnavailableError
 from lockgate.formats.names import Name
 from lockgate.loader.host import open_host
 from lockgate.loader.tls import server_context
 from lockgate.server.asgi import Server, config, furnish, house
 from lockgate.settings import Settings
+from tests.calling import PATIENCE
 from tests.world import World, host_home
 
 STAYS = """
@@ -50,7 +52,15 @@ class Company:
         return host_home(self.path / "host", url)
 
     def host(self, url):
-        return open_host(self.home(url), datetime.now(UTC))
+        """Install a host and let it learn what is in force, which the server may not have published yet."""
+        home, end = self.home(url), time.monotonic() + PATIENCE
+        while True:
+            try:
+                return open_host(home, datetime.now(UTC))
+            except UnavailableError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     def serve(self, program=STAYS):
         command = ("{python}", "-c", program, "{file:weights/model.onnx}", "{port}")

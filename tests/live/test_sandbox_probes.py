@@ -27,9 +27,10 @@ ELSEWHERE = "elsewhere: needs root, and a Python of 3.11 or newer that others ma
 def host():
     """Give what a probe would like to reach, outside."""
     with ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="lockgate-probes-"))
-        stack.callback(shutil.rmtree, folder)
-        folder.chmod(0o755)
+        folder, programs = (Path(tempfile.mkdtemp(prefix="lockgate-probes-")) for _ in range(2))
+        for each in (folder, programs):
+            stack.callback(shutil.rmtree, each)
+            each.chmod(0o755)
         for name in ("model", "theirs"):
             (folder / name).mkdir()
             (folder / name / "weights").write_bytes(b"weights")
@@ -47,7 +48,13 @@ def host():
         threading.Thread(target=answer, args=(udp,), daemon=True).start()
         victim = stack.enter_context(subprocess.Popen(["sleep", "600"], env={"TOKEN": TOKEN}))
         stack.callback(victim.kill)
-        where = {"folder": folder, "secret": folder / "secret", "input": folder / "theirs", "path": folder / "a.sock"}
+        where = {
+            "folder": folder,
+            "programs": programs,
+            "secret": folder / "secret",
+            "input": folder / "theirs",
+            "path": folder / "a.sock",
+        }
         yield {name: str(place) for name, place in where.items()} | {
             "token backwards": TOKEN[::-1],
             "victim": victim.pid,
@@ -98,8 +105,8 @@ def caged(around, job, *, by):
     """Run a job by the sandbox of root or of somebody else, who has a token in the environment."""
     command, environment = [sys.executable, HERE / "caged.py"], {"TOKEN": TOKEN, "PATH": os.environ["PATH"]}
     if by == "stranger":
-        source = Path(around["folder"], "src")
-        if not source.exists():
+        source = Path(around["programs"])
+        if not (source / "lockgate").exists():
             shutil.copytree(Path(lockgate.__file__).parent, source / "lockgate", ignore=shutil.ignore_patterns("*.svg"))
         who = ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups"]
         command = [*who, SYSTEM_PYTHON, "-B", Path(around["folder"], "caged.py")]
@@ -176,7 +183,7 @@ def test_programs_that_lie_where_the_disk_is_are_seen_and_cannot_be_written(arou
     if by == "stranger" and not can_pass_as_stranger():
         pytest.skip(ELSEWHERE)
     caged(around, {"command": ["/bin/true"]}, by="stranger" if can_pass_as_stranger() else "root")
-    source = Path(around["folder"], "src", "lockgate") if by == "stranger" else Path(lockgate.__file__).parent
+    source = Path(around["programs"], "lockgate") if by == "stranger" else Path(lockgate.__file__).parent
     code = f"""
 print(open('{source}/__init__.py').read()[:3], flush=True)
 try: open('{source}/new', 'w')
