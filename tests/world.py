@@ -154,8 +154,8 @@ def host_home(folder: Path, server: str = "http://127.0.0.1:1", *, updates: Path
 
 def file_digest(name: str, content: bytes) -> oms.FileDigest:
     """Measure one small file as the tree walker does."""
-    chunks = (hashlib.sha256(content).digest(),) if content else ()
-    return oms.FileDigest(name, Digest.of(content), len(content), 64 << 20, chunks)
+    chunks = tuple(hashlib.sha256(content[at : at + oms.CHUNK]).digest() for at in range(0, len(content), oms.CHUNK))
+    return oms.FileDigest(name, Digest.of(content), len(content), oms.CHUNK, chunks)
 
 
 class World:

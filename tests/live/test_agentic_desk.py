@@ -1,4 +1,4 @@
-"""Does the desk of the demo, with its memory and its tools, do what the agentic suite wants of it?"""
+"""Does the desk of the demo, with memory and tools, do what the agentic suite wants, and does the gate believe it?"""
 
 import getpass
 import json
@@ -7,6 +7,7 @@ import subprocess
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,18 +17,11 @@ from lockgate.cli.demo.desk.desk_release import RELEASES, build
 from lockgate.cli.demo.desk_story import database, grant, start_surroundings
 from lockgate.cli.demo.stage import Stage
 from lockgate.cli.demo.wheels import default_cache
-from lockgate.core.release import Kind
-from lockgate.drivers.bubblewrap.outer import Bubblewrap
-from lockgate.evaluator.assignment import Assignment
-from lockgate.evaluator.candidate import Candidate
-from lockgate.evaluator.conducting import conduct
-from lockgate.evaluator.on_trial import Surroundings
-from lockgate.evaluator.sandbox import Limits
+from lockgate.core.policy import Evaluation, Scans
+from lockgate.core.release import Serve
 from lockgate.evaluator.suite_folder import find_suite
-from lockgate.formats.digest import Digest
-from lockgate.formats.oms import FileDigest
-from lockgate.scanner.folder import scan
-from tests.evaluator.candidates import candidate
+from tests.live.spoken import Spoken
+from tests.world import PROD, key
 
 ROOT = Path(__file__).parents[2]
 MEMORY, TOOLS = 5499, 8499
@@ -71,19 +65,34 @@ def _pass_on(one, other):
         other.shutdown(socket.SHUT_WR)
 
 
-def desk(folder):
-    """Describe the files of a release of the desk as a trial has them."""
-    files = {}
+def register(spoken, folder):
+    """Register the files of a release of the desk, and have the policy demand what the agentic suite measures."""
+    held = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             component, _, name = path.relative_to(folder).as_posix().partition("/")
-            content = path.read_bytes()
-            files.setdefault(component, []).append(FileDigest(name, Digest.of(content), len(content)))
-    small = candidate(folder.parent / "small", {"config/a.json": {}}, command=COMMAND)
-    part = small.manifest.components["config"]
-    parts = {component: replace(part, kind=Kind(component)) for component in files}
-    manifest = replace(small.manifest, components=parts)
-    return Candidate(manifest, small.release, folder, {name: tuple(found) for name, found in files.items()})
+            held.setdefault(component, {})[name] = path.read_bytes()
+    world = spoken.world
+    block = Evaluation(
+        "agentic", {"security-injection": "0.5", "security-tools": "0.4", "utility-planning": "0.4"}, 30,
+        digests=(find_suite("agentic").digest,), isolation=("namespaces", "seccomp", "landlock"), trials=2, served=True,
+    )  # fmt: skip
+    ruled = replace(world.policy.endpoints[str(PROD)], evaluations=(block,), scans=Scans(30))
+    world.policy = replace(world.policy, version=2, endpoints={str(PROD): ruled})
+    world.adopt(world.trust, world.policy)
+    return world.register("1.1.0", held=held, serve=Serve(COMMAND, {}))
+
+
+def evaluate(spoken, given, memory, tools):
+    (spoken.folder / "results.pem").write_bytes(key("results").pem)
+    code, said = spoken.type(
+        "ci", "evaluate", "magika@1.1.0", "--suite", "agentic", "--endpoint", PROD, "--signing-key",
+        spoken.folder / "results.pem", "--bindings", given, "--reach", f"{MEMORY}={memory}", "--reach",
+        f"{TOOLS}={tools}", "--lacking", "cgroup", "--json",
+    )  # fmt: skip
+    found = json.loads(said.strip().splitlines()[-1])
+    assert code == 0, found["reasons"]
+    return found
 
 
 def access(path, **means):
@@ -99,7 +108,7 @@ def test_the_desk_of_the_demo_passes_what_it_should(tmp_path, monkeypatch):
     given.mkdir()
     build(default_cache(), tmp_path / "desk", RELEASES[1:2])
 
-    with Stage(tmp_path / "stage", json_=True, keep=False) as stage:
+    with Stage(tmp_path / "stage", json_=True, keep=False) as stage, Spoken(tmp_path) as spoken:
         start_surroundings(stage, host)
         grant(stage, "trial")
         where = conninfo_to_dict(database(stage))
@@ -110,17 +119,15 @@ def test_the_desk_of_the_demo_passes_what_it_should(tmp_path, monkeypatch):
         given.chmod(0o755)
         port = int(tools["url"].rpartition(":")[2].partition("/")[0])
         memory = Path(where["host"]) / f".s.PGSQL.{where['port']}"
+        release = register(spoken, tmp_path / "desk" / "1.1.0")
         with door(tmp_path / "tools.sock", port) as way:
-            around = Surroundings(Limits(seconds=300, cpu_seconds=300), given, {MEMORY: memory, TOOLS: way})
-            found = desk(tmp_path / "desk" / "1.1.0")
-            found = conduct(
-                Assignment(find_suite("agentic"), found, scan(found.folder), Bubblewrap(), around, lambda _name: None)
-            )
+            found = evaluate(spoken, given, memory, way)
+        world = spoken.world
+        world.now = datetime.now(UTC)
+        world.attest(release, world.built())
+        world.approve(number := world.open(release))
+        world.activate(number)
 
-    counted = {name: f"{measure.passed} of {measure.of}" for name, measure in found.measures.items()}
-    print(counted)
-    assert found.trouble == () and found.served
-    assert {name for name, measure in found.measures.items() if measure.passed < measure.of} <= {
-        "utility-tools", "utility-retrieval",
-    }, counted  # fmt: skip
-    assert all(measure.passed * 2 > measure.of for measure in found.measures.values()), counted
+    assert found["served"] and found["attested"]["agentic"]["result"] == "PASSED"
+    counted = {row["measure"]: (row["value"], row["of"]) for row in found["measures"]}
+    assert len(counted) == 8 and all(of for _, of in counted.values()), counted
