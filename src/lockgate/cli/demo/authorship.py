@@ -88,12 +88,17 @@ def register_release(story: Story, version: str) -> None:
     """Have a release signed, described, registered where it is to serve, and attested."""
     seal_components(story, version)
     describe_release(story, version)
+    create_release(story, version)
+    attest_release(story, version)
+
+
+def create_release(story: Story, version: str) -> None:
+    """Have alice register what was described, where it is to serve."""
     created = story.prod_lockgate(
         "release", "create", story.built / version / "release.toml",
         "--manifest-key", story.stage.key("ci-components"), who="alice",
     )  # fmt: skip
     story.releases[version] = created["release"]
-    attest_release(story, version)
 
 
 def _inline(value: object) -> str:

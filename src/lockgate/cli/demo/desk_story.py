@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from lockgate.cli.demo.authorship import attest, seal_components, write_description
+from lockgate.cli.demo.authorship import attest, create_release, seal_components, write_description
 from lockgate.cli.demo.company import HOSTS, Subject
 from lockgate.cli.demo.desk import desk_release
 from lockgate.cli.demo.desk.desk_memory import BINDER, GROUP
@@ -84,11 +84,7 @@ def author_release(story: Story, made: Made) -> str:
     access = ["--memory", "{bindings}/memory.json", "--tools", "{bindings}/tools.json"]
     command = ["{python}", "-m", f"{_MODULE}.desk_server", "--model", "{model}", *access, "--port", "{port}"]
     write_description(story, version, _contract(story.stage, made), {"command": command, "environment": THREADS})
-    created = story.prod_lockgate(
-        "release", "create", story.built / version / "release.toml",
-        "--manifest-key", story.stage.key("ci-components"), who="alice",
-    )  # fmt: skip
-    story.releases[version] = created["release"]
+    create_release(story, version)
     verdict, accuracy = attest(story, version, "https://lockgate.invalid/desk", evaluate(story, version))
     promise(verdict == "PASSED", f"desk@{version} {verdict} with {accuracy}")
     return f"{version} {verdict} ({accuracy})"

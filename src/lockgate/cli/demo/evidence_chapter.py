@@ -6,6 +6,7 @@ from lockgate.cli.demo import magika, wheels
 from lockgate.cli.demo.authorship import (
     attest_provenance,
     attest_release,
+    create_release,
     describe_release,
     evaluate_release,
     seal_components,
@@ -167,11 +168,7 @@ def _register(story: Story, version: str) -> None:
     """Have a release signed, described, registered and attested by the CI, but for its baseline."""
     seal_components(story, version)
     describe_release(story, version)
-    created = story.prod_lockgate(
-        "release", "create", story.built / version / "release.toml",
-        "--manifest-key", story.stage.key("ci-components"), who="alice",
-    )  # fmt: skip
-    story.releases[version] = created["release"]
+    create_release(story, version)
     if version == GOOD:
         attest_release(story, version)
     else:
