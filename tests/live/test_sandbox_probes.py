@@ -40,9 +40,9 @@ def host():
         kinds = (
             (socket.AF_INET, ("127.0.0.1", 0)),
             (socket.AF_UNIX, str(folder / "a.sock")),
-            (socket.AF_UNIX, "\0probed"),
+            (socket.AF_UNIX, ""),
         )
-        tcp, _, _ = (stack.enter_context(listening(*kind)) for kind in kinds)
+        tcp, _, abstract = (stack.enter_context(listening(*kind)) for kind in kinds)
         udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         udp.bind(("127.0.0.1", 0))
         threading.Thread(target=answer, args=(udp,), daemon=True).start()
@@ -61,7 +61,7 @@ def host():
             "outsider": victim.pid,
             "tcp": tcp.getsockname()[1],
             "udp": udp.getsockname()[1],
-            "abstract": "probed",
+            "abstract": abstract.getsockname()[1:].decode(),
         }
 
 
