@@ -10,9 +10,10 @@ from contextlib import contextmanager
 import pytest
 import urllib3
 
-from lockgate.agent import order_door
-from lockgate.agent.order_door import MAX_CALLERS, MAX_ORDER, OrderDoor
+from lockgate.agent.order_door import MAX_ORDER, OrderDoor
 from lockgate.core.order import Order
+from lockgate.drivers import narrow_door
+from lockgate.drivers.narrow_door import MAX_CALLERS
 from lockgate.errors import ConflictError, DeniedError, UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.loader.tls import Tls, client_context, server_context
@@ -144,7 +145,7 @@ def test_an_order_that_breaks_off_is_none(obeying, port):
 
 
 def test_who_takes_his_time_is_cut_off(monkeypatch, obeying):
-    monkeypatch.setattr(order_door, "CALL_SECONDS", 0.5)
+    monkeypatch.setattr(narrow_door, "CALL_SECONDS", 0.5)
     with opened(obeying) as port, socket.create_connection(("127.0.0.1", port)) as caller:
         began = time.monotonic()
         with pytest.raises(OSError):
