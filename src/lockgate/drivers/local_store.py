@@ -24,6 +24,7 @@ from lockgate.app.ports import Piece
 from lockgate.core.wrap import Kek, Wrap
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
+from lockgate.loader.whole_file import sync
 
 _LARGEST_WRAP = 4096
 
@@ -37,7 +38,7 @@ class LocalStore:
         with _naming(root):
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._growing.mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(root.parent)
+            sync(root.parent)
             self._sweep()
 
     def put(self, pieces: Iterable[Piece], digest: Digest, wrap: Wrap, *, instead: Mapping[Kek, bytes]) -> None:
@@ -100,13 +101,13 @@ class LocalStore:
         for folder in (place.parent.parent, place.parent, self._wraps(digest)):
             folder.mkdir(mode=0o700, exist_ok=True)
         place.unlink(missing_ok=True)
-        _sync_folder(place.parent)
+        sync(place.parent)
         for old in self._wraps(digest).iterdir():
             old.unlink()
         self._write_wrap(digest, wrap)
         path.rename(place)
         for folder in (place.parent, place.parent.parent, self._root):
-            _sync_folder(folder)
+            sync(folder)
 
     def _write_wrap(self, digest: Digest, wrap: Wrap) -> None:
         folder = self._wraps(digest)
@@ -120,7 +121,7 @@ class LocalStore:
             os.close(descriptor)
             with suppress(FileNotFoundError):
                 draft.unlink()
-        _sync_folder(folder)
+        sync(folder)
 
     def _wraps(self, digest: Digest) -> Path:
         place = self._place(digest)
@@ -188,14 +189,6 @@ def _write(descriptor: int, piece: Piece) -> None:
             left = left[os.write(descriptor, left) :]
     except OSError as e:
         raise UnavailableError(f"the blob could not be written: {e.strerror}") from e
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from pathlib import Path
 from lockgate.core.wrap import NONCE, Kek, Wrap, destroyed, unwrap_key, wrap_key
 from lockgate.errors import UnavailableError
 from lockgate.formats.digest import Digest
+from lockgate.loader.whole_file import sync
 
 _SECRET = 32
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -36,7 +37,7 @@ class LocalVault:
         self._folder = folder
         with _naming(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync_folder(folder.parent)
+            sync(folder.parent)
 
     def wrap(self, kek: Kek, blob: Digest, key: bytes) -> Wrap:
         """Wrap a data key under a key that is there, or that is made now."""
@@ -55,11 +56,11 @@ class LocalVault:
         place = self._folder / kek.label
         with self._locked():
             _write(self._gone(kek), b"", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
-            _sync_folder(self._folder)
+            sync(self._folder)
             if place.exists():
                 _write(place, secrets.token_bytes(_SECRET), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
                 place.unlink()
-                _sync_folder(self._folder)
+                sync(self._folder)
 
     def _find(self, kek: Kek) -> bytes | None:
         with _naming(self._folder):
@@ -86,7 +87,7 @@ class LocalVault:
                 draft.rename(self._folder / kek.label)
             finally:
                 draft.unlink(missing_ok=True)
-            _sync_folder(self._folder)
+            sync(self._folder)
             return secret
 
     def _gone(self, kek: Kek) -> Path:
@@ -107,14 +108,6 @@ def _write(path: Path, content: bytes, flags: int) -> None:
     descriptor = os.open(path, flags, 0o600)
     try:
         os.write(descriptor, content)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

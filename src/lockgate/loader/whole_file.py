@@ -14,10 +14,11 @@ _WAITING = 8  # threads that wait for the disk: what comes together becomes dura
 def sync_all(paths: Collection[Path]) -> None:
     """Make files and folders durable; raise `OSError`. They are waited for at once: a journal is written for all."""
     with ThreadPoolExecutor(_WAITING) as threads:
-        list(threads.map(_sync, paths))
+        list(threads.map(sync, paths))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable; raise `OSError`."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(file)
@@ -34,7 +35,7 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as e:
         raise UnavailableError(f"cannot write {path}: {e.strerror}") from e
     finally:
