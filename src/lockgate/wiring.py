@@ -138,7 +138,8 @@ def running(chosen: Settings) -> Iterator[Installation]:
     from lockgate.drivers.postgres import Postgres
 
     with ExitStack() as leaving:
-        leaving.enter_context(_alone(chosen.home))
+        if chosen.signer is None or chosen.database_url is None:
+            leaving.enter_context(_alone(chosen.home))
         if chosen.signer is None:
             signer = EmbeddedSigner(chosen.home)
             leaving.callback(signer.stop)
@@ -227,7 +228,7 @@ def _write_once(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
-    """Be the only server of this home: the one that ends stops the database, which then is nobody else's."""
+    """Be the only server of this home: the one that ends stops what it started, the database or the signer."""
     with _naming(home):
         lock = os.open(home / "serving.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -55,6 +55,24 @@ def test_the_first_channels_begin_at_the_end_and_later_ones_where_those_stand(tm
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_of_two_servers_of_a_home_one_tells_and_the_other_goes_on_where_it_ended(world, tmp_path):
+    folder = tmp_path / "home"
+    folder.mkdir()
+    ((first, heard), (second, also)) = (
+        (tellers_of(world.installation, [each], folder)[0], each) for each in (Heard(), Heard())
+    )
+    world.serve()
+    first.follow(Once(1))
+    second.follow(Once(1))
+    told = len(heard.notices)
+    assert told and also.notices == [] and second.place == first.place, "it tells, or knows not how far that one is"
+
+    first.end()
+    world.serve("1.1.0")
+    second.follow(Once(1))
+    assert also.notices and len(heard.notices) == told and second.place > first.place
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"x", b'{"places":{"a":"7"}}', b'{"places":{"a":-1}}'])
 def test_a_file_that_says_nothing_is_refused(tmp_path, content):
     (tmp_path / FILE).write_bytes(content)

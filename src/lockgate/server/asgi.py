@@ -193,6 +193,8 @@ def _beside(desk: Desk) -> Callable[[FastAPI], AbstractAsyncContextManager[None]
         ended.set()
         for thread in threads:
             thread.join(timeout=_PARTING)
+        for teller in desk.tellers:
+            teller.end()
 
     return lifespan
 

@@ -5,10 +5,12 @@
                                └──▶ wait 1 s, 2 s, 4 s … 5 min, then the same message again
 
 The place is remembered in HOME/notified.json after each message: a server that is killed in between tells one of them
-twice, and leaves none out. No request waits for any of this.
+twice, and leaves none out. Of servers that share a home one tells, and when it ends another. No request waits for this.
 """
 
+import fcntl
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,8 +49,17 @@ class Places:
         held = _read(path)
         begin = min(held.values(), default=size)
         self._path, self._lock = path, threading.Lock()
+        self._turn: int | None = None
         self._places = {name: held.get(name, begin) for name in names}
         self._write()
+
+    def is_ours(self) -> bool:
+        """Tell whether this is the process of the home that tells; until then learn how far that one is."""
+        with self._lock:
+            if self._turn is None:
+                self._turn = _take(self._path.with_suffix(".lock"))
+                self._places |= {name: place for name, place in _read(self._path).items() if name in self._places}
+            return self._turn is not None
 
     def of(self, name: str) -> int:
         """Say where to go on for a channel."""
@@ -60,6 +71,13 @@ class Places:
         with self._lock:
             self._places[name] = place
             self._write()
+
+    def end(self) -> None:
+        """Tell no more: another process of the home may."""
+        with self._lock:
+            if self._turn is not None:
+                os.close(self._turn)
+            self._turn = None
 
     def _write(self) -> None:
         write_whole(self._path, plain.encode(Notified(self._places)), 0o600)
@@ -115,10 +133,16 @@ class Teller:
                     _log.warning("not everything was told: %s", e if isinstance(e, LockgateError) else type(e).__name__)
                 complaint = str(e)
 
+    def end(self) -> None:
+        """Let another process of the home tell, once nothing follows the log here any more."""
+        self._places.end()
+
     def _tell_all(self, ended: threading.Event) -> None:
         while self._urgent:
             self.tell(self._urgent[0])
             self._urgent.popleft()
+        if not self._places.is_ours():
+            return
         for place in tell_from(self._installation, self, self.place, self._address):
             self._places.remember(self.name, place)
             if ended.is_set() or self._urgent:
@@ -166,6 +190,20 @@ def samples(tellers: Sequence[Teller]) -> Iterator[str]:
         for teller in tellers:
             more = f',{label[0]}="{label[1]}"' if label else ""
             yield f'lockgate_notification_{name}{{channel="{teller.name}"{more}}} {int(getattr(teller, value))}'
+
+
+def _take(path: Path) -> int | None:
+    """Take a lock for as long as this process lives; None if another one has it."""
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as e:
+        raise UnavailableError(f"cannot open {path}: {e.strerror}") from e
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
 
 
 def _read(path: Path) -> Mapping[str, int]:
