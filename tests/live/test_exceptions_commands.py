@@ -7,6 +7,7 @@ import pytest
 
 from lockgate.cli.complying import report
 from lockgate.controllers.concessions import Concessions
+from lockgate.formats import plain
 from tests.exceptional import RISK, WHY, failed_change, lenient
 from tests.live.spoken import Spoken
 from tests.world import PROD
@@ -89,6 +90,34 @@ def test_a_result_is_overridden_and_seen_wherever_the_release_is(spoken, text):
     for words in (("change", "show", number), ("endpoint", "show", PROD), ("release", "show", "magika@1.0.0")):
         (line,) = [one for one in spoken.answer("bob", *words)["exceptions"] if "let through" in one]
         assert "against evaluation:file-types, overridden by olivia: until" in line
+    statements_cross_to_an_outsider_and_are_verified_there(spoken, text)
+
+
+def statements_cross_to_an_outsider_and_are_verified_there(spoken, text):
+    folder, carried = spoken.folder / "bare", spoken.folder / "carried"
+    feed, root = spoken.world.feed(spoken.folder / "feed"), text("root.json", plain.encode(spoken.world.trust.root))
+    words = ("--trust", feed, "--root", root)
+    files = spoken.answer("ann", "statement", "export", "magika@1.0.0", "--into", folder)["files"]
+    assert {"override-1.json", "approval-1.json", "verification-summary-1.json", "provenance-1.json"} < {*files}
+    assert spoken.type("ann", "statement", "export", "magika@1.0.0", "--into", folder)[0] == 6
+
+    said = spoken.answer("ann", "statement", "verify", folder, *words)
+    assert {one["by"] for one in said["items"] if one["file"].startswith(("override", "approval"))} >= {"olivia"}
+    assert len(said["items"]) == len(files) - 1
+    spoken.answer("ann", "statement", "export", "magika@1.0.0", "--into", carried, "--signing-key", spoken.key("ann"))
+    by = ("--carrier", f"{spoken.key('ann')}.pub")
+    assert spoken.answer("ann", "statement", "verify", carried, *words, *by)["items"] == said["items"]
+    assert (
+        "approval-1.json: no key that is trusted"
+        in spoken.type("ann", "statement", "verify", carried, *words, "--carrier", f"{spoken.key('bob')}.pub")[1]
+    )
+    assert spoken.type("ann", "statement", "verify", folder, *words, *by)[0] == 4
+    altered = (folder / "override-1.json").read_text().replace("only the test set", "only the whole set")
+    (folder / "override-1.json").write_text(altered)
+    code, refused = spoken.type("ann", "statement", "verify", folder, *words)
+    assert code == 4 and "override-1.json: the justification is" in refused
+    (folder / "override-1.json").write_bytes((carried / "passport.json").read_bytes())
+    assert spoken.type("ann", "statement", "verify", folder, *words)[0] == 4
 
 
 def test_an_emergency_is_opened_approved_and_reviewed(spoken, text):

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from lockgate.app.issue_passport import _logged, passport_for
+from lockgate.app.issue_passport import logged_at, passport_for
 from lockgate.app.publish_checkpoint import publish_checkpoint
 from lockgate.controllers.concessions import Concessions
 from lockgate.core.concession import Missed, flags
@@ -273,7 +273,7 @@ def test_the_opening_of_a_later_emergency_is_not_that_of_this_one(world: World) 
     world.activate(number)
     passport = passport_for(world.installation, PROD, candidate=True)
     assert passport.case is not None
-    opened = _logged(world.installation, later, publish_checkpoint(world.installation))
+    opened = logged_at(world.installation, later, publish_checkpoint(world.installation))
 
     other = replace(passport, case=replace(passport.case, opened=opened))
     denied("the log entry of the passport opens another change", try_candidate, world, other)

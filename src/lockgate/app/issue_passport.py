@@ -32,18 +32,23 @@ def passport_for(installation: Installation, endpoint: Endpoint, *, candidate: b
     slot = check_rollout(state).candidate if candidate else stable
     installation.revocations([slot.release]).check_release(slot.release)
     note = publish_checkpoint(installation)
-    return _passport(installation, _record(installation, slot.tag), note, (state, slot))
+    return _passport(installation, recorded(installation, slot.tag), note, (state, slot))
 
 
 def passport_of(installation: Installation, tag: Tag) -> Passport:
     """Issue the passport of a release, for no endpoint."""
-    record = _record(installation, tag)
-    return _passport(installation, record, publish_checkpoint(installation), None)
+    record = recorded(installation, tag)
+    return passport_under(installation, record, publish_checkpoint(installation))
+
+
+def passport_under(installation: Installation, record: Record, note: str) -> Passport:
+    """Issue the passport of a release under a head of the log that is no older than the record."""
+    return _passport(installation, record, note, None)
 
 
 def export(installation: Installation, tag: Tag) -> Passport:
     """Issue the passport with which a release crosses to another environment."""
-    record = _record(installation, tag)
+    record = recorded(installation, tag)
     installation.revocations([record.release]).check_release(record.release)
     keys = installation.trust().document.keys_for(Purpose.COMPONENT, record.registered_at, MANIFESTS)
     release = open_manifest(installation.catalog.document(record.manifest), keys)
@@ -55,7 +60,7 @@ def proof_of_order(installation: Installation, order: Digest) -> Logged:
     receipt = installation.ledger.receipt(order)
     if receipt is None:
         raise DeniedError(f"no order {order} was recorded")
-    logged = _logged(installation, receipt.first, publish_checkpoint(installation))
+    logged = logged_at(installation, receipt.first, publish_checkpoint(installation))
     if not isinstance(read_fact(logged.entry.encode())[1], Suspended):
         raise DeniedError(f"{order} is no order to suspend an endpoint")
     return logged
@@ -72,10 +77,10 @@ def _passport(installation: Installation, record: Record, note: str, serving: tu
         {name: text(digest) for name, digest in record.bundles.items()},
         tuple(text(digest) for digest in evidence),
         plain.decode(SignedIntent, text(record.registration).encode()),
-        _logged(installation, record.index, note),
+        logged_at(installation, record.index, note),
         _case(installation, *serving, note) if serving else None,
         providers={name: text(digest) for name, digest in (record.providers or {}).items()} or None,
-        trials=tuple(_logged(installation, number, note) for number in trials) or None,
+        trials=tuple(logged_at(installation, number, note) for number in trials) or None,
     )
 
 
@@ -92,15 +97,15 @@ def _case(installation: Installation, state: State, slot: Slot, note: str) -> Ca
         plain.decode(SignedIntent, text(change.opening).encode()),
         tuple(plain.decode(SignedIntent, text(approval.approval).encode()) for approval in change.approvals),
         text(slot.decision),
-        _logged(installation, slot.index, note),
+        logged_at(installation, slot.index, note),
         plain.decode(SignedIntent, text(order).encode()) if order else None,
-        _logged(installation, slot.epoch, note) if order else None,
+        logged_at(installation, slot.epoch, note) if order else None,
         strategy=text(content.strategy) if content.strategy else None,
-        promoted=_logged(installation, slot.promoted, note) if slot.promoted is not None else None,
+        promoted=logged_at(installation, slot.promoted, note) if slot.promoted is not None else None,
         delegations=_delegations(installation, decided, change) or None,
         overrides=_overrides(installation, decided, change) or None,
         risk=text(content.risk) if content.risk else None,
-        opened=_logged(installation, change.number, note) if content.risk else None,
+        opened=logged_at(installation, change.number, note) if content.risk else None,
     )
 
 
@@ -118,14 +123,16 @@ def _delegations(installation: Installation, decided: Decision, change: Change) 
     return tuple(plain.decode(SignedIntent, _text(installation, order).encode()) for order in orders)
 
 
-def _record(installation: Installation, tag: Tag) -> Record:
+def recorded(installation: Installation, tag: Tag) -> Record:
+    """Return what the log says of a release; raise `DeniedError` if it is not registered."""
     record = installation.catalog.find(release_subject(tag))
     if not isinstance(record, Record):
         raise DeniedError(f"{tag} is not registered here")
     return record
 
 
-def _logged(installation: Installation, index: int, note: str) -> Logged:
+def logged_at(installation: Installation, index: int, note: str) -> Logged:
+    """Prove under a head that the log holds entry `index`."""
     size = int(note.split("\n")[1])
     hashes = inclusion_proof(index, size, installation.history.tile)
     (entry,) = installation.history.entries(index, index + 1)

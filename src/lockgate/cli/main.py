@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "attest": ("releasing", "Attach provenance or a test result to a release."),
     "reward": ("rewarding", "Did a training run learn its reward instead of the task? A verdict from its metrics."),
     "evidence": ("releasing", "Show the evidence of a release."),
+    "statement": ("quoting", "Take every statement about a release away as in-toto, and verify that."),
     "suite": ("suiting", "List, show and add suites: what a release can be tested by."),
     "evaluate": ("evaluating", "Test a release in a sandbox, and attest what came of it."),
     "change": ("changing", "Open, show, assess, approve, reject, withdraw, activate changes."),

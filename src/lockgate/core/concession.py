@@ -97,6 +97,8 @@ class Concession:
     reviewed_by: Name | None = None
     reviewed_at: datetime | None = None
     report: Digest | None = None
+    review: Digest | None = None
+    order: Digest | None = None
 
     @property
     def until(self) -> datetime | None:
@@ -170,6 +172,7 @@ def evolve(state: Concession | None, event: Event, at: datetime) -> Concession:
             return replace(state, overdue=True)
         case Reviewed():
             said = {"verdict": event.verdict, "reviewed_by": event.by, "reviewed_at": at, "report": event.report}
+            said |= {"review": event.review, "order": event.order}
             return replace(state, **said)  # type: ignore[arg-type]  # each as its field
         case _:
             assert_never(event)

@@ -12,12 +12,13 @@ from lockgate.core.evidence import Provenance, TestRun, subject_of
 from lockgate.core.gate import Permit
 from lockgate.core.override import SetAside
 from lockgate.core.provider import ProviderModel, left_open
+from lockgate.core.release import Release
 from lockgate.core.trust import Purpose, Trust
 from lockgate.errors import VerificationError
 from lockgate.formats import dsse, plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
-from lockgate.formats.keys import Signer
+from lockgate.formats.keys import PublicKey, Signer
 from lockgate.formats.names import Endpoint, Name, Tag
 from lockgate.formats.statement import VERIFICATION_SUMMARY, Statement, Subject, parse_statement
 
@@ -141,15 +142,23 @@ def open_decision(document: bytes, permit: Permit, change: int, trust: Trust) ->
 
     Policy and trust may be later ones here than they were there; everything else must agree.
     """
-    opened = dsse.open_envelope(dsse.parse(document), dsse.IN_TOTO, trust.keys_for(Purpose.VSA, permit.at))
-    statement = parse_statement(opened.payload)
-    if statement.predicate_type != VERIFICATION_SUMMARY or statement.subject != (subject_of(permit.release),):
-        raise VerificationError("the decision is not a verification summary about this release")
-    found = plain.from_plain(Decision, statement.predicate.get("lockgate"), "decision")
+    found, _ = open_summary(document, permit.release, trust, permit.at)
     wanted = decision_of(permit, change)
     for name in _COMPARED:
         if getattr(found, name) != getattr(wanted, name):
             raise VerificationError(f"the decision says another {name} than what follows from the evidence")
+    return found
+
+
+def open_summary(document: bytes, release: Release, trust: Trust, at: datetime) -> tuple[Decision, PublicKey]:
+    """Verify that a trusted gate signed a decision about this release; whether it follows, only its dossier shows."""
+    opened = dsse.open_envelope(dsse.parse(document), dsse.IN_TOTO, trust.keys_for(Purpose.VSA, at))
+    statement = parse_statement(opened.payload)
+    if statement.predicate_type != VERIFICATION_SUMMARY or statement.subject != (subject_of(release),):
+        raise VerificationError("the decision is not a verification summary about this release")
+    found = plain.from_plain(Decision, statement.predicate.get("lockgate"), "decision")
+    if (found.tag, found.release) != (release.manifest.tag, release.digest):
+        raise VerificationError("the decision says another tag or release than its subject")
     if statement.predicate.get("verificationResult") != "PASSED":
         raise VerificationError("the decision is not PASSED")
-    return found
+    return found, opened.keys[0]

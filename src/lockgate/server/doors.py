@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core.appearance import Appearances
 from lockgate.core.detection import Alerts
+from lockgate.core.exhibit import Statements
 from lockgate.core.order import Order
 from lockgate.core.passport import Logged, Passport
 from lockgate.core.release import Record
@@ -81,6 +82,7 @@ class Fleet:
 
 
 CHANGE = f"{API}/changes/{{number}}"
+RELEASE = f"{API}/releases/{{name}}/{{version}}"
 
 DOORS = (
     Door("GET", "/healthz", None, front.get_health),
@@ -137,14 +139,8 @@ DOORS = (
     Door("GET", f"{API}/releases/{{name}}/{{version}}", "read", releases.get_release, gives=Record),
     Door("GET", f"{API}/releases/{{name}}/{{version}}/passport", "read", releases.get_release_passport, gives=Passport),
     Door("GET", f"{API}/releases/{{name}}/{{version}}/export", "read", releases.get_export, gives=Passport),
-    Door(
-        "POST",
-        f"{API}/releases/{{name}}/{{version}}/evidence",
-        "release.attest",
-        releases.post_evidence,
-        releases.Evidence,
-        Receipt,
-    ),
+    Door("GET", f"{RELEASE}/statements", "read", releases.get_statements, gives=Statements),
+    Door("POST", f"{RELEASE}/evidence", "release.attest", releases.post_evidence, releases.Evidence, Receipt),
     Door(
         "POST",
         f"{API}/releases/{{name}}/{{version}}/keys",

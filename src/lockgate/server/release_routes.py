@@ -10,6 +10,7 @@ from lockgate.app.attest import attest
 from lockgate.app.give_keys import open_keys
 from lockgate.app.issue_passport import export, passport_of
 from lockgate.app.register import Submission, register
+from lockgate.app.show_statements import statements_about
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, release_subject
 from lockgate.core.passport import MAX_PASSPORT
@@ -92,6 +93,12 @@ def get_release_passport(visit: Here, tag: Called) -> Response:
     """Issue the passport of a release, for no endpoint."""
     _record(visit, tag)
     return answer(passport_of(visit.installation, tag))
+
+
+def get_statements(visit: Here, tag: Called) -> Response:
+    """Give every statement about a release, and what people said of it, for an outsider's tools."""
+    _record(visit, tag)
+    return answer(statements_about(visit.installation, tag))
 
 
 def get_export(visit: Here, tag: Called) -> Response:
