@@ -12,7 +12,7 @@ from lockgate.agent.holdings import Holdings
 from lockgate.agent.tethering import COME_BACK_SECONDS, Tending
 from lockgate.agent.tethers import Leave, Scope, Tethers
 from lockgate.core.binding import Bound, Holder
-from lockgate.errors import DeniedError, VerificationError
+from lockgate.errors import DeniedError, UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
 from lockgate.host_wiring import Wired
@@ -184,6 +184,23 @@ def test_what_was_granted_is_kept_on_the_disk_until_it_is_proven_to_be_cut(tmp_p
     system.trouble = ""
     first.sever(Scope(PROD)).result(first)
     assert not GrantBook(tmp_path).holders(Name("memory"))
+
+
+def test_on_a_disk_that_takes_no_more_nothing_is_granted_and_what_was_is_cut(tmp_path):
+    system, folder = InMemory(), tmp_path / "bindings"
+    first = tethers_of(folder, memory=system)
+    granted(first)
+    folder.rename(tmp_path / "aside")
+    folder.write_text("no folder")
+
+    assert first.sever(Scope(PROD)).result(first)[0].state == "cut"
+    assert not first.book.holders(Name("memory"))
+    with pytest.raises(UnavailableError):
+        granted(first)
+
+    folder.unlink()
+    (tmp_path / "aside").rename(folder)
+    assert list(GrantBook(folder).holders(Name("memory"))) == [HOLDER], "the next agent cuts it once more"
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"type":"granted-book/v2","entries":[]}'])

@@ -1,14 +1,16 @@
 """What does an agent say of a token that it gave out? That it counts, until the lease is over or somebody cuts it."""
 
+import socket
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from lockgate.core.binding import Holder
-from lockgate.drivers.introspection import Introspection
+from lockgate.drivers.introspection import MAX_CALLERS, Introspection
 from lockgate.errors import UnavailableError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
@@ -98,6 +100,15 @@ def test_who_cannot_ask_its_own_door_does_not_know(tokens):
 
     with pytest.raises(UnavailableError, match="its own door does not answer"):
         tokens.probe(PROD)
+
+
+def test_who_says_nothing_keeps_nobody_out(tokens):
+    grant(tokens)
+    at = ("127.0.0.1", int(tokens.url.split(":")[2].split("/")[0]))
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(at, 20)) for _ in range(3 * MAX_CALLERS)]
+        assert tokens.probe(PROD) == "open"
+        assert all(each.recv(1) == b"" for each in silent[:MAX_CALLERS])
 
 
 def test_an_address_that_is_taken_is_said(tokens):

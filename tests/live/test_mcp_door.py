@@ -16,6 +16,7 @@ from lockgate.cli.main import cli
 from lockgate.core.binding import Holder
 from lockgate.core.tool import pinned
 from lockgate.drivers.mcp_door import McpDoor
+from lockgate.drivers.mcp_door.door import MAX_CALLERS
 from lockgate.drivers.mcp_door.guests import MAX_CALLS
 from lockgate.drivers.mcp_door.upstream import Upstream
 from lockgate.errors import DeniedError, UnavailableError, VerificationError
@@ -228,6 +229,24 @@ def test_one_guest_does_not_take_the_places_of_others(doored):
     other, later = replace(HOLDER, endpoint=Endpoint.parse("prod/other")), datetime.now(UTC) + timedelta(seconds=60)
     token = doored.door.grant(other, later, ("look-up",))["token"]
     assert doored.ask(message(), token=token)[0] == 200
+
+
+def test_who_says_nothing_keeps_nobody_out_and_takes_no_more_places_than_there_are(doored):
+    at = ("127.0.0.1", urlsplit(doored.granted["url"]).port)
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(at, 20)) for _ in range(3 * MAX_CALLERS)]
+        assert doored.call()[0] == 200
+        assert all(each.recv(1) == b"" for each in silent[: 2 * MAX_CALLERS])
+
+
+def test_who_is_answered_gives_way_to_nobody(doored):
+    at = ("127.0.0.1", urlsplit(doored.granted["url"]).port)
+    answer = doored.open(message("count"))
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(socket.create_connection(at, 20)) for _ in range(2 * MAX_CALLERS)]
+        assert silent[0].recv(1) == b""
+        for _ in range(100):
+            assert answer.readline()
 
 
 def test_a_folded_header_goes_no_further(doored):

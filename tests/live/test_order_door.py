@@ -5,17 +5,17 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import urllib3
 
 from lockgate.agent.order_door import MAX_ORDER, OrderDoor
 from lockgate.core.order import Order
-from lockgate.drivers import narrow_door
-from lockgate.drivers.narrow_door import MAX_CALLERS
 from lockgate.errors import ConflictError, DeniedError, UnavailableError, VerificationError
 from lockgate.formats import plain
+from lockgate.loader.narrow_door import MAX_CALLERS
 from lockgate.loader.tls import Tls, client_context, server_context
 from tests.core.test_order import ORDER
 from tests.live.tls_files import HERE, Files
@@ -145,7 +145,7 @@ def test_an_order_that_breaks_off_is_none(obeying, port):
 
 
 def test_who_takes_his_time_is_cut_off(monkeypatch, obeying):
-    monkeypatch.setattr(narrow_door, "CALL_SECONDS", 0.5)
+    monkeypatch.setattr(OrderDoor, "whole", 0.5)
     with opened(obeying) as port, socket.create_connection(("127.0.0.1", port)) as caller:
         began = time.monotonic()
         with pytest.raises(OSError):
@@ -165,6 +165,24 @@ def test_many_who_say_nothing_keep_nobody_out(obeying, port):
     finally:
         for caller in silent:
             caller.close()
+
+
+def test_who_is_obeyed_gives_way_to_nobody(obeying):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def obey(order):
+        begun.set()
+        assert go_on.wait(20)
+        return obeying(order)
+
+    with opened(obey) as port, ThreadPoolExecutor(1) as senders, ExitStack() as stack:
+        stack.callback(go_on.set)
+        sent = senders.submit(send, port, plain.encode(ORDER))
+        assert begun.wait(20)
+        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(2 * MAX_CALLERS)]
+        assert silent[0].recv(1) == b""
+        go_on.set()
+        assert sent.result(20).status == 200
 
 
 def test_over_tls_an_order_comes_through_and_silence_is_cut_off(monkeypatch, obeying, tmp_path):

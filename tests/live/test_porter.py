@@ -17,8 +17,8 @@ import pytest
 import tests.world
 from lockgate.core.pod import Terms, Wanted, pod_of
 from lockgate.core.release import Serve
-from lockgate.drivers.narrow_door import MAX_CALLERS
 from lockgate.formats.digest import Digest
+from lockgate.loader.narrow_door import MAX_CALLERS
 from lockgate.loader.tls import client_context, server_context
 from lockgate.porter.judging import Porter
 from lockgate.porter.review_door import ReviewDoor

@@ -148,6 +148,22 @@ def test_a_change_that_resumes_lifts_the_order_for_good(home, book, world):  # n
         found.check(PROD)
 
 
+def test_on_a_disk_that_takes_no_more_a_resumption_holds_until_the_next_start(home, book, world):  # noqa: F811
+    entry, admission = shut_and_resumed(world)
+    take(book, recorded=entry)
+    folder, aside = home / "orders", home / "aside"
+    folder.rename(aside)
+    folder.write_text("no folder")
+
+    book.settle(admission)
+
+    book.check(PROD)
+    folder.unlink()
+    aside.rename(folder)
+    with pytest.raises(DeniedError):
+        again(home).check(PROD)
+
+
 @pytest.mark.parametrize("later", [1, 2, 1000])
 def test_a_resumption_from_before_the_order_does_not_lift_it(book, world, later):
     entry, admission = shut_and_resumed(world)
@@ -219,9 +235,37 @@ def test_there_is_room_for_a_new_order_and_an_end_to_it(home, book, monkeypatch)
     assert len(book.kept()) == len(list((home / "orders").iterdir())) == order_book.MAX_FOR_ONE
     assert newest in book.kept()
 
-    monkeypatch.setattr(order_book, "MAX_ORDERS", order_book.MAX_FOR_ONE)
-    with pytest.raises(UnavailableError, match="keeps 16 orders already"):
+    monkeypatch.setattr(order_book, "MAX_OF_ONE", order_book.MAX_FOR_ONE)
+    with pytest.raises(UnavailableError, match="keeps 16 orders of olivia already"):
         take(book, order(object=str(OTHER)))
+
+
+def test_however_many_orders_somebody_gives_those_of_others_are_kept(home, book, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(order_book, "MAX_OF_ONE", 3)
+    for number in range(3):
+        take(book, order("dave", object=f"prod/x{number}"))
+    with pytest.raises(UnavailableError, match="keeps 3 orders of dave already"):
+        take(book, order("dave", object="prod/another"))
+
+    take(book)
+
+    for found in (book, again(home)):
+        with pytest.raises(DeniedError, match="by order of olivia"):
+            found.check(PROD)
+
+
+def test_orders_that_were_lifted_and_can_not_be_given_again_take_no_room(book, world, monkeypatch):
+    monkeypatch.setattr(order_book, "MAX_OF_ONE", 1)
+    entry, admission = shut_and_resumed(world)
+    take(book, recorded=entry)
+    book.settle(admission)
+    with pytest.raises(UnavailableError, match="keeps 1 orders of olivia already"):
+        take(book, order(object=str(OTHER)))
+
+    later = NOW + timedelta(days=8)
+    kept = book.take(open_order(order(object=str(OTHER)), trust(), NOW), later)
+
+    assert list(book.kept()) == [kept]
 
 
 def test_what_was_kept_by_a_key_that_trust_does_not_know_shuts(home, book):  # noqa: F811

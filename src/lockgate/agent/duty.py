@@ -13,6 +13,7 @@ does not: what goes through it is cut.
 
 import fcntl
 import os
+import resource
 import signal
 import sys
 import threading
@@ -37,6 +38,7 @@ from lockgate.agent.tethering import let_go
 from lockgate.agent.tying import tell_ties_until_the_end
 from lockgate.core.lease import check_control
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
+from lockgate.formats.one_line import one_line
 from lockgate.host_wiring import check_gateway, open_gateway
 from lockgate.loader.tls import Tls, listening, server_context
 
@@ -72,6 +74,7 @@ def serve(home: Path, *, insecure: bool, gateway: str | None = None, tied: bool 
         leaving.enter_context(_alone(home))
         node = Node(home, tell, ending=ending)
         threading.stack_size(512 << 10)  # one thread for each run, and none goes deep
+        _have_descriptors()
         sys.setswitchinterval(_SWITCH_SECONDS)
         _take_orders(node, chosen, leaving, insecure=insecure)
         duties = _have_gateway(node, chosen, leaving)
@@ -134,8 +137,14 @@ def read_settings(home: Path) -> Settings:
 
 def tell(line: str) -> None:
     """Say what happened, one line each."""
-    sys.stderr.write(f"lockgate agent: {line}\n")
+    sys.stderr.write(f"lockgate agent: {one_line(line)}\n")
     sys.stderr.flush()
+
+
+def _have_descriptors() -> None:
+    """Take as many descriptors as there may be: all doors of the agent share them with its way to the server."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _take_orders(node: Node, chosen: Settings, leaving: ExitStack, *, insecure: bool) -> None:

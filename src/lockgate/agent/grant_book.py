@@ -7,6 +7,7 @@ What is in it and held by no run is cut. It proves nothing to anybody else, and 
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -46,12 +47,21 @@ class GrantBook:
             raise UnavailableError(f"cannot read {self._path}: {e.strerror}") from e
 
     def note(self, name: Name, holder: Holder) -> None:
-        """Note durably that something is about to be granted."""
-        self._change({Entry(name, holder)}, set())
+        """Note durably that something is about to be granted; raise `UnavailableError` if that cannot be kept."""
+        with self._lock:
+            noted = self._entries | {Entry(name, holder)}
+            if noted != self._entries:
+                self._write(noted)
+                self._entries = noted
 
     def forget(self, name: Name, holders: Sequence[Holder]) -> None:
-        """Note that nobody of these gets in any more."""
-        self._change(set(), {Entry(name, holder) for holder in holders})
+        """Note that nobody of these gets in any more. If that cannot be kept, the next agent cuts them once more."""
+        with self._lock:
+            left = self._entries - {Entry(name, holder) for holder in holders}
+            if left != self._entries:
+                self._entries = left
+                with suppress(UnavailableError):
+                    self._write(left)
 
     def holders(self, name: Name) -> Sequence[Holder]:
         """List whom a binding was granted to."""
@@ -64,12 +74,10 @@ class GrantBook:
             found = [entry for entry in self._entries if entry.holder.endpoint == endpoint]
         return {name: [each.holder for each in found if each.name == name] for name in {each.name for each in found}}
 
-    def _change(self, more: set[Entry], less: set[Entry]) -> None:
-        with self._lock:
-            changed = (self._entries | more) - less
-            if changed == self._entries:
-                return
+    def _write(self, entries: set[Entry]) -> None:
+        try:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
-            listed = sorted(changed, key=lambda entry: (entry.name, entry.holder))
-            write_whole(self._path, plain.encode(_Page(tuple(listed))), 0o600)
-            self._entries = changed
+        except OSError as e:
+            raise UnavailableError(f"cannot make {self._path.parent}: {e.strerror}") from e
+        listed = sorted(entries, key=lambda entry: (entry.name, entry.holder))
+        write_whole(self._path, plain.encode(_Page(tuple(listed))), 0o600)

@@ -10,9 +10,9 @@ from http import HTTPStatus
 from typing import ClassVar
 
 from lockgate.core.order import Order
-from lockgate.drivers.narrow_door import NarrowCall, NarrowDoor
 from lockgate.errors import ConflictError, DeniedError, LockgateError, UnavailableError, VerificationError
 from lockgate.formats import canonical, plain
+from lockgate.loader.narrow_door import NarrowCall, NarrowDoor
 
 MAX_ORDER = 64 << 10
 
@@ -42,7 +42,8 @@ class _Call(NarrowCall):
             return
         try:
             order = plain.from_plain(Order, canonical.parse(self.body("an order"), limit=MAX_ORDER), "order")
-            self.say(200, "application/json", self.server.obey(order))
+            with self.server.answering(self.connection):
+                self.say(200, "application/json", self.server.obey(order))
         except LockgateError as e:
             reasons = e.reasons if isinstance(e, DeniedError) else (str(e),)
             self._refuse(_STATUS[type(e)], reasons)

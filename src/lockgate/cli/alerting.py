@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lockgate.cli.speaking import ENDPOINT, EXISTING, TAG, as_json, now, one_line, read, show, speaking, spread
+from lockgate.cli.speaking import ENDPOINT, EXISTING, TAG, as_json, now, read, show, speaking, spread
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import ACT, Alerts, read_alert
 from lockgate.formats import canonical, plain
@@ -15,6 +15,7 @@ from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
 from lockgate.formats.instant import write_instant
 from lockgate.formats.names import Endpoint, Tag
+from lockgate.formats.one_line import one_line
 
 if TYPE_CHECKING:
     from lockgate.loader.connection import Connection

@@ -13,8 +13,8 @@ from typing import NoReturn
 import click
 
 from lockgate import __version__
-from lockgate.cli.speaking import one_line
 from lockgate.errors import DeniedError, LockgateError
+from lockgate.formats.one_line import one_line
 
 # Command, the module that has it, and the line that --help shows. Modules are imported when their command is called.
 COMMANDS: Mapping[str, tuple[str, str]] = {

@@ -13,11 +13,12 @@ import click
 
 from lockgate.cli.aiming import aiming
 from lockgate.cli.severed_rows import is_alarming, severed_rows
-from lockgate.cli.speaking import EXISTING, FILE, as_json, now, one_line, read, show, speaking, spread
+from lockgate.cli.speaking import EXISTING, FILE, as_json, now, read, show, speaking, spread
 from lockgate.errors import LockgateError, UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.names import Endpoint, Name
+from lockgate.formats.one_line import one_line
 from lockgate.loader.whole_file import write_whole
 
 if TYPE_CHECKING:

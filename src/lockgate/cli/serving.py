@@ -9,6 +9,7 @@ from lockgate.cli.hosting import HOME, serving_home
 from lockgate.cli.speaking import ENDPOINT, FOLDER, now, progress
 from lockgate.errors import UnavailableError
 from lockgate.formats.names import Endpoint
+from lockgate.formats.one_line import one_line
 
 
 @click.command()
@@ -79,5 +80,5 @@ def _run_once(home: Path, endpoint: Endpoint, port: int, source: Path | None, *,
 
 
 def _tell(line: str) -> None:
-    click.echo(f"lockgate run: {line}", err=True)
+    click.echo(f"lockgate run: {one_line(line)}", err=True)
     sys.stderr.flush()

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from lockgate.cli.speaking import one_line, spread
+from lockgate.cli.speaking import spread
 from lockgate.errors import VerificationError
 from lockgate.formats.canonical import Json
 from lockgate.formats.names import Name
+from lockgate.formats.one_line import one_line
 
 if TYPE_CHECKING:
     from lockgate.core.halt import Halt

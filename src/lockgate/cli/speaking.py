@@ -18,6 +18,7 @@ from lockgate.formats import plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.keys import PrivateKey, PublicKey, Signer
 from lockgate.formats.names import Endpoint, Name, Tag
+from lockgate.formats.one_line import one_line
 from lockgate.keyring import AGENT, chosen_passphrase, is_file, open_file, open_signer, ssh_agent, ssh_key
 
 if TYPE_CHECKING:
@@ -228,12 +229,6 @@ def show(json_: bool, value: object, *lines: str) -> None:
     else:
         for line in lines:
             click.echo("\n".join(one_line(part) for part in line.split("\n")))
-
-
-def one_line(text: str) -> str:
-    """Write text of others so that it moves no cursor, changes no colour and makes no second line."""
-    flat = " ".join(part for part in (line.rstrip() for line in text.splitlines()) if part) if "\n" in text else text
-    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in flat)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lockgate.cli.speaking import ENDPOINT, as_json, one_line, speaking, spread
+from lockgate.cli.speaking import ENDPOINT, as_json, speaking, spread
 from lockgate.errors import DeniedError
 from lockgate.formats import plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.names import Endpoint
+from lockgate.formats.one_line import one_line
 
 if TYPE_CHECKING:
     from lockgate.core.analysis import Finding

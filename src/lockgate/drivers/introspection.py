@@ -14,16 +14,15 @@ import threading
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlencode
 
 from lockgate.core.binding import Found, Holder, Seen, logins_of
-from lockgate.errors import UnavailableError
+from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.canonical import Json
 from lockgate.formats.names import Endpoint, Name
+from lockgate.loader.narrow_door import NarrowCall, NarrowDoor
 
 SECONDS = 2.0
 MAX_QUESTION = 8192
@@ -55,8 +54,8 @@ class Introspection:
         self._lock = threading.Lock()
         try:
             self._door = _Door(at, self)
-        except OSError as e:
-            raise UnavailableError(f"{name}: cannot listen at {at[0]}:{at[1]}: {e.strerror}") from e
+        except UnavailableError as e:
+            raise UnavailableError(f"{name}: {e}") from e
         self.url = f"http://{at[0]}:{self._door.server_address[1]}/introspect"
         threading.Thread(target=self._door.serve_forever, args=(0.25,), name=f"ask {name}", daemon=True).start()
 
@@ -129,57 +128,30 @@ class Introspection:
         return [login for login in self._tokens if login.startswith(begin)]
 
 
-class _Door(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+class _Door(NarrowDoor):
+    most = MAX_CALLERS
+    silence = whole = SECONDS
 
     def __init__(self, at: tuple[str, int], tokens: Introspection) -> None:
-        self.tokens, self.places = tokens, threading.BoundedSemaphore(MAX_CALLERS)
+        self.tokens = tokens
         super().__init__(at, _Call)
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of callers who hang up."""
 
-
-class _Call(BaseHTTPRequestHandler):
+class _Call(NarrowCall):
     server: _Door
-    timeout = SECONDS
-    server_version, sys_version = "lockgate", ""
-    protocol_version = "HTTP/1.0"
+    largest = MAX_QUESTION
 
     def do_POST(self) -> None:
         """Answer one question."""
-        if not self.server.places.acquire(blocking=False):
-            return
-        try:
-            self._answer(*self._asked())
-        finally:
-            self.server.places.release()
+        status, found = self._asked() if self.path == "/introspect" else (404, {})
+        self.say(status, "application/json", json.dumps(found).encode())
 
     def _asked(self) -> tuple[int, Mapping[str, Json]]:
-        if self.path != "/introspect":
-            return 404, {}
-        length = self.headers.get("content-length", "")
-        if not (length.isascii() and length.isdecimal() and len(length) < 6 and int(length) <= MAX_QUESTION):
-            return 400, {}
-        body = self.rfile.read(int(length))
         try:
             self.server.tokens.check_asker(self.headers.get("authorization", ""))
+            given = parse_qs(self.body("a question").decode("ascii"), max_num_fields=8).get("token", [])
         except PermissionError:
             return 401, {}
-        with suppress(ValueError):
-            if len(given := parse_qs(body.decode("ascii"), max_num_fields=8).get("token", [])) == 1:
-                return 200, self.server.tokens.answer(given[0])
-        return 400, {}
-
-    def _answer(self, status: int, found: Mapping[str, Json]) -> None:
-        content = json.dumps(found).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(content)))
-        self.send_header("cache-control", "no-store")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        except (VerificationError, ValueError):
+            return 400, {}
+        return (200, self.server.tokens.answer(given[0])) if len(given) == 1 else (400, {})

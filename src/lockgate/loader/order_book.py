@@ -10,6 +10,7 @@ twice.
 import re
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from lockgate.formats.names import Endpoint
 from lockgate.loader.host import Host
 from lockgate.loader.whole_file import write_whole
 
-MAX_ORDERS = 4096
+MAX_OF_ONE = 1024  # that one person gave: what others order is kept all the same
 MAX_FOR_ONE = 16  # of one endpoint: the oldest gives way to the next
 
 _NAME = re.compile(r"([^.]+)\.([^.]+)\.[0-9a-f]{64}\.json")
@@ -79,7 +80,7 @@ class OrderBook:
             if held is not None and held.lifted is not None:
                 raise DeniedError(f"this order was obeyed, and lifted by entry {held.lifted}: give another one")
             if held is None:
-                self._make_room(shutdown.endpoint)
+                self._make_room(shutdown, now)
                 held = Kept(self._host.node, shutdown.endpoint, shutdown.order, now)
                 self._kept[held.digest] = held
             return held
@@ -104,23 +105,28 @@ class OrderBook:
         self.check(admission.permit.endpoint)
 
     def _change(self, kept: Kept) -> None:
-        self._write(kept)
+        """Note what became of an order; if that cannot be kept, it shuts again after a restart, until it is noted."""
         self._kept[kept.digest] = kept
+        with suppress(UnavailableError):
+            self._write(kept)
 
-    def _make_room(self, endpoint: Endpoint) -> None:
-        """Let the oldest order of an endpoint go when there are too many; the next one shuts it longer than that."""
-        same = [kept for kept in self._kept.values() if kept.endpoint == endpoint and kept.lifted is None]
+    def _make_room(self, shutdown: Shutdown, now: datetime) -> None:
+        """Let go what no longer counts, and the oldest of too many for an endpoint: the next shuts it longer than that.
+
+        Somebody who gave too many orders that still count gives no more; nobody else is kept from it.
+        """
+        for kept in [kept for kept in self._kept.values() if _is_over(kept, now)]:
+            self._forget(kept)
+        same = [kept for kept in self._kept.values() if kept.endpoint == shutdown.endpoint and kept.lifted is None]
         if len(same) >= MAX_FOR_ONE:
             self._forget(min(same, key=lambda kept: kept.kept_at))
-        if len(self._kept) >= MAX_ORDERS:
-            raise UnavailableError(f"this host keeps {MAX_ORDERS} orders already: look at {self._folder}")
+        if sum(kept.order.intent.intent.actor == shutdown.by for kept in self._kept.values()) >= MAX_OF_ONE:
+            raise UnavailableError(f"this host keeps {MAX_OF_ONE} orders of {shutdown.by} already: see {self._folder}")
 
     def _forget(self, kept: Kept) -> None:
         del self._kept[kept.digest]
-        try:
-            self._path(kept).unlink(missing_ok=True)
-        except OSError as e:
-            raise UnavailableError(f"cannot remove {self._path(kept)}: {e.strerror}") from e
+        with suppress(OSError):  # a file that stays opens nothing
+            self._path(kept).unlink()
 
     def _path(self, kept: Kept) -> Path:
         where = kept.endpoint
@@ -152,11 +158,16 @@ class OrderBook:
             except (OSError, VerificationError) as e:
                 unreadable.append(Unreadable(path, _endpoint(path), str(e)))
                 continue
-            if kept.lifted is None or kept.order.intent.intent.expires + _CLOCK_SKEW > now:
-                self._kept[kept.digest] = kept
-            else:
+            if _is_over(kept, now):
                 path.unlink(missing_ok=True)
+            else:
+                self._kept[kept.digest] = kept
         self.unreadable = tuple(unreadable)
+
+
+def _is_over(kept: Kept, now: datetime) -> bool:
+    """Tell whether an order shuts nothing, and cannot be given again."""
+    return kept.lifted is not None and kept.order.intent.intent.expires + _CLOCK_SKEW <= now
 
 
 def _endpoint(path: Path) -> Endpoint | None:

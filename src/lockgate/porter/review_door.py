@@ -8,8 +8,8 @@ import ssl
 from collections.abc import Callable
 
 from lockgate.core.admission import MAX_REVIEW, Answer
-from lockgate.drivers.narrow_door import NarrowCall, NarrowDoor
 from lockgate.errors import LockgateError
+from lockgate.loader.narrow_door import NarrowCall, NarrowDoor
 
 Judge = Callable[[bytes], Answer]
 
@@ -39,11 +39,14 @@ class _Call(NarrowCall):
             self._say(404)
             return
         try:
-            answer = self.server.judge(self.body("a review"))
+            review = self.body("a review")
+            with self.server.answering(self.connection):
+                self._answer(self.server.judge(review))
         except LockgateError as e:
             _log.warning("not a review: %s", e)
             self._say(400)
-            return
+
+    def _answer(self, answer: Answer) -> None:
         if answer.reasons:
             _log.warning("refused %s: %s", answer.uid, "; ".join(answer.reasons))
         self._say(200, answer.encode())

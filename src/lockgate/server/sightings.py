@@ -15,11 +15,10 @@ from lockgate.core.tie import Ties
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
 
-MOST = 100_000
+MOST = 4096  # endpoints of one node: who invents more forgets its own, and nobody else's
 KEPT = timedelta(days=1)
 LATELY = timedelta(seconds=30)  # nodes say every few seconds what is held there
 
-K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -52,9 +51,9 @@ class Sightings:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: dict[tuple[Name, Endpoint], Sighting] = {}
-        self._halts: dict[tuple[Name, Endpoint], Halted] = {}
-        self._ties: dict[tuple[Name], tuple[Ties, datetime]] = {}
+        self._seen: dict[Name, dict[Endpoint, Sighting]] = {}
+        self._halts: dict[Name, dict[Endpoint, Halted]] = {}
+        self._ties: dict[Name, tuple[Ties, datetime]] = {}
 
     def see(self, answers: Sequence[Answered], now: datetime) -> None:
         """Take note of what was asked."""
@@ -66,21 +65,20 @@ class Sightings:
                 how = request.hand_over
                 sighting = Sighting(request.node, want.endpoint, want.release, may, how, now, request.control)
                 with self._lock:
-                    _keep(self._seen, (request.node, want.endpoint), sighting)
+                    _keep(self._seen, request.node, want.endpoint, sighting)
 
     def hear(self, halt: Halt, now: datetime) -> bool:
         """Take note of what was stopped; say whether it names something not cut that was not known before."""
-        place = (halt.node, halt.endpoint)
         with self._lock:
-            before = self._halts.get(place)
-            _keep(self._halts, place, Halted(halt, now))
+            before = self._halts.get(halt.node, {}).get(halt.endpoint)
+            _keep(self._halts, halt.node, halt.endpoint, Halted(halt, now))
         return bool(_not_cut(halt) - (_not_cut(before.halt) if before else set()))
 
     def hold(self, ties: Ties, now: datetime) -> bool:
         """Take note of what a node says that endpoints hold there; say whether releases share something new."""
         with self._lock:
-            before = self._ties.get((ties.node,))
-            _keep(self._ties, (ties.node,), (ties, now))
+            before = self._ties.get(ties.node)
+            self._ties[ties.node] = (ties, now)
         return bool(set(ties.shared or ()) - set((before[0].shared if before else None) or ()))
 
     def ties(self, endpoint: Endpoint, now: datetime) -> list[Ties]:
@@ -93,14 +91,15 @@ class Sightings:
     def halts(self, now: datetime) -> list[Halted]:
         """List what was stopped in the last day."""
         with self._lock:
-            self._halts = {place: one for place, one in self._halts.items() if now - one.heard_at < KEPT}
-            return sorted(self._halts.values(), key=lambda one: (one.halt.node, one.halt.endpoint))
+            found = [one for held in self._halts.values() for one in held.values()]
+        lately = (one for one in found if now - one.heard_at < KEPT)
+        return sorted(lately, key=lambda one: (one.halt.node, one.halt.endpoint))
 
     def listing(self, now: datetime) -> list[Sighting]:
         """List who was seen in the last day, in the order of their names."""
         with self._lock:
-            self._seen = {place: one for place, one in self._seen.items() if now - one.at < KEPT}
-            return sorted(self._seen.values(), key=lambda one: (one.node, one.endpoint))
+            found = [one for held in self._seen.values() for one in held.values()]
+        return sorted((one for one in found if now - one.at < KEPT), key=lambda one: (one.node, one.endpoint))
 
 
 def _at(ties: Ties, endpoint: Endpoint) -> Ties:
@@ -112,7 +111,10 @@ def _not_cut(halt: Halt) -> set[Name]:
     return {one.name for one in halt.bindings or () if one.state != "cut"}
 
 
-def _keep(kept: dict[K, T], place: K, one: T) -> None:
-    if place not in kept and len(kept) >= MOST:
-        del kept[next(iter(kept))]
-    kept[place] = one
+def _keep(kept: dict[Name, dict[Endpoint, T]], node: Name, endpoint: Endpoint, one: T) -> None:
+    """Remember the newest of a node at an endpoint; of too many, the node's own oldest is forgotten."""
+    held = kept.setdefault(node, {})
+    held.pop(endpoint, None)
+    held[endpoint] = one
+    if len(held) > MOST:
+        del held[next(iter(held))]

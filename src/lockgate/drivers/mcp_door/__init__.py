@@ -10,8 +10,9 @@ the secret that the door shows it (`secret`), or a model server that knows its a
 
 import secrets
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 
 from lockgate.core.binding import Found, Holder, Seen, logins_of
@@ -39,7 +40,9 @@ class McpDoor:
 
     def grant(self, holder: Holder, until: datetime, tools: Sequence[str] = ()) -> Mapping[str, Json]:
         """Give a holder its token (port `Binding`)."""
-        guest = self._guests.let_in(holder.login, until, tools)
+        left_ns = round((until - datetime.now(UTC)).total_seconds() * 1e9)
+        ends_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) + left_ns
+        guest = self._guests.let_in(holder.login, ends_ns, tools)
         host, port = self._at
         where = f"[{host}]" if ":" in host else host
         return {"url": f"http://{where}:{port}{PATH}", "token": guest.token}

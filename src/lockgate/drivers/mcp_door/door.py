@@ -7,10 +7,9 @@ error of JSON-RPC, which every client of MCP understands.
 
 import http.client
 import json
-import socket
+import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TypeAlias
 
 from lockgate.core.tool import (
@@ -29,10 +28,13 @@ from lockgate.core.tool import (
 from lockgate.drivers.mcp_door.guests import Guest, Guests
 from lockgate.drivers.mcp_door.upstream import Upstream
 from lockgate.errors import DeniedError, LockgateError, UnavailableError, VerificationError
+from lockgate.loader.narrow_door import NarrowDoor
 
 Reply: TypeAlias = Callable[[Guest], None]
 
 PATH = "/mcp"
+
+MAX_CALLERS = 128  # at one door; more than the calls that its guests may have under way
 
 _IDLE_SECONDS = 60.0
 _EVENT = b"event: message\ndata: %b\n\n"
@@ -40,23 +42,16 @@ _UNKNOWN_TOOL = -32602  # invalid params (JSON-RPC 2.0 §5.1), which is what MCP
 _ANSWERED = ("content-type", "mcp-session-id", "mcp-protocol-version")
 
 
-class Door(ThreadingHTTPServer):
+class Door(NarrowDoor):
     """The door to one MCP server, on this machine."""
 
-    daemon_threads = True
-    block_on_close = False
+    most = MAX_CALLERS
+    silence, whole = _IDLE_SECONDS, None
     request_queue_size = 128
 
     def __init__(self, at: tuple[str, int], upstream: Upstream, guests: Guests) -> None:
         self.upstream, self.guests = upstream, guests
-        self.address_family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
-        try:
-            super().__init__(at, _Visit)
-        except OSError as e:
-            raise UnavailableError(f"no door for tools at {at[0]}:{at[1]}: {e.strerror}") from e
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of callers who hang up, or are cut."""
+        super().__init__(at, _Visit)
 
 
 class _Visit(BaseHTTPRequestHandler):
@@ -87,7 +82,9 @@ class _Visit(BaseHTTPRequestHandler):
             self._answer(404, b"", ends=True)
             return
         try:
-            guest = self.server.guests.find(token if scheme.lower() == "bearer" else "", datetime.now(UTC))
+            guest = self.server.guests.find(
+                token if scheme.lower() == "bearer" else "", time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            )
         except DeniedError:
             self._answer(401, b"", ends=True, **{"www-authenticate": "Bearer"})
             return
@@ -95,7 +92,8 @@ class _Visit(BaseHTTPRequestHandler):
             self._answer(503, b"", ends=True)
             return
         try:
-            self._visited(visit, guest)
+            with self.server.answering(self.connection):
+                self._visited(visit, guest)
         finally:
             guest.places.release()
 

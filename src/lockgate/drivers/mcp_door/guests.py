@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from lockgate.core.tool import Toolbox
 from lockgate.errors import DeniedError
@@ -28,7 +27,7 @@ class Guest:
     token: str = field(repr=False)
     tools: tuple[str, ...]
     toolbox: Toolbox
-    until: datetime
+    until_ns: int  # CLOCK_BOOTTIME
     places: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_CALLS))
     calls: "set[tuple[socket.socket, socket.socket]]" = field(default_factory=set)
 
@@ -41,14 +40,14 @@ class Guests:
         self._guests: dict[bytes, Guest] = {}
         self._given: dict[str, str] = {}
 
-    def let_in(self, login: str, until: datetime, tools: Sequence[str]) -> Guest:
+    def let_in(self, login: str, until_ns: int, tools: Sequence[str]) -> Guest:
         """Let a holder in until then: with the token that it has, if it has one and calls the same tools."""
         with self._lock:
             for guest in self._guests.values():
                 if guest.login == login and guest.tools == tuple(tools):
-                    guest.until = max(guest.until, until)
+                    guest.until_ns = max(guest.until_ns, until_ns)
                     return guest
-        guest = Guest(login, secrets.token_urlsafe(32), tuple(tools), Toolbox(tools), until)
+        guest = Guest(login, secrets.token_urlsafe(32), tuple(tools), Toolbox(tools), until_ns)
         self.cut(login)
         with self._lock:
             self._guests[_key(guest.token)] = guest
@@ -57,11 +56,11 @@ class Guests:
                 del self._given[token]
         return guest
 
-    def find(self, token: str, now: datetime) -> Guest:
+    def find(self, token: str, now_ns: int) -> Guest:
         """Return whose token it is; raise `DeniedError` if it is nobody's, or has ended."""
         with self._lock:
             guest = self._guests.get(_key(token))
-        if guest is None or guest.until <= now:
+        if guest is None or guest.until_ns <= now_ns:
             raise DeniedError("nobody is let in with this token")
         return guest
 

@@ -1,14 +1,15 @@
-"""How are short requests of strangers answered, within strict limits, and nobody kept out by who says nothing?
+"""How are strangers answered at a door, so that nobody keeps others out, or takes all that the program has?
 
-At most so many bytes for a request, 10 seconds and 32 callers at once, of whom the one who has been there longest gives
-way: what is asked here is short, so whoever takes his time has nothing to ask. HTTP/1.0: one request for a connection.
+At most so many callers at once, of whom the one who has been there longest gives way, and at most so many bytes: what
+is asked here is short, so whoever takes his time has nothing to ask.
 """
 
 import socket
 import ssl
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
 
@@ -20,34 +21,58 @@ CALL_SECONDS = 10.0
 
 
 class NarrowDoor(ThreadingHTTPServer):
-    """An address at which each request is answered by a `NarrowCall`, in a thread of its own."""
+    """An address at which each request is answered in a thread of its own.
+
+    Attributes:
+        most: How many callers there are at once.
+        silence: How many seconds a caller may say nothing.
+        whole: How many seconds a caller may be there at all, also one who sends a byte now and then; None for no end.
+    """
+
+    most = MAX_CALLERS
+    silence = CALL_SECONDS
+    whole: float | None = CALL_SECONDS
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, at: tuple[str, int], call: type["NarrowCall"], tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, at: tuple[str, int], call: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None
+    ) -> None:
         """Listen at an address; raise `UnavailableError` if that is not possible."""
         self._tls = tls
         self._lock = threading.Lock()
         self._callers: dict[socket.socket, float] = {}
+        self._answered: set[socket.socket] = set()
         self.address_family = socket.AF_INET6 if ":" in at[0] else socket.AF_INET
         try:
             super().__init__(at, call)
         except OSError as e:
             raise UnavailableError(f"cannot listen at {at[0]}:{at[1]}: {e.strerror}") from e
 
+    @contextmanager
+    def answering(self, caller: socket.socket) -> Iterator[None]:
+        """Answer somebody who has asked, so that he gives way to nobody."""
+        with self._lock:
+            self._answered.add(caller)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._answered.discard(caller)
+
     def process_request(self, request: "socket.socket | tuple[bytes, socket.socket]", client_address: object) -> None:
-        """Begin to answer; the one who has been there longest gives way when there are too many."""
+        """Begin to answer; the one who has asked nothing for longest gives way when there are too many."""
         assert isinstance(request, socket.socket)
-        request.settimeout(CALL_SECONDS)
+        request.settimeout(self.silence)
         secured = self._tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False) if self._tls else None
         caller = secured or request
         with self._lock:
             self._callers[caller] = time.monotonic()
-            over = len(self._callers) - MAX_CALLERS
-            oldest = sorted(self._callers, key=self._callers.__getitem__)[: max(0, over)]
-        for each in oldest:
+            over = max(0, len(self._callers) - self.most)
+            waiting = sorted(self._callers.keys() - self._answered, key=self._callers.__getitem__)
+        for each in waiting[:over]:
             _cut(each)
         super().process_request(caller, client_address)
 
@@ -66,7 +91,9 @@ class NarrowDoor(ThreadingHTTPServer):
 
     def service_actions(self) -> None:
         """Cut off whoever takes too long, also one who sends a byte now and then."""
-        late = time.monotonic() - CALL_SECONDS
+        if self.whole is None:
+            return
+        late = time.monotonic() - self.whole
         with self._lock:
             found = [caller for caller, since in self._callers.items() if since < late]
         for caller in found:
@@ -77,10 +104,10 @@ class NarrowDoor(ThreadingHTTPServer):
 
 
 class NarrowCall(BaseHTTPRequestHandler):
-    """One request, of which no more than `largest` bytes of body are read."""
+    """One request of HTTP/1.0, of which no more than `largest` bytes of body are read."""
 
+    server: NarrowDoor
     largest: int
-    timeout = CALL_SECONDS
     wbufsize = -1
     server_version, sys_version = "lockgate", ""
     protocol_version = "HTTP/1.0"
