@@ -4,7 +4,8 @@
     a value from elsewhere    measured at once
     an error from elsewhere   `consecutive_error_limit` in a row are allowed
 
-Nothing here is bounded by alpha: a promise is a promise, also when stable breaks it.
+Nothing here is bounded by alpha: a promise is a promise, also when stable breaks it. It was kept if most measurements
+say so: failures that are allowed are no evidence that it was.
 """
 
 from dataclasses import dataclass, replace
@@ -81,7 +82,7 @@ def conclude_threshold(metric: Threshold, tally: ThresholdTally) -> Finding:
         conclusion = Conclusion.FAILED
     elif tally.missing >= metric.consecutive_missing:
         conclusion, trigger = Conclusion.MISSING, Trigger.CONSECUTIVE_MISSING
-    elif tally.measured:
+    elif tally.measured - tally.failed > tally.failed:
         conclusion = Conclusion.HEALTHY
     return Finding(
         name=metric.name,
