@@ -1,5 +1,6 @@
 """Which answers of a Prometheus are numbers about a rollout? Raw counters and single values; nothing else is data."""
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -39,7 +40,8 @@ class Told:
     def __init__(self, **answers):
         self.answers, self.asked = answers, []
 
-    def ask(self, query):
+    def ask(self, query, seconds):
+        assert 0 < seconds <= asking.SECONDS
         self.asked.append(query)
         found = self.answers[{BAD: "bad", ALL: "all", SHARE: "share"}[query]]
         if isinstance(found, Exception):
@@ -143,6 +145,22 @@ def test_questions_that_take_too_long_are_not_asked(monkeypatch):
 
     assert ask(told, [LIMIT], NEW, OLD) == {LIMIT.name: Unanswered("there was no time left to ask")}
     assert told.asked == []
+
+
+def test_all_questions_share_the_time(monkeypatch):
+    left = []
+
+    class Slow(Told):
+        def ask(self, query, seconds):
+            left.append(seconds)
+            now = time.monotonic() + 1.5
+            monkeypatch.setattr(time, "monotonic", lambda: now)
+            return super().ask(query, seconds)
+
+    found = ask(Slow(bad=samples(new="1"), all=samples(new="9"), share=one("1")), [ODDS, LIMIT], NEW, OLD)
+
+    assert [round(each, 1) for each in left] == [2.0, 0.5]
+    assert found[LIMIT.name] == Unanswered("there was no time left to ask")
 
 
 def totals(new, old, new_bad=0, old_bad=0):

@@ -85,17 +85,6 @@ def test_an_absolute_bound_is_kept_whatever_the_stable_release_does(world):
     assert [event.trigger for event in happened(world) if isinstance(event, Aborted)] == ["metric:broken"]
 
 
-def test_failures_that_are_allowed_are_no_evidence_for_a_candidate(world):
-    allowed = replace(BROKEN, test=replace(BROKEN.test, failure_limit=3))
-    flying = Flying(world, judged_by(allowed))
-    flying.pass_by(5, counts(1), counts(270))
-    flying.pass_by(5, counts(25, 25), counts(270))
-    flying.pass_by(600, counts(1, 1), counts(270))
-
-    assert flying.rollout is None or flying.rollout.weight == 10
-    assert not [event for event in happened(world) if isinstance(event, Promoted)]
-
-
 def test_an_outage_of_both_says_nothing_about_the_candidate(world, flying):
     flying.pass_by(60, GOOD, GOOD_STABLE)
     flying.pass_by(60, counts(30, 15), counts(270, 135))

@@ -23,7 +23,7 @@ from lockgate.core.observation import (
     signals_of,
     watch_anew,
 )
-from lockgate.core.report import BOUNDS, BUCKETS, NOTHING, Counts, Tally
+from lockgate.core.report import BOUNDS, BUCKETS, MOST, NOTHING, Counts, Tally
 from lockgate.core.rollout import Alarm, Rollout
 from lockgate.core.slot import Slot
 from lockgate.core.strategy import Envoy, Metric, Sequential, Strategy, Threshold
@@ -130,6 +130,22 @@ def test_many_nodes_are_counted_like_few():
     for size in (SINGLY, SINGLY + 1):
         (found,) = findings(STRATEGY, crowd(0, 0, size), crowd(5, 20, size))
         assert (found.candidate.n, found.candidate.bad) == (20 * size, 2 * size)
+
+
+def test_nothing_that_a_report_may_hold_stops_a_look():
+    most = Counts(MOST, MOST, (MOST, *(0,) * (BUCKETS - 1)), {})
+    more = Counts(MOST, 0, (0,) * BUCKETS, {})
+    kept = Counts(0, 0, (1 << 48,) * BUCKETS, {})  # by a server of before
+    liars = [(NOTHING, most), (more, most), (kept, kept), (counts(9_999_999), NOTHING)]
+    strategy = judged_by(ERRORS, LATE, P90)
+
+    def crowd(seconds, place, honest):
+        shown = {Name(f"liar-{n}"): Shown("i" * 16, pair[place], pair[-1]) for n, pair in enumerate(liars)}
+        good = {Name(f"h{n}"): Shown("i" * 16, counts(honest), counts(9 * honest)) for n in range(SINGLY)}
+        return Look(NOW + timedelta(seconds=seconds), shown | good, {})
+
+    errors, late, _ = findings(strategy, crowd(0, 0, 0), crowd(5, 1, 0), crowd(10, 0, 20))
+    assert errors.candidate.n >= 20 * SINGLY and late.candidate.n >= 20 * SINGLY
 
 
 def test_latency_is_compared_with_what_the_stable_release_took_even_before_the_rollout():

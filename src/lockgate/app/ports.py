@@ -284,8 +284,8 @@ class Sample:
 class Measurements(Protocol):
     """Another system that measures. Whom to ask is said by the settings, what to ask by whoever asks."""
 
-    def ask(self, query: str) -> Sequence[Sample]:
-        """Return what a query gives now, within a few seconds.
+    def ask(self, query: str, seconds: float) -> Sequence[Sample]:
+        """Return what a query gives now, within so many seconds, or fewer.
 
         Raises `UnavailableError` if nobody answers in time, `VerificationError` for an answer that is none.
         """

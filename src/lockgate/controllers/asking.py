@@ -14,7 +14,7 @@ from lockgate.core.analysis.counter import Raw, Reading
 from lockgate.core.analysis.number import Number
 from lockgate.core.slot import Slot
 from lockgate.core.strategy import Metric, Prometheus, Sequential, Threshold
-from lockgate.errors import LockgateError, VerificationError
+from lockgate.errors import LockgateError, UnavailableError, VerificationError
 from lockgate.formats.names import Name
 
 SECONDS = 2.0
@@ -40,14 +40,19 @@ def ask(
 def _asked(measurements: Measurements | None, metric: Metric, candidate: Slot, stable: Slot, ends_at: float) -> Answer:
     if measurements is None:
         return Unanswered("no Prometheus is named in the settings")
-    if time.monotonic() > ends_at:
-        return Unanswered("there was no time left to ask")
+
+    def told(query: str) -> Sequence[Sample]:
+        left = ends_at - time.monotonic()
+        if left <= 0:
+            raise UnavailableError("there was no time left to ask")
+        return measurements.ask(query, left)
+
     assert isinstance(metric.test, Sequential | Threshold) and isinstance(metric.test.source, Prometheus)
     source = metric.test.source
     try:
         if isinstance(metric.test, Threshold):
-            return _value(measurements.ask(source.query), candidate)
-        bad, total = measurements.ask(source.query), measurements.ask(source.total or "")
+            return _value(told(source.query), candidate)
+        bad, total = told(source.query), told(source.total or "")
         if not total:
             return None
         return {_ALL: Reading("all", _raw(bad, total, candidate), _raw(bad, total, stable))}

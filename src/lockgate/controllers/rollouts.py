@@ -124,5 +124,15 @@ def tend(
         installation.controllers.remember(name_of_watch(endpoint), fence, plain.encode(watch))
     grounds = found.grounds(watch)
     if time.monotonic() - claimed_at > LEASE:
-        raise ConflictError(f"{endpoint} took longer to look at than it was claimed for")
+        _claim_again(installation, endpoint, holder, fence)
     return go_on(installation, endpoint, signals_of(grounds), plain.encode(grounds), now)
+
+
+def _claim_again(installation: Installation, endpoint: Endpoint, holder: str, fence: int) -> None:
+    """Claim a rollout that took longer to look at than it was claimed for; raise `ConflictError` if anybody else did.
+
+    Whoever measures slowly must not keep what is known from being acted upon.
+    """
+    again = installation.controllers.claim(name_of_watch(endpoint), holder, LEASE)
+    if again not in (fence, fence + 1):
+        raise ConflictError(f"{endpoint} took longer to look at than it was claimed for, and somebody else has it")

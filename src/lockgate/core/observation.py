@@ -8,7 +8,8 @@ Everything that is known is in one `Watch`, which is written down before anythin
 be read, or was written by another version, is begun anew: then nothing is known, and nothing is promoted.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar, TypeAlias
@@ -23,6 +24,7 @@ from lockgate.core.report import Counts as Totals
 from lockgate.core.rollout import Alarm, Rollout, Signals
 from lockgate.core.rollout import Finding as Known
 from lockgate.core.strategy import Envoy, Metric, Sequential, Strategy, Threshold
+from lockgate.errors import VerificationError
 from lockgate.formats import plain
 from lockgate.formats.names import Name
 
@@ -176,7 +178,7 @@ def _observe(metric: Metric, counters: Counters, look: Look) -> tuple[Counters, 
         return _differenced(metric, _unbroken(counters, answer), answer)
     if not isinstance(_source(metric), Envoy):
         return counters, None, False
-    return _differenced(metric, counters, {node: _reading(metric, shown) for node, shown in look.nodes.items()})
+    return _differenced(metric, counters, dict(_readings(metric, look.nodes)))
 
 
 def _differenced(
@@ -214,8 +216,11 @@ def _slower(times: Histogram, microseconds: float) -> Counts:
     return Counts(times.n, round(slower))
 
 
-def _reading(metric: Metric, shown: Shown) -> Reading:
-    return Reading(shown.incarnation, _raw(metric, shown.candidate), _raw(metric, shown.stable))
+def _readings(metric: Metric, nodes: Mapping[Name, Shown]) -> Iterator[tuple[Name, Reading]]:
+    """Read each node by itself: one that shows what cannot have been counted is silent, and holds up no look."""
+    for node, shown in nodes.items():
+        with suppress(VerificationError):
+            yield node, Reading(shown.incarnation, _raw(metric, shown.candidate), _raw(metric, shown.stable))
 
 
 def _raw(metric: Metric, totals: Totals) -> Raw:
@@ -247,7 +252,8 @@ def _source(metric: Metric) -> object:
 
 
 def _spread(totals: Iterable[Totals]) -> Histogram:
-    added = NOTHING
+    added = Histogram(BOUNDS, NOTHING.latency)
     for each in totals:
-        added = added + each
-    return Histogram(BOUNDS, added.latency)
+        with suppress(VerificationError):
+            added = added.plus(Histogram(BOUNDS, each.latency))
+    return added

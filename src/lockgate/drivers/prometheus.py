@@ -22,6 +22,7 @@ MAX_QUERY, MAX_SAMPLES, MAX_LABEL = 4096, 1000, 1024
 SECONDS = 2.0  # for a whole answer, however slowly it drips
 
 _PIECE = 1 << 16
+_LEAST_SECONDS = 0.001
 _VALUE = re.compile(r"[+-]?([0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?|Inf)|NaN")
 
 
@@ -33,20 +34,21 @@ class Prometheus:
         self._pool = open_pool(self._url, tls or Tls())
         self._seconds = seconds
 
-    def ask(self, query: str) -> Sequence[Sample]:
-        """Return what a query gives now."""
+    def ask(self, query: str, seconds: float = SECONDS) -> Sequence[Sample]:
+        """Return what a query gives now (port `Measurements`)."""
         if not 1 <= len(query) <= MAX_QUERY:
             raise VerificationError(f"a query has 1 to {MAX_QUERY} characters, not {len(query)}")
-        ends_at = time.monotonic() + self._seconds
+        seconds = min(seconds, self._seconds)
+        ends_at = time.monotonic() + seconds
         try:
             answer = self._pool.request(
                 "POST",
                 f"{self._url}/api/v1/query",
-                body=urlencode({"query": query, "timeout": f"{self._seconds:g}s"}),
+                body=urlencode({"query": query, "timeout": f"{max(1, round(seconds * 1000))}ms"}),
                 headers={"Content-Type": "application/x-www-form-urlencoded", "Accept-Encoding": "identity"},
                 redirect=False,
                 preload_content=False,
-                timeout=urllib3.Timeout(total=self._seconds),
+                timeout=urllib3.Timeout(total=max(_LEAST_SECONDS, seconds)),
             )
         except (urllib3.exceptions.HTTPError, OSError) as e:
             raise UnavailableError(f"Prometheus does not answer: {type(e).__name__}") from e

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core.analysis.counter import MAX_NODES, Counters, Raw, Reading, advance, together
+from lockgate.core.analysis.counter import MAX_NODES, Counters, Raw, Reading, Step, advance, together
 from lockgate.core.analysis.table import LARGEST, Counts, Histogram, Spread, Table
 from lockgate.errors import VerificationError
 from lockgate.formats import plain
@@ -100,11 +100,20 @@ def test_what_was_not_timed_on_both_sides_is_not_compared():
         reading(Raw(Counts(10, 1), Histogram((10, 30), (9, 9, 9))), raw(100, 5)),
     ],
 )
-def test_what_cannot_be_is_told_by_node(after):
-    before = {ONE: reading(raw(10, 1, 5, 5, 5), raw(100, 5))}
+def test_who_shows_what_cannot_be_is_left_out_and_holds_up_nobody(after):
+    before = {ONE: reading(raw(10, 1, 5, 5, 5), raw(100, 5)), TWO: reading(raw(1, 0), raw(1, 0))}
+    honest = reading(raw(3, 1), raw(9, 0))
 
-    with pytest.raises(VerificationError, match="node host-1: "):
-        advance(Counters(before), {ONE: after})
+    counters, (step,) = advance(Counters(before), {ONE: after, TWO: honest})
+    assert step.table == Table(Counts(2, 1), Counts(8, 0))
+    assert counters.last == {ONE: after, TWO: honest}
+
+
+def test_a_full_table_leaves_the_largest_nodes_out():
+    sizes = (LARGEST - 9, 4, 5, LARGEST)
+    steps = [Step(Table(Counts(1, 0), Counts(size, 0)), None) for size in sizes]
+
+    assert together(steps).table == Table(Counts(3, 0), Counts(LARGEST, 0))
 
 
 def test_nodes_are_added_up():

@@ -2,7 +2,7 @@
 
     first heard, or silent at the last reading   begins here: nobody knows under which weights it counted
     another incarnation, or a counter went down  it counted from zero: all that it shows is new
-    more than a table holds                      begins here
+    more than a table holds, or what cannot be   begins here
 
 What is left out is left out without a look at how many were bad, so leaving it out proves nothing for anybody.
 """
@@ -10,6 +10,7 @@ What is left out is left out without a look at how many were bad, so leaving it 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate
 from typing import ClassVar
 
 from lockgate.core.analysis.table import LARGEST, Counts, Histogram, Spread, Table, total
@@ -66,17 +67,17 @@ class Step:
 def advance(counters: Counters, readings: Mapping[Name, Reading]) -> tuple[Counters, tuple[Step, ...]]:
     """Say what each node counted since the last reading, and remember this one.
 
-    Raises `VerificationError` for a node that shows what cannot be: more bad than all, or other bounds than before.
+    A node that shows what cannot be is left out: more bad than all since then, or other bounds than before.
     """
     if len(readings) > MAX_NODES:
         raise VerificationError(f"{len(readings)} nodes, more than {MAX_NODES}")
-    steps = [_step(node, counters.last[node], now) for node, now in sorted(readings.items()) if node in counters.last]
+    steps = [_step(counters.last[node], now) for node, now in sorted(readings.items()) if node in counters.last]
     return Counters(readings), tuple(step for step in steps if step is not None)
 
 
 def together(steps: Iterable[Step]) -> Step:
-    """Add up the nodes: right as long as all of them have the same weights."""
-    steps = tuple(steps)
+    """Add up the nodes: right as long as all of them have the same weights. A full table leaves the largest out."""
+    steps = _held(steps)
     table = Table(total(step.table.candidate for step in steps), total(step.table.stable for step in steps))
     spreads = [step.spread for step in steps if step.spread is not None]
     if not spreads:
@@ -85,7 +86,19 @@ def together(steps: Iterable[Step]) -> Step:
     return Step(table, Spread(candidate, reduce(Histogram.plus, (spread.stable for spread in spreads))))
 
 
-def _step(node: Name, before: Reading, now: Reading) -> Step | None:
+def _held(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Take as many of them as one table holds, the smallest first."""
+    rising = sorted(steps, key=_size)
+    upto = list(accumulate(map(_size, rising)))
+    return tuple(step for step, size in zip(rising, upto, strict=True) if size <= LARGEST)
+
+
+def _size(step: Step) -> int:
+    spread = (step.spread.candidate.n, step.spread.stable.n) if step.spread else ()
+    return max(step.table.candidate.n, step.table.stable.n, *spread)
+
+
+def _step(before: Reading, now: Reading) -> Step | None:
     try:
         anew = before.incarnation != now.incarnation
         candidate = now.candidate if anew else now.candidate.since(before.candidate)
@@ -96,8 +109,8 @@ def _step(node: Name, before: Reading, now: Reading) -> Step | None:
         if candidate.times is None or stable.times is None:
             return Step(table, None)
         return Step(table, Spread(candidate.times, stable.times))
-    except VerificationError as e:
-        raise VerificationError(f"node {node}: {e}") from e
+    except VerificationError:
+        return None
 
 
 def _sizes(arm: Raw) -> tuple[int, int]:
