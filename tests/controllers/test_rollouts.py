@@ -14,7 +14,7 @@ from lockgate.core.observation import Grounds, signals_of
 from lockgate.core.rollout import Aborted, Paused, Promoted, Stepped
 from lockgate.errors import ConflictError, DeniedError, UnavailableError
 from lockgate.formats import plain
-from tests.rolling import order
+from tests.rolling import order, step
 from tests.traffic import ALERT, BROKEN, ERRORS, LATENCY, Flying, counts, judged_by
 from tests.warning import warn
 from tests.world import PROD, World
@@ -158,6 +158,21 @@ def test_a_revoked_candidate_is_gone_before_anybody_looks(world, flying):
     assert [event.trigger for event in happened(world)] == ["revoked"]
 
     assert flying.tend() is None
+
+
+@pytest.mark.parametrize("key", ["bob", "components", "results"])
+def test_a_candidate_that_was_let_in_by_a_revoked_key_gets_no_more(world, flying, key):
+    flying.pass_by(20, GOOD, GOOD_STABLE)
+    assert flying.rollout.weight == 10
+    world.revoke(key)
+    with pytest.raises(DeniedError):
+        order(world, "promote")
+    with pytest.raises(DeniedError):
+        step(world, flying.rollout.step)
+    flying.pass_by(400, GOOD, GOOD_STABLE)
+
+    assert [event.trigger for event in happened(world) if isinstance(event, Aborted)] == ["revoked"]
+    assert max(event.weight for event in happened(world) if isinstance(event, Stepped)) == 10
 
 
 def test_a_stable_release_that_is_revoked_makes_it_the_case_of_a_person(world, flying):

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from lockgate.app.decide_change import loaded_endpoint
+from lockgate.app.find_revoked import check_candidate_stands
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
 from lockgate.app.publish_checkpoint import anchored
@@ -109,6 +110,8 @@ def resume(installation: Installation, endpoint: Endpoint, signed: SignedIntent,
 
 def step(installation: Installation, endpoint: Endpoint, seen: int, signed: SignedIntent, now: datetime) -> Receipt:
     """Go one step on from the step that was `seen`, on the word of a person instead of evidence."""
+    if not installation.done(signed, "rollout.step"):
+        check_candidate_stands(installation, endpoint)
 
     def act(state: State, rollout: Rollout, why: Why, tx: Transaction) -> Sequence[Event]:
         if rollout.step != seen:
@@ -120,6 +123,8 @@ def step(installation: Installation, endpoint: Endpoint, seen: int, signed: Sign
 
 def promote(installation: Installation, endpoint: Endpoint, signed: SignedIntent, now: datetime) -> Receipt:
     """Make the candidate the stable release at once, on the word of a person."""
+    if not installation.done(signed, "rollout.promote"):
+        check_candidate_stands(installation, endpoint)
     return _ordered(installation, endpoint, "rollout.promote", signed, now, _decided(installation, Promote()))
 
 

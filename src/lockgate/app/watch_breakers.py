@@ -4,19 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from lockgate.app.find_revoked import revoked_of
 from lockgate.app.installation import Installation
-from lockgate.app.issue_passport import passport_for
 from lockgate.app.watch_rollout import all_endpoints
 from lockgate.core.breaker import Breaker, OnRevoked
 from lockgate.core.detection import Alerts, Raised
 from lockgate.core.endpoint import State
 from lockgate.core.journal import alerts_subject
-from lockgate.core.passport import admit_again
 from lockgate.core.policy import Policy
-from lockgate.core.revocation import list_revocations
 from lockgate.core.slot import Slot
 from lockgate.core.trip import Sample, Sums
-from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 
@@ -83,32 +80,11 @@ def revoked_at(installation: Installation, at: Guarded) -> tuple[str, ...]:
     """Say what was revoked of what serves: the release, or a key without which it would not have been let in."""
     if not any(isinstance(breaker.on, OnRevoked) for breaker in at.breakers):
         return ()
-    return tuple(reason for slot in at.slots for reason in _revoked(installation, at, slot))
+    stable = at.state.stable
+    found = (revoked_of(installation, at.endpoint, slot, candidate=slot is not stable) for slot in at.slots)
+    return tuple(reason for reasons in found for reason in reasons)
 
 
 def _breakers(policy: Policy, state: State) -> tuple[Breaker, ...]:
     rules = policy.endpoints.get(str(state.endpoint))
     return (rules.breakers or ()) if rules else ()
-
-
-def _revoked(installation: Installation, at: Guarded, slot: Slot) -> tuple[str, ...]:
-    """Judge again: with everything that is revoked, and, if that is refused, as if nothing had been."""
-    revoked = installation.revocations([slot.release])
-    try:
-        revoked.check_release(slot.release)
-        passport = passport_for(installation, at.endpoint, candidate=slot is not at.state.stable)
-    except DeniedError as e:
-        return e.reasons
-    policy = installation.policy()
-    try:
-        admit_again(passport, at.endpoint, installation.trust(), policy, revoked, slot.at)
-    except (DeniedError, VerificationError) as e:
-        reasons = e.reasons if isinstance(e, DeniedError) else (str(e),)
-    else:
-        return ()
-    nothing = list_revocations(installation.environment, ())
-    try:
-        admit_again(passport, at.endpoint, installation.written_trust(), policy, nothing, slot.at)
-    except (DeniedError, VerificationError):
-        return ()  # refused for another reason: hosts find that by themselves
-    return reasons

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from lockgate.app.find_revoked import judged_again
 from lockgate.app.follow_rollback import follow_rollback
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Measurements, Receipt
@@ -122,7 +123,7 @@ def tend(
     watch = looked(known, found.strategy, found.rollout, found.look(answers))
     if watch is not known or known.begun_at == now:
         installation.controllers.remember(name_of_watch(endpoint), fence, plain.encode(watch))
-    grounds = found.grounds(watch)
+    grounds = judged_again(installation, found, found.grounds(watch))
     if time.monotonic() - claimed_at > LEASE:
         _claim_again(installation, endpoint, holder, fence)
     return go_on(installation, endpoint, signals_of(grounds), plain.encode(grounds), now)
