@@ -4,9 +4,17 @@ from dataclasses import replace
 from datetime import timedelta
 
 from lockgate.controllers.breakers import Breakers
-from lockgate.core.breaker import Breaker, OnAlerts, OnFailures, OnRevoked, OnUnguarded
+from lockgate.core.breaker import (
+    Breaker,
+    OnAlerts,
+    OnFailures,
+    OnOverrideExpired,
+    OnProviderChanged,
+    OnRevoked,
+    OnUnguarded,
+)
 from lockgate.core.danger import Danger, Severity
-from lockgate.core.endpoint import Tripped
+from lockgate.core.endpoint import Flagged, Tripped
 from lockgate.core.journal import read_fact
 from lockgate.core.trip import Trip
 from lockgate.formats import plain
@@ -19,22 +27,24 @@ STORM = Breaker(Name("storm"), OnAlerts((Danger.JAILBREAK,), Severity.MEDIUM, 3,
 TOOLS = Breaker(Name("tools"), OnFailures("tool", 50, 20, 30))
 GUARD = Breaker(Name("guard-down"), OnUnguarded(90, 20, 30))
 REVOKED = Breaker(Name("revoked"), OnRevoked())
+PROVIDER = Breaker(Name("provider"), OnProviderChanged("before"))
+EXPIRED = Breaker(Name("expired"), OnOverrideExpired())
 ALL = (CRITICAL, STORM, TOOLS, GUARD, REVOKED)
 
 
 class Watched:
     """A release that serves, a host that counts, and one server that watches."""
 
-    def __init__(self, *breakers):
+    def __init__(self, *breakers, hosted=None, **ruled):
         self.world = World()
         self.world.memory.clock = lambda: self.world.now
         self.world.policy = replace(
             self.world.policy,
             version=2,
-            endpoints={str(PROD): replace(rules(), breakers=breakers or None)},
+            endpoints={str(PROD): replace(rules(), breakers=breakers or None, **ruled)},
         )
         self.world.adopt(replace(self.world.trust, version=2), self.world.policy)
-        self.release = self.world.serve("1.0.0")
+        self.release = self.world.serve("1.0.0", hosted=hosted)
         self.host = Host(self.world)
         self.breakers = Breakers(self.world.installation, lambda: self.world.now)
 
@@ -51,6 +61,6 @@ class Watched:
         """Read what the log says of the breaker that tripped, and why."""
         for entry in self.world.memory.entries(0, self.world.memory.size()):
             envelope, event = read_fact(entry)
-            if isinstance(event, Tripped):
+            if isinstance(event, Tripped | Flagged):
                 return envelope, event, plain.decode(Trip, self.world.memory.document(event.evidence))
         raise AssertionError("nothing tripped")

@@ -198,6 +198,25 @@ def test_when_it_is_over_and_the_release_still_serves_everybody_is_told_once(wor
     assert "the override has expired" in next(flags(conceded(world, number), world.now, serves=True))
 
 
+def test_each_override_that_runs_out_is_told_when_it_does():
+    world = lenient_world(overrides=replace(BLOCK, about=("evaluation", "provenance")))
+    release = world.register()
+    world.attest(release, world.ran(Verdict.FAILED))
+    number = world.open(release)
+    overridden(world, number)
+    overridden(world, number, about=("provenance:provenance",), lasts=DAY * 3 / 2)
+    world.approve(number)
+    world.activate(number)
+    controller, told = Concessions(world.installation, lambda: world.now), []
+    for span in (DAY, DAY / 2, DAY / 2):
+        world.now += span
+        controller.look()
+        entries = [read_fact(entry)[1] for entry in world.memory.entries(0, world.memory.size())]
+        told.append([type(event) for event in entries].count(Lapsed))
+
+    assert told == [1, 2, 2]
+
+
 def test_when_another_release_serves_nobody_needs_to_be_told(world):
     number = carried_out(world)
     world.serve("1.1.0", weights=b"new")

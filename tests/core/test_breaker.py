@@ -10,6 +10,8 @@ from lockgate.core.breaker import (
     Breaker,
     OnAlerts,
     OnFailures,
+    OnOverrideExpired,
+    OnProviderChanged,
     OnRevoked,
     OnUnguarded,
     check_breakers,
@@ -41,6 +43,9 @@ def named(on, name="rule"):
         replace(FAILURES, percent=1, requests=1),
         UNGUARDED,
         OnRevoked(),
+        OnProviderChanged("pinned"),
+        OnProviderChanged("before"),
+        OnOverrideExpired(),
     ],
 )
 def test_a_breaker_that_means_something_is_one(on):
@@ -77,7 +82,7 @@ def test_two_breakers_of_one_name_and_too_many_are_refused():
 
 
 def test_samples_are_needed_as_long_as_the_longest_window_that_counts():
-    assert longest([named(ALERTS), named(OnRevoked())]).total_seconds() == 0
+    assert longest([named(ALERTS), named(OnRevoked()), named(OnProviderChanged("before"))]).total_seconds() == 0
     assert longest([named(ALERTS), named(FAILURES), named(UNGUARDED)]).total_seconds() == 60
 
 
@@ -88,3 +93,12 @@ def test_a_policy_carries_breakers_and_may_leave_them_out():
     without = plain.to_plain(rules())
     assert isinstance(without, dict) and without.pop("breakers") is None
     assert plain.from_plain(Rules, without).breakers is None
+
+
+def test_a_breaker_that_does_not_say_what_then_is_written_as_it_always_was():
+    assert plain.to_plain(named(OnRevoked())) == {"name": "rule", "on": {"type": "revoked"}}
+    flags = {"name": "rule", "on": {"type": "provider-changed", "than": "pinned"}, "then": "flag"}
+    assert plain.from_plain(Breaker, flags) == Breaker(Name("rule"), OnProviderChanged("pinned"), "flag")
+    for odd in (flags | {"then": "nothing"}, flags | {"on": {"type": "provider-changed", "than": "gone"}}):
+        with pytest.raises(VerificationError):
+            plain.from_plain(Breaker, odd)

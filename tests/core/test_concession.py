@@ -50,11 +50,20 @@ def test_what_is_over_is_due_from_that_instant_on(at, serves, expected):
 
 
 def test_what_was_told_is_not_due_again():
-    lapsed, missed = Lapsed(7, PROD, TAG, NOW), Missed(7, PROD, TAG, NOW)
+    lapsed, missed = Lapsed(7, PROD, TAG, LATER.until), Missed(7, PROD, TAG, NOW)
 
     assert due(after(lapsed), NOW + 3 * HOUR) == [Missed]
     assert due(after(lapsed, missed), NOW + 9 * HOUR) == []
     assert due(after(lapsed, REVIEWED), NOW + 9 * HOUR) == []
+
+
+def test_each_override_that_is_over_is_told_once():
+    first = after(Lapsed(7, PROD, TAG, ASIDE.until))
+
+    assert due(first, LATER.until - TICK) == []
+    assert due(first, LATER.until) == [Lapsed]
+    assert [event.until for event in overdue(after(), LATER.until, serves=True)] == [LATER.until]
+    assert due(replace(first, lapsed_until=None), LATER.until) == [Lapsed]  # as it was written down before
 
 
 def test_without_an_override_or_an_emergency_nothing_is_due():

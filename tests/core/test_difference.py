@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockgate.core.binding import Bound
-from lockgate.core.breaker import Breaker, OnAlerts, OnFailures, OnRevoked, OnUnguarded
+from lockgate.core.breaker import (
+    Breaker,
+    OnAlerts,
+    OnFailures,
+    OnOverrideExpired,
+    OnProviderChanged,
+    OnRevoked,
+    OnUnguarded,
+)
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.difference import Effect, differences, gaining
 from lockgate.core.difference.leeway import OVERRIDES
@@ -38,6 +46,8 @@ WHOLE = {
     Breaker,
     OnAlerts,
     OnFailures,
+    OnOverrideExpired,
+    OnProviderChanged,
     OnRevoked,
     OnUnguarded,
 }  # said by the words of the list that it stands in
@@ -65,8 +75,10 @@ conditions = st.one_of(
     st.builds(OnFailures, st.sampled_from(["errors", "tool", "guardrail"]), spans, spans, spans),
     st.builds(OnUnguarded, spans, spans, spans),
     st.builds(OnRevoked),
+    st.builds(OnProviderChanged, st.sampled_from(["pinned", "before"])),
+    st.builds(OnOverrideExpired),
 )
-breakers = st.builds(Breaker, names, conditions)
+breakers = st.builds(Breaker, names, conditions, st.sampled_from([None, "shutdown", "flag"]))
 kinds = st.builds(Bound, st.sampled_from(["postgres", "redis", "mcp"]))
 bindings = st.dictionaries(names, kinds, min_size=1, max_size=3)
 leeway = st.builds(Overrides, lists(names), lists(st.sampled_from(["evaluation", "scan"])), spans)

@@ -86,6 +86,7 @@ EVENTS: list[Event] = [
     concession.Lapsed(7, PROD, TAG, NOW),
     concession.Missed(7, PROD, TAG, NOW),
     concession.Reviewed(7, "rejected", ALICE, A, B, A),
+    endpoint.Flagged(PROD, Name("storm"), A, B),
     Denied("change.approve", "change/7", A),
 ]
 
@@ -161,6 +162,7 @@ def test_an_event_with_other_members_than_its_own_is_refused(data):
         (EVENTS[36], Subject("delegation", "bob")),
         (EVENTS[38], change_subject(7)),
         *((event, Subject("concession", "7")) for event in EVENTS[39:43]),
+        (EVENTS[43], endpoint_subject(PROD)),
         (EVENTS[-1], Subject("denied", "change/7")),
     ],
 )

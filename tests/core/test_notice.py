@@ -39,6 +39,7 @@ TOLD = (
     PolicyAdopted,
     endpoint.Suspended,
     endpoint.Tripped,
+    endpoint.Flagged,
     rollout.Paused,
     rollout.Aborted,
     restoration.Overdue,
@@ -130,6 +131,11 @@ def test_every_event_is_told_or_left_out_on_purpose():
             endpoint.Tripped(PROD, Name("storm"), A, B),
             "breaker tripped",
             "alice shut prod/magika down: the breaker storm of the policy tripped",
+        ),
+        (
+            endpoint.Flagged(PROD, Name("storm"), A, B),
+            "breaker flagged",
+            "alice flagged prod/magika: the breaker storm tripped; it goes on serving",
         ),
         (
             rollout.Paused(PROD, 7, "inconclusive", A),

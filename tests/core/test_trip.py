@@ -7,11 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core.breaker import Breaker, OnAlerts, OnFailures, OnRevoked, OnUnguarded
+from lockgate.core.appearance import Appearance, Shows
+from lockgate.core.breaker import (
+    Breaker,
+    OnAlerts,
+    OnFailures,
+    OnOverrideExpired,
+    OnProviderChanged,
+    OnRevoked,
+    OnUnguarded,
+)
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.detection import Raised
 from lockgate.core.report import NOTHING, Tally
 from lockgate.core.trip import Sample, Signs, Sums, counted_in, tripped
+from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from tests.traffic import counts
@@ -24,6 +34,8 @@ ERRORS = OnFailures("errors", 50, 20, 30)
 TOOLS = OnFailures("tool", 50, 20, 30)
 GUARD = OnUnguarded(90, 20, 30)
 QUIET = Signs((), (), (), NOW - timedelta(days=1))
+PINNED, BEFORE = OnProviderChanged("pinned"), OnProviderChanged("before")
+UNLIKE, CHANGED = "version is pinned to 'a', and the provider shows 'b'", "snapshot was 'a', and is 'b'"
 
 
 def ago(seconds):
@@ -40,6 +52,13 @@ def alerted(*alerts, since=QUIET.since):
 
 def sums(answers=(0, 0), guardrail=(0, 0), tool=(0, 0)):
     return Sums(Tally(*answers), Tally(*guardrail), Tally(*tool))
+
+
+def shown(unlike=(), changed_at=None, activated=QUIET.since, **changes):
+    """Say what is known of one model: what is unlike its pins, and when it changed."""
+    changed = (CHANGED,) if changed_at else ()
+    one = Appearance(DOCUMENT, Name("gpt"), Shows("b"), unlike, 12, NOW, changed_at, changed)
+    return replace(QUIET, appearances=(one,), activated={DOCUMENT: activated}, **changes)
 
 
 def sampled(*pairs):
@@ -122,6 +141,16 @@ def test_what_was_counted_trips(on, signs, tally):
         (GUARD, sampled((30, sums()), (0, sums((19, 0))))),
         (GUARD, sampled((30, sums()), (0, sums((20, 0), guardrail=(40, 0))))),
         (OnRevoked(), QUIET),
+        (OnRevoked(), shown((UNLIKE,))),
+        (PINNED, QUIET),
+        (PINNED, shown()),
+        (PINNED, shown(changed_at=NOW)),  # what changed is not pinned
+        (BEFORE, shown()),
+        (BEFORE, shown(changed_at=ago(10), activated=ago(10))),  # it was let in with that
+        (BEFORE, shown(changed_at=ago(20), activated=ago(10))),
+        (PINNED, replace(QUIET, expired=("over",))),
+        (OnOverrideExpired(), QUIET),
+        (OnOverrideExpired(), shown((UNLIKE,), NOW)),
     ],
 )
 def test_what_is_too_little_or_something_else_does_not_trip(on, signs):
@@ -132,6 +161,42 @@ def test_what_was_revoked_trips_with_its_reasons():
     found = trip(OnRevoked(), replace(QUIET, revoked=("release magika@1.0.0 was revoked",)))
 
     assert found is not None and found.revoked == ("release magika@1.0.0 was revoked",)
+
+
+@pytest.mark.parametrize(
+    ("on", "signs", "why"),
+    [
+        (PINNED, shown((UNLIKE,)), (UNLIKE,)),
+        (PINNED, shown((UNLIKE,), ago(9)), (UNLIKE,)),
+        (BEFORE, shown((UNLIKE,)), (UNLIKE,)),
+        (BEFORE, shown(changed_at=ago(9), activated=ago(10)), (CHANGED,)),
+        (BEFORE, shown((UNLIKE,), ago(9), activated=ago(10)), (UNLIKE, CHANGED)),
+    ],
+)
+def test_a_provider_that_shows_something_else_trips_with_the_entry_that_says_so(on, signs, why):
+    found = trip(on, signs)
+
+    assert found is not None and found.shown == tuple(f"provider-model gpt (entry 12): {what}" for what in why)
+
+
+def test_an_override_that_is_over_trips_with_its_words():
+    found = trip(OnOverrideExpired(), replace(QUIET, expired=("over",)))
+
+    assert found is not None and (found.expired, found.shown, found.revoked) == (("over",), None, ())
+
+
+def test_a_trip_says_only_what_it_is_about_so_that_older_ones_keep_their_digest():
+    found = plain.to_plain(trip(OnRevoked(), replace(QUIET, revoked=("gone",))))
+
+    assert isinstance(found, dict) and not {"shown", "expired"} & found.keys()
+
+
+def test_what_shuts_down_comes_before_what_only_flags():
+    flag, shut = Breaker(Name("flag"), OnRevoked(), "flag"), Breaker(Name("shut"), OnRevoked(), "shutdown")
+    signs = replace(QUIET, revoked=("gone",))
+
+    assert tripped(PROD, [flag, shut], signs, NOW).breaker == shut
+    assert tripped(PROD, [flag], signs, NOW).breaker == flag
 
 
 def test_the_first_breaker_that_trips_is_named():

@@ -5,7 +5,16 @@ from datetime import datetime
 from lockgate.app.decide_change import loaded_change, loaded_endpoint
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Receipt, Transaction
-from lockgate.core.concession import REVIEW, Concession, Reviewed, check_review, is_serving, overdue
+from lockgate.core.concession import (
+    REVIEW,
+    Concession,
+    Lapsed,
+    Missed,
+    Reviewed,
+    check_review,
+    is_serving,
+    overdue,
+)
 from lockgate.core.emergency import Review
 from lockgate.core.intent import SignedIntent, check_intent
 from lockgate.core.journal import change_subject, concession_subject
@@ -53,8 +62,12 @@ def look_after(installation: Installation, number: int, now: datetime) -> Receip
         if not events:
             return None
         installation.watch.known(to_act=True)
-        said: dict[str, Json] = {"act": events[0].type, "change": number}
+        said: dict[str, Json] = {"act": events[0].type, "change": number, "of": plain.to_plain(_since(events[0]))}
         return tx.append(events[:1], actor=CONTROLLER, key=Digest.of(canonical.encode(said)), at=now)
+
+
+def _since(event: Lapsed | Missed) -> datetime:
+    return event.until if isinstance(event, Lapsed) else event.due
 
 
 def loaded_concession(tx: Transaction, number: int) -> Concession | None:

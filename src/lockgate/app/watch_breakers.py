@@ -6,11 +6,14 @@ from datetime import datetime
 
 from lockgate.app.find_revoked import revoked_of
 from lockgate.app.installation import Installation
+from lockgate.app.trip_breaker import flags_of
 from lockgate.app.watch_rollout import all_endpoints
-from lockgate.core.breaker import Breaker, OnRevoked
+from lockgate.core.appearance import Appearance, Appearances
+from lockgate.core.breaker import Breaker, OnOverrideExpired, OnRevoked
+from lockgate.core.concession import Concession, expired
 from lockgate.core.detection import Alerts, Raised
 from lockgate.core.endpoint import State
-from lockgate.core.journal import alerts_subject
+from lockgate.core.journal import alerts_subject, appearances_subject, concession_subject
 from lockgate.core.policy import Policy
 from lockgate.core.slot import Slot
 from lockgate.core.trip import Sample, Sums
@@ -20,7 +23,10 @@ from lockgate.formats.names import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """An endpoint that serves, and the breakers that watch over it, by the policy in force."""
+    """An endpoint that serves, and the breakers that watch over it, by the policy in force.
+
+    One that only flags, and has done so, watches no more.
+    """
 
     state: State
     breakers: tuple[Breaker, ...]
@@ -46,7 +52,8 @@ def guarded(installation: Installation) -> Iterator[Guarded]:
     """List the endpoints that serve and have breakers."""
     policy = installation.policy().document
     for state in all_endpoints(installation):
-        breakers = _breakers(policy, state)
+        done = flags_of(state)
+        breakers = tuple(one for one in _breakers(policy, state) if not (one.only_flags and one.name in done))
         if breakers and state.stable is not None and not state.suspended:
             yield Guarded(state, breakers)
 
@@ -83,6 +90,21 @@ def revoked_at(installation: Installation, at: Guarded) -> tuple[str, ...]:
     stable = at.state.stable
     found = (revoked_of(installation, at.endpoint, slot, candidate=slot is not stable) for slot in at.slots)
     return tuple(reason for reasons in found for reason in reasons)
+
+
+def appearances_at(installation: Installation, at: Guarded) -> tuple[Appearance, ...]:
+    """List what is known of the provider models of what serves there."""
+    found = installation.catalog.find(appearances_subject(at.endpoint))
+    serving = {slot.release for slot in at.slots}
+    return tuple(one for one in found.seen if one.release in serving) if isinstance(found, Appearances) else ()
+
+
+def expired_at(installation: Installation, at: Guarded, now: datetime) -> tuple[str, ...]:
+    """Say which overrides are over that let through what serves."""
+    if not any(isinstance(breaker.on, OnOverrideExpired) for breaker in at.breakers):
+        return ()
+    found = [installation.catalog.find(concession_subject(slot.change)) for slot in at.slots]
+    return tuple(line for one in found if isinstance(one, Concession) for line in expired(one, now))
 
 
 def _breakers(policy: Policy, state: State) -> tuple[Breaker, ...]:

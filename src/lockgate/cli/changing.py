@@ -11,6 +11,7 @@ from lockgate.cli.comparing import as_items, compare, content_of, rolled_out, to
 from lockgate.cli.conceding import (
     Wanted,
     against,
+    flag_lines,
     flagged,
     is_emergency,
     overridden,
@@ -202,7 +203,7 @@ def show_endpoint(where: Endpoint, connection: "Connection", json_: bool) -> Non
     lines = ["nothing is granted here any more: what should serve is revoked"] if "revoked" in found else []
     if found.get("tripped") is not None:
         lines.append(f"the breaker {found['tripped']} of the policy shut it down: `lockgate resume` opens a change")
-    lines += restoration_lines(found)
+    lines += [*flag_lines(found), *restoration_lines(found)]
     if exceptions := flagged(connection, endpoint=str(where)):
         found["exceptions"] = exceptions
         lines += exceptions

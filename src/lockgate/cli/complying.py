@@ -21,7 +21,7 @@ EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "provenance_record": ("change.authorized/v1",),
     "semantic_versioning": ("release.registered/v1",),
     "automated_security_tests": ("trial.begun/v1",),
-    "provider_change_reevaluation": ("provider.observed/v1",),
+    "provider_change_reevaluation": ("provider.observed/v1", "endpoint.flagged/v1"),
     "failed_validation_blocks": ("change.authorized/v1", "denied/v1", "change.overridden/v1"),
     "signed_test_results": ("release.attested/v1",),
     "emergency_change": ("concession.made/v1", "change.reviewed/v1", "review.overdue/v1"),
@@ -48,7 +48,7 @@ def report(directory: Path | None) -> tuple[list[str], Mapping[str, Json]]:
 
 
 def conceded(directory: Path, at: datetime) -> list[str]:
-    """Say what was let through although the rule says otherwise, and what is still due for it, by a log."""
+    """Say what was let through against the rule, what is still due for it, and what breakers flagged, by a log."""
     states = replay(read_entries(directory))
     found = [state for state in states.values() if isinstance(state, Concession)]
     lines = []
@@ -57,7 +57,14 @@ def conceded(directory: Path, at: datetime) -> list[str]:
         serves = isinstance(serving, State) and is_serving(serving, concession)
         told = list(flags(concession, at, serves=serves))
         lines += told or [f"change {concession.change} ({concession.tag}) was let through at {concession.made_at}"]
+    for state in states.values():
+        lines += _flagged(state) if isinstance(state, State) else []
     return lines
+
+
+def _flagged(at: State) -> list[str]:
+    flags = at.flagged or ()
+    return [f"{at.endpoint} was flagged by the breaker {one.breaker} at {one.at} (entry {one.index})" for one in flags]
 
 
 def _shown(slug: str, counted: Counter[str]) -> int:

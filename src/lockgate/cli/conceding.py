@@ -164,6 +164,14 @@ def flagged(connection: "Connection", **about: object) -> list[str]:
     return lines
 
 
+def flag_lines(found: Mapping[str, Json]) -> list[str]:
+    """Say which breakers have flagged an endpoint that the server shows."""
+    return [
+        f"flagged by the breaker {row['breaker']} at {row['at']} (entry {row['index']}); why: {row['evidence']}"
+        for row in _rows(found.get("flagged"))
+    ]
+
+
 def against(connection: "Connection", found: Mapping[str, Json]) -> list[str]:
     """List what is against an open change now, each with the name by which it could be overridden."""
     state = found.get("state")

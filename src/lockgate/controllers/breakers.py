@@ -1,6 +1,6 @@
 """How does a breaker trip by itself? Every server looks each second, and at once when an alert comes in.
 
-    guarded endpoints ─▶ alerts, counters, what is revoked ─▶ samples ─▶ tripped? ─▶ suspended, once
+    guarded endpoints ─▶ alerts, counters, revoked? providers, overrides ─▶ tripped? ─▶ suspended or flagged, once
 
 Nothing is claimed and nothing remembered: two servers that see the same do it once, and one that was just started
 knows of alerts and revocations at once, and of rates as soon as it has watched for a while.
@@ -13,7 +13,16 @@ from datetime import datetime, timedelta
 
 from lockgate.app.installation import Installation
 from lockgate.app.trip_breaker import trip_breaker
-from lockgate.app.watch_breakers import Guarded, alerts_at, deny_list_of, guarded, revoked_at, sample_at
+from lockgate.app.watch_breakers import (
+    Guarded,
+    alerts_at,
+    appearances_at,
+    deny_list_of,
+    expired_at,
+    guarded,
+    revoked_at,
+    sample_at,
+)
 from lockgate.controllers.pulse import Pulse
 from lockgate.core.breaker import longest
 from lockgate.core.trip import Sample, Signs, tripped
@@ -55,10 +64,17 @@ class Breakers:
 
     def _look_at(self, at: Guarded) -> None:
         now = self._clock()
-        signs = Signs(alerts_at(self._installation, at), self._sampled(at, now), self._revoked_of(at), at.since)
-        trip = tripped(at.endpoint, at.breakers, signs, now)
+        trip = tripped(at.endpoint, at.breakers, self._signs(at, now), now)
         if trip is not None and trip_breaker(self._installation, trip, at.state.epoch, now) is not None:
-            _log.warning("the breaker %s shut %s down", trip.breaker.name, at.endpoint)
+            done = "flagged" if trip.breaker.only_flags else "shut down"
+            _log.warning("the breaker %s has %s %s", trip.breaker.name, done, at.endpoint)
+
+    def _signs(self, at: Guarded, now: datetime) -> Signs:
+        return Signs(
+            alerts_at(self._installation, at), self._sampled(at, now), self._revoked_of(at), at.since,
+            appearances_at(self._installation, at), {slot.release: slot.at for slot in at.slots},
+            expired_at(self._installation, at, now),
+        )  # fmt: skip
 
     def _sampled(self, at: Guarded, now: datetime) -> tuple[Sample, ...]:
         """Take a sample, and keep as many as the longest window takes."""

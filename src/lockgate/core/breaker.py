@@ -1,7 +1,7 @@
 """Which rule shuts an endpoint down, without any person? Breakers: agreed beforehand, in the policy.
 
 A breaker knows nothing of a candidate and a stable release: it is about everything that serves at the endpoint. When it
-trips is said by `core.trip` (spec/breaker.md).
+trips is said by `core.trip` (spec/breaker.md). One that only flags stops nothing: people see it, and are told.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -66,15 +66,37 @@ class OnRevoked:
     type: ClassVar[str] = "revoked"
 
 
-Condition: TypeAlias = OnAlerts | OnFailures | OnUnguarded | OnRevoked
+@dataclass(frozen=True, slots=True)
+class OnProviderChanged:
+    """A hosted model of what serves is another than its release pins; `before`: or than it was when it was let in."""
+
+    type: ClassVar[str] = "provider-changed"
+    than: Literal["pinned", "before"]
+
+
+@dataclass(frozen=True, slots=True)
+class OnOverrideExpired:
+    """What serves was let through by an override, and that is over."""
+
+    type: ClassVar[str] = "override-expired"
+
+
+Condition: TypeAlias = OnAlerts | OnFailures | OnUnguarded | OnRevoked | OnProviderChanged | OnOverrideExpired
 
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """A rule that shuts an endpoint down, by its name."""
+    """A rule that shuts an endpoint down, or only flags it, by its name."""
 
+    later: ClassVar[tuple[str, ...]] = ("then",)
     name: Name
     on: Condition
+    then: Literal["shutdown", "flag"] | None = None
+
+    @property
+    def only_flags(self) -> bool:
+        """Whether what serves goes on serving when it trips."""
+        return self.then == "flag"
 
 
 def check_breakers(endpoint: str, breakers: Sequence[Breaker]) -> None:
@@ -96,7 +118,7 @@ def longest(breakers: Collection[Breaker]) -> timedelta:
 
 
 def _wrong(on: Condition) -> Iterator[str]:
-    if isinstance(on, OnRevoked):
+    if isinstance(on, OnRevoked | OnProviderChanged | OnOverrideExpired):
         return
     if on.seconds not in SECONDS:
         yield f"a window has {SECONDS[0]} to {SECONDS[-1]} seconds, not {on.seconds}"

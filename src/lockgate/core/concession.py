@@ -42,7 +42,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Lapsed:
-    """An override is over, and what it let through still serves."""
+    """An override is over since `until`, and what it let through still serves."""
 
     type: ClassVar[str] = "override.lapsed/v1"
     change: int
@@ -83,6 +83,7 @@ class Concession:
     """What the log says of a change that was let through although the rule says otherwise."""
 
     kind: ClassVar[str] = "concession"
+    later: ClassVar[tuple[str, ...]] = ("lapsed_until",)
     change: int
     endpoint: Endpoint
     tag: Tag
@@ -99,6 +100,7 @@ class Concession:
     report: Digest | None = None
     review: Digest | None = None
     order: Digest | None = None
+    lapsed_until: datetime | None = None
 
     @property
     def until(self) -> datetime | None:
@@ -131,8 +133,10 @@ def check_review(concession: Concession | None, number: int, by: Name) -> Conces
 def overdue(concession: Concession, now: datetime, *, serves: bool) -> Iterator[Lapsed | Missed]:
     """Say what is to be told of a concession now, and was not."""
     about = (concession.change, concession.endpoint, concession.tag)
-    if concession.until is not None and concession.until <= now and serves and not concession.lapsed:
-        yield Lapsed(*about, concession.until)
+    told = concession.lapsed_until or (concession.until if concession.lapsed else None)
+    over = [one.until for one in concession.aside if one.until <= now and (told is None or one.until > told)]
+    if over and serves:
+        yield Lapsed(*about, max(over))
     if concession.due is not None and concession.due <= now and concession.verdict is None and not concession.overdue:
         yield Missed(*about, concession.due)
 
@@ -146,9 +150,11 @@ def is_serving(state: State, concession: Concession) -> bool:
 def flags(concession: Concession, now: datetime, *, serves: bool) -> Iterator[str]:
     """Say in words what somebody who looks at the release or the endpoint must know."""
     name = f"change {concession.change} ({concession.tag})"
+    if serves:
+        yield from expired(concession, now)
     for one in concession.aside if serves else ():
-        over = f"the override has expired at {one.until}" if one.until <= now else f"until {one.until}"
-        yield f"{name} was let through against {one.what}, overridden by {one.by}: {over}; why: {one.because}"
+        if now < one.until:
+            yield f"{_let(concession, one)}: until {one.until}; why: {one.because}"
     if concession.due is None:
         return
     if concession.verdict is None:
@@ -156,6 +162,18 @@ def flags(concession: Concession, now: datetime, *, serves: bool) -> Iterator[st
         yield f"{name} was an emergency: {late} {concession.due}"
     elif concession.verdict == "rejected":
         yield f"{name} was an emergency, and {concession.reviewed_by} rejected it in review: {concession.report}"
+
+
+def expired(concession: Concession, now: datetime) -> Iterator[str]:
+    """Say which overrides are over that something was let through by."""
+    for one in concession.aside:
+        if one.until <= now:
+            yield f"{_let(concession, one)}: the override has expired at {one.until}; why: {one.because}"
+
+
+def _let(concession: Concession, one: SetAside) -> str:
+    name = f"change {concession.change} ({concession.tag})"
+    return f"{name} was let through against {one.what}, overridden by {one.by}"
 
 
 def evolve(state: Concession | None, event: Event, at: datetime) -> Concession:
@@ -167,7 +185,7 @@ def evolve(state: Concession | None, event: Event, at: datetime) -> Concession:
         raise VerificationError(f"the log holds {event.type} about change {event.change}, which needed no concession")
     match event:
         case Lapsed():
-            return replace(state, lapsed=True)
+            return replace(state, lapsed=True, lapsed_until=event.until)
         case Missed():
             return replace(state, overdue=True)
         case Reviewed():

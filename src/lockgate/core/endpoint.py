@@ -80,8 +80,30 @@ class Tripped:
     evidence: Digest
 
 
+@dataclass(frozen=True, slots=True)
+class Flagged:
+    """A breaker of the policy that only flags has tripped: what serves goes on serving, and people look."""
+
+    type: ClassVar[str] = "endpoint.flagged/v1"
+    endpoint: Endpoint
+    breaker: Name
+    policy: Digest
+    evidence: Digest
+
+
 Event: TypeAlias = (
-    Activated | RolledBack | Suspended | Tripped | Stepped | Paused | Resumed | Promoted | Aborted | Restored | Overdue
+    Activated
+    | RolledBack
+    | Suspended
+    | Tripped
+    | Flagged
+    | Stepped
+    | Paused
+    | Resumed
+    | Promoted
+    | Aborted
+    | Restored
+    | Overdue
 )
 
 
@@ -95,14 +117,26 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Flag:
+    """Which breaker flagged an endpoint, since when, and why (a document, by digest)."""
+
+    breaker: Name
+    evidence: Digest
+    index: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """What the log says of an endpoint. `slots` ends with the stable release; before it, what it replaced.
 
     `open_since` is when it was let in, first of all or after it was suspended; `tripped` the breaker that suspended it.
-    `superseded` are the slots that were replaced since anything was last suspended here.
+    `superseded` are the slots that were replaced since anything was last suspended here. `flagged` is what
+    breakers said that only flag, until another release is let in, or this one again.
     """
 
     kind: ClassVar[str] = "endpoint"
+    later: ClassVar[tuple[str, ...]] = ("flagged",)
     endpoint: Endpoint
     slots: tuple[Slot, ...]
     suspended: bool
@@ -114,6 +148,7 @@ class State:
     tripped: Name | None = None
     restoration: Restoration | None = None
     superseded: tuple[Slot, ...] | None = None
+    flagged: tuple[Flag, ...] | None = None
 
     @property
     def stable(self) -> Slot | None:
@@ -244,8 +279,8 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
             return _rolled_back(state, event, index, at)
         case Suspended():
             return _suspended(state, event.order, index, at)
-        case Tripped():
-            return replace(_suspended(state, event.evidence, index, at), tripped=event.breaker)
+        case Tripped() | Flagged():
+            return _tripped(state, event, index, at)
         case Stepped() | Paused() | Resumed():
             return replace(state, rollout=on_the_way.evolve(state.rollout, event, at))
         case Promoted() | Aborted():
@@ -271,7 +306,7 @@ def _rolled_back(state: State, event: RolledBack, index: int, at: datetime) -> S
     slots = state.slots[:-1]
     if slots:
         slots = (*slots[:-1], replace(slots[-1], epoch=index))
-    back = replace(state, slots=slots, epoch=index, rolled_back_by=event.order, rollout=None)
+    back = replace(state, slots=slots, epoch=index, rolled_back_by=event.order, rollout=None, flagged=None)
     return replace(back, restoration=Restoration(event.release, index, at), superseded=_superseded(state))
 
 
@@ -295,7 +330,13 @@ def _suspended(state: State, why: Digest, index: int, at: datetime) -> State:
         slot = state.rollout.candidate
         ended = Ended(slot.change, slot.tag, slot.release, "suspended", None, why, at)
     ends = replace(state, suspended=True, epoch=index, rollout=None, ended=ended, tripped=None)
-    return replace(ends, restoration=None, superseded=None)
+    return replace(ends, restoration=None, superseded=None, flagged=None)
+
+
+def _tripped(state: State, event: Tripped | Flagged, index: int, at: datetime) -> State:
+    if isinstance(event, Tripped):
+        return replace(_suspended(state, event.evidence, index, at), tripped=event.breaker)
+    return replace(state, flagged=(*(state.flagged or ()), Flag(event.breaker, event.evidence, index, at)))
 
 
 def _superseded(state: State) -> tuple[Slot, ...] | None:

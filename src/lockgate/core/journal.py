@@ -81,6 +81,7 @@ _OfEndpoint: TypeAlias = (
     | endpoint.RolledBack
     | endpoint.Suspended
     | endpoint.Tripped
+    | endpoint.Flagged
     | rollout.Stepped
     | rollout.Paused
     | rollout.Resumed

@@ -93,7 +93,7 @@ def _told(event: Event, subject: str, says: Words) -> tuple[str, str]:
             rules = "trust" if isinstance(event, TrustAdopted) else "policy"
             by = "" if event.change is None else f", by change {event.change}"
             return f"{rules} changed", f"put version {event.version} of the {rules} into force{by}"
-        case endpoint.Suspended() | endpoint.Tripped() | restoration.Overdue():
+        case endpoint.Suspended() | endpoint.Tripped() | endpoint.Flagged() | restoration.Overdue():
             return _of_endpoint(event)
         case rollout.Paused() | rollout.Aborted():
             return _of_rollout(event)
@@ -128,12 +128,19 @@ def _of_change(event: change.Opened | change.Proposed, words: str) -> tuple[str,
     return f"{event.rules} proposed", f"proposes another {event.rules} for {event.environment}, because {words}"
 
 
-def _of_endpoint(event: endpoint.Suspended | endpoint.Tripped | restoration.Overdue) -> tuple[str, str]:
+def _of_endpoint(
+    event: endpoint.Suspended | endpoint.Tripped | endpoint.Flagged | restoration.Overdue,
+) -> tuple[str, str]:
     match event:
         case endpoint.Suspended():
             return "shutdown", f"shut {event.endpoint} down"
         case endpoint.Tripped():
             return "breaker tripped", f"shut {event.endpoint} down: the breaker {event.breaker} of the policy tripped"
+        case endpoint.Flagged():
+            return (
+                "breaker flagged",
+                f"flagged {event.endpoint}: the breaker {event.breaker} tripped; it goes on serving",
+            )
         case restoration.Overdue():
             who = f"not at {', '.join(map(str, event.waiting))}" if event.waiting else "no host reports"
             when = f"{event.window_seconds} s after the rollback at {event.endpoint}"

@@ -2,7 +2,9 @@
 
     alerts since it was let in    ─┐
     what was counted, in a window ─┼─▶ tripped ──▶ endpoint.tripped/v1: suspended, by the breaker of this name
-    what was revoked              ─┘                └──▶ only a new approved change resumes it
+    what was revoked              ─┤                └──▶ only a new approved change resumes it
+    what providers show           ─┤
+    overrides that are over       ─┘    a breaker that only flags ──▶ endpoint.flagged/v1: goes on serving
 
 Counters are totals: whoever watches takes samples, and each breaker is judged by the difference over its own window.
 Each node counts for itself, and one may lie: all are judged together, each by itself, and all but each. So nobody hides
@@ -10,11 +12,20 @@ what others count; whoever tells of failures that are none can shut an endpoint 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from lockgate.core.breaker import Breaker, OnAlerts, OnFailures, OnRevoked, OnUnguarded
+from lockgate.core.appearance import Appearance
+from lockgate.core.breaker import (
+    Breaker,
+    OnAlerts,
+    OnFailures,
+    OnOverrideExpired,
+    OnProviderChanged,
+    OnRevoked,
+    OnUnguarded,
+)
 from lockgate.core.detection import Raised
 from lockgate.core.report import Counts, Tally
 from lockgate.formats.digest import Digest
@@ -54,13 +65,18 @@ class Sample:
 class Signs:
     """What is known of an endpoint: alerts, samples with the newest last, and what was revoked of what serves.
 
-    What was raised before `since`, when the endpoint was let in, counts no more.
+    What was raised before `since`, when the endpoint was let in, counts no more. `appearances` are those of the
+    provider models of what serves, `activated` says since when each release does, `expired` which overrides are over
+    that let it in.
     """
 
     alerts: Sequence[Raised]
     samples: Sequence[Sample]
     revoked: tuple[str, ...]
     since: datetime
+    appearances: Sequence[Appearance] = ()
+    activated: Mapping[Digest, datetime] = field(default_factory=dict)
+    expired: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +84,23 @@ class Trip:
     """Why a breaker tripped: kept as a document, by its digest in the log (spec/breaker.md)."""
 
     type: ClassVar[str] = "trip/v1"
+    later: ClassVar[tuple[str, ...]] = ("shown", "expired")
     endpoint: Endpoint
     breaker: Breaker
     alerts: tuple[Digest, ...]
     counted: Tally | None
     revoked: tuple[str, ...]
     at: datetime
+    shown: tuple[str, ...] | None = None
+    expired: tuple[str, ...] | None = None
 
 
 def tripped(endpoint: Endpoint, breakers: Sequence[Breaker], signs: Signs, now: datetime) -> Trip | None:
-    """Return why the first breaker that trips does so; None if none does.
+    """Return why the first breaker that trips does so; None if none does. Those that only flag come last.
 
-    Enforces: emergency_shutdown
+    Enforces: emergency_shutdown, provider_change_reevaluation
     """
-    for breaker in breakers:
+    for breaker in sorted(breakers, key=lambda one: one.only_flags):
         trip = _tried(endpoint, breaker, signs, now)
         if trip is not None:
             return trip
@@ -119,10 +138,24 @@ def _tried(endpoint: Endpoint, breaker: Breaker, signs: Signs, now: datetime) ->
             return Trip(endpoint, breaker, found, None, (), now) if found else None
         case OnRevoked():
             return Trip(endpoint, breaker, (), None, signs.revoked, now) if signs.revoked else None
+        case OnProviderChanged():
+            shown = tuple(changes_shown(on, signs))
+            return Trip(endpoint, breaker, (), None, (), now, shown=shown) if shown else None
+        case OnOverrideExpired():
+            return Trip(endpoint, breaker, (), None, (), now, expired=signs.expired) if signs.expired else None
         case OnFailures() | OnUnguarded():
             nodes = counted_in(signs.samples, timedelta(seconds=on.seconds), now)
             tally = next((bad for bad in (_bad(on, sums) for sums in views_of(nodes)) if bad is not None), None)
             return Trip(endpoint, breaker, (), tally, (), now) if tally is not None else None
+
+
+def changes_shown(on: OnProviderChanged, signs: Signs) -> Iterator[str]:
+    """Say which pins do not hold, and, if that is asked, what changed since the release was let in."""
+    for one in signs.appearances:
+        since = signs.activated.get(one.release, signs.since)
+        is_new = on.than == "before" and one.changed_at is not None and one.changed_at > since
+        for what in dict.fromkeys((*one.unlike, *(one.changed if is_new else ()))):
+            yield f"provider-model {one.component} (entry {one.index}): {what}"
 
 
 def _bad(on: OnFailures | OnUnguarded, sums: Sums) -> Tally | None:

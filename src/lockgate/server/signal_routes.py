@@ -57,6 +57,7 @@ def post_appearance(visit: Here, body: Body) -> Response:
     """Record what a provider shows of a model that serves at an endpoint."""
     order = visit.order(Glimpsed, body)
     receipt = observe_provider(visit.installation, order.glimpse, order.intent, visit.now)
+    visit.desk.breakers.wake()
     return visit.receipt(receipt, appearances_subject(order.glimpse.endpoint))
 
 
