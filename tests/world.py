@@ -175,7 +175,7 @@ class World:
         self.installation = Installation(
             Name(environment), log, log, log, log, self.blobs, keys,
             updates=MemoryUpdates(), vault=self.vault, heads=self.heads, reads=log,
-            reports=log, controllers=log,
+            reports=log, presences=log, controllers=log,
         )  # fmt: skip
         said = plain.encode(self.trust), plain.encode(self.policy) if ruled else None
         tell(self, said, lambda: adopt.found(self.installation, _first(*said), self.trust.root, self.now))

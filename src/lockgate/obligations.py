@@ -90,7 +90,7 @@ _ALL = (
     Obligation(
         "complete_rollback", "3.3.2", "3.3.3", "3.3.2",
         "One act restores the whole former state, or nothing, within a window that is measured.", _GAP,
-        "measured by what gateways report: on a host without one nobody sees whether the release is back",
+        "in a cluster nobody reports whether the pods of the former release answer, so there it is told to be overdue",
     ),
     Obligation(
         "preserved_rollback_artifacts", "3.3.5", "", "", "Former releases stay, write-once and whole.", _GAP,

@@ -124,6 +124,7 @@ def open_installation(chosen: Settings) -> Installation:
         heads=SignerSocket(chosen.signer or chosen.home / "signer.sock"),
         reads=Postgres(app_url, chosen.origin, connections=_FOR_LEASES),
         reports=database,
+        presences=database,
         controllers=database,
     )
     _found(installation, chosen.home / "ceremony", chosen.origin)

@@ -6,8 +6,10 @@ import pytest
 
 from lockgate.app.follow_rollback import follow_rollback, leads_of
 from lockgate.app.ports import Measured
+from lockgate.app.take_presence import take_presence
 from lockgate.controllers.rollouts import Rollouts
 from lockgate.core.journal import read_fact
+from lockgate.core.presence import Presence, Run, sign_presence
 from lockgate.core.report import NOTHING, Counted
 from lockgate.core.restoration import Overdue, Restoration, Restored, settle
 from lockgate.core.rights import Role
@@ -15,7 +17,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from tests.rolling import begin
 from tests.traffic import Host
-from tests.world import NOW, PEOPLE, PROD, World
+from tests.world import NOW, PEOPLE, PROD, World, key
 
 
 class Reporting(Host):
@@ -96,7 +98,8 @@ def test_a_host_that_leads_anything_elsewhere_has_not_said_so(world, weights):
     one.say(**weights)
 
     assert look(world, 58).milliseconds is None and said(world) == []
-    assert look(world).overdue and said(world)[0].waiting == (one.node,)
+    one.say(**weights)
+    assert look(world).overdue and said(world)[0].waiting == (one.node,) and said(world)[0].silent is None
 
 
 def test_what_a_host_said_before_the_order_or_of_another_life_does_not_count(world):
@@ -134,9 +137,56 @@ def test_a_host_that_was_silent_only_since_the_order_is_waited_for_after_its_lea
     world.now += timedelta(seconds=1)
     one.say(former=100)
 
-    assert look(world, 60).waiting == (silent.node,)
+    assert look(world, 60).waiting == (silent.node,) == said(world)[-1].silent
     silent.say(former=100)
     assert look(world).milliseconds == 62_000 and world.endpoint().restoration.overdue
+
+
+def attend(world, host, version, *, number, ready=True, epoch=None):
+    """Say what runs on a host that has no gateway."""
+    record, stands = world.record(f"magika@{version}"), world.endpoint().epoch if epoch is None else epoch
+    run = Run(PROD, record.release, stands, ready)
+    said = Presence(Name(host), "a" * 32, number, world.now, alone=False, runs=(run,))
+    take_presence(world.installation, sign_presence(said, key(host)), Name(host), world.now)
+
+
+def test_a_host_without_a_gateway_is_waited_for_until_the_release_runs_there_and_answers(world):
+    (one,) = hosts(world, "host-1")
+    attend(world, "host-2", "1.1.0", number=1)
+    before = world.endpoint().epoch
+    receipt = world.roll_back()
+    assert look(world).milliseconds is None
+    one.say(former=100)
+
+    for number, word in enumerate(({"ready": False}, {"epoch": before}, {"version": "1.1.0"}), 2):
+        attend(world, "host-2", **{"version": "1.0.0", "number": number} | word)
+        assert look(world).milliseconds is None
+    attend(world, "host-2", "1.0.0", number=5)
+    assert look(world).milliseconds == 5000
+    release = world.endpoint().stable.release
+    assert said(world) == [Restored(PROD, release, receipt.first, 5000, 60, (one.node, Name("host-2")))]
+
+
+def test_a_host_without_a_gateway_that_says_nothing_is_named_and_not_counted_as_back(world):
+    (one,) = hosts(world, "host-1")
+    attend(world, "host-2", "1.1.0", number=1)
+    world.roll_back()
+    attend(world, "host-2", "1.0.0", number=2)
+    world.now += timedelta(seconds=59)
+    one.say(former=100)
+
+    assert look(world).overdue
+    assert (said(world)[0].waiting, said(world)[0].silent) == ((Name("host-2"),), (Name("host-2"),))
+
+
+@pytest.mark.parametrize(("later", "done"), [(30, False), (31, True)])
+def test_a_host_that_lost_its_gateway_speaks_in_the_other_way_since(world, later, done):
+    hosts(world, "host-1")
+    world.roll_back()
+    world.now += timedelta(seconds=later)
+    attend(world, "host-1", "1.0.0", number=1)
+
+    assert (look(world, 0).milliseconds is not None) is done
 
 
 DAY = timedelta(days=1)
@@ -163,7 +213,7 @@ def test_who_may_still_serve_what_was_replaced_is_missing(silent_for, passed, le
 
     leads = leads_of([missing, done], restoration, NOW - DAY, lease, now)
 
-    assert leads == {Name("host-2"): True} | ({Name("host-1"): False} if waited else {})
+    assert leads == {Name("host-2"): "back"} | ({Name("host-1"): "silent"} if waited else {})
     assert isinstance(settle(PROD, restoration, leads, 5, now), Overdue if waited else Restored)
 
 

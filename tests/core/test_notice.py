@@ -160,12 +160,20 @@ def test_every_event_is_told_or_left_out_on_purpose():
         (
             restoration.Overdue(PROD, A, 7, 60, (Name("host-1"),)),
             "rollback overdue",
-            "alice finds that 60 s after the rollback at prod/magika the former release lacks traffic: not at host-1",
+            "alice finds that 60 s after the rollback at prod/magika the former release is not back: not at host-1",
+        ),
+        (
+            restoration.Overdue(PROD, A, 7, 60, (Name("host-1"), Name("host-2")), (Name("host-2"),)),
+            "rollback overdue",
+            (
+                "alice finds that 60 s after the rollback at prod/magika the former release is not back: "
+                "not at host-1, host-2; nothing is heard of host-2"
+            ),
         ),
         (
             restoration.Overdue(PROD, A, 7, 60, ()),
             "rollback overdue",
-            "alice finds that 60 s after the rollback at prod/magika the former release lacks traffic: no host reports",
+            "alice finds that 60 s after the rollback at prod/magika the former release is not back: no host reports",
         ),
         (
             Offboarded(PROD_NAME, Name("mallory"), "she left", ALICE, A),

@@ -123,12 +123,12 @@ def wait_for_end(stream, within=PATIENCE):
     wait_until(lambda: stream.ended_at is not None, within)
 
 
-def staged(cluster, tmp_path_factory, **more):
+def staged(cluster, tmp_path_factory, make=GatedStage, **more):
     """One installation for all tests of a module: of today, with short leases, and a gateway at its host."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tests.world, "NOW", datetime.now(UTC).replace(microsecond=0))
         short_leases(patch, **more)
-        stage = GatedStage(tmp_path_factory.mktemp("gated"), cluster.database()[1])
+        stage = make(tmp_path_factory.mktemp("gated"), cluster.database()[1])
         yield stage
         stage.end()
 

@@ -36,7 +36,7 @@ def serve(conninfo, port, blobs, notify=()):
     heads = MemoryHeads(trust().origin, key("prod-checkpoint"))
     log, updates = postgres, TufFolder(Path(blobs).with_name("tuf"))
     more = {"vault": vault, "heads": heads, "reads": log, "updates": updates}
-    more |= {"reports": log, "controllers": log}
+    more |= {"reports": log, "presences": log, "controllers": log}
     installation = Installation(Name("prod"), log, log, log, log, store, keys, **more)
     settings = Settings(Path(blobs), Name("prod"), trust().origin, session_key=b"k" * 32, notify=notify)
     app = build(installation, settings, channels=channels(settings))

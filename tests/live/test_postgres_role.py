@@ -15,7 +15,7 @@ TABLES = {
     "document": ("body = ''",),
     "migration": ("digest = ''",),
 }
-MEASURING = ("controller_lease", "controller_state", "traffic_report")
+MEASURING = ("controller_lease", "controller_state", "traffic_report", "presence")
 
 
 STATEMENTS = [

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from lockgate.agent.readiness import check_ready
 from lockgate.errors import UnavailableError
+from lockgate.loader.readiness import check_ready
 from tests.live.serving import free_port
 
 LISTENS = """

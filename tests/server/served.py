@@ -77,6 +77,7 @@ class Served:
             heads=made.heads,
             reads=port,
             reports=port,
+            presences=port,
             controllers=port,
             updates=made.updates,
         )

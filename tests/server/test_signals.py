@@ -6,9 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from lockgate.app.take_presence import take_presence
 from lockgate.app.take_report import take_report
 from lockgate.core.detection import Alerted
 from lockgate.core.journal import read_fact
+from lockgate.core.presence import Presence, Run, sign_presence
 from lockgate.core.report import BUCKETS, Counted, Counts, Report, sign_report
 from lockgate.errors import DeniedError
 from lockgate.formats import canonical
@@ -240,3 +242,64 @@ def test_alerts_of_one_environment_do_not_reach_another():
     dev = Served()
 
     assert warn(dev, cloud_event()).status_code == 409 and alerts(dev) == []
+
+
+def present(live, **changes):
+    run = Run(PROD, live.release, live.world.endpoint().epoch, ready=True)
+    return replace(Presence(Name("host-1"), "0123456789abcdef", 1, live.world.now, alone=False, runs=(run,)), **changes)
+
+
+def attend(live, presence, who="host-1", signer="host-1"):
+    return live.send(who, "POST", f"{API}/presences", sign_presence(presence, key(signer)))
+
+
+def test_what_runs_on_a_host_is_kept_once(live):
+    assert attend(live, present(live)).json() == {"taken": 1}
+    assert attend(live, present(live)).json() == {"taken": 0}
+
+    (voice,) = live.world.memory.voices(PROD)
+    assert voice.runs == present(live).runs and voice.heard_at == live.world.now
+
+
+@pytest.mark.parametrize(
+    ("spoil", "status"),
+    [
+        ({"signer": "mallory"}, 422),
+        ({"who": "olivia"}, 403),
+        ({"node": Name("olivia"), "signer": "olivia"}, 409),
+        ({"at": Endpoint.parse("dev/magika")}, 409),
+        ({"at": Endpoint.parse("prod/unknown")}, 409),
+    ],
+)
+def test_a_word_of_what_runs_is_taken_from_its_node_about_its_endpoints_alone(live, spoil, status):
+    said, at = present(live), spoil.pop("at", PROD)
+    node = spoil.pop("node", said.node)
+    said = replace(said, node=node, runs=tuple(replace(run, endpoint=at) for run in said.runs))
+
+    assert attend(live, said, **spoil).status_code == status
+    assert live.world.memory.voices(PROD) == live.world.memory.voices(at) == []
+
+
+def test_a_word_that_another_node_brings_or_of_another_environment_is_refused_as_that(live):
+    said = sign_presence(present(live), key("host-1"))
+    with pytest.raises(DeniedError, match="the presence is of host-1, the session of host-2"):
+        take_presence(live.installation, said, Name("host-2"), live.world.now)
+
+    (run,) = present(live).runs
+    elsewhere = present(live, runs=(replace(run, endpoint=Endpoint.parse("dev/magika")),))
+    assert "not of this installation" in attend(live, elsewhere).text
+
+
+def test_how_a_rollback_comes_to_each_host_is_told_while_it_is_under_way(live):
+    assert live.get("bob", f"endpoints/{PROD}/restoration").json() == {"restoration": None, "hosts": {}}
+    live.world.serve("1.1.0")
+    attend(live, present(live))
+    live.world.roll_back()
+    live.world.now += timedelta(seconds=1)
+    told = live.get("bob", f"endpoints/{PROD}/restoration").json()
+    assert told["hosts"] == {"host-1": "not yet"}
+
+    attend(live, present(live, sequence=2))
+    assert live.get("bob", f"endpoints/{PROD}/restoration").json()["hosts"] == {"host-1": "back"}
+    live.world.now += timedelta(seconds=31)
+    assert live.get("bob", f"endpoints/{PROD}/restoration").json()["hosts"] == {"host-1": "silent"}

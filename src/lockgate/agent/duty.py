@@ -30,6 +30,7 @@ from lockgate.agent.halting import halt_until_the_end
 from lockgate.agent.node import Node
 from lockgate.agent.obeying import obey
 from lockgate.agent.order_door import OrderDoor
+from lockgate.agent.presences import tell_presence_until_the_end
 from lockgate.agent.renewing import renew_until_the_end
 from lockgate.agent.reporting import report_until_the_end
 from lockgate.agent.routing import Routing
@@ -91,6 +92,7 @@ def serve(home: Path, *, insecure: bool, gateway: str | None = None, tied: bool 
             *duties,
             *binding_duties(node),
             partial(tell_ties_until_the_end, node),
+            partial(tell_presence_until_the_end, node),
         ):
             threading.Thread(target=_whole, args=(node, duty), daemon=True).start()
         tell(f"the agent of {node.host.node} for {node.host.trust.document.environment} is ready")

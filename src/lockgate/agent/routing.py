@@ -11,19 +11,18 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from typing import Protocol
 
 from lockgate.agent.holdings import Holding, Holdings
-from lockgate.agent.readiness import check_ready
 from lockgate.agent.shares import traffic_of, weighed
 from lockgate.app.ports import Gateway
 from lockgate.core.report import Counted
 from lockgate.core.traffic import Counting, Cut, Traffic
-from lockgate.errors import ConflictError, LockgateError, UnavailableError
+from lockgate.errors import ConflictError, LockgateError
 from lockgate.formats.names import Endpoint
+from lockgate.loader.attendance import answers
 from lockgate.loader.lease_clock import NANOSECONDS
 
 Open = Callable[[], Gateway]
@@ -143,11 +142,7 @@ class Routing:
 
     def _see(self, holding: Holding) -> None:
         """Note that a model server answers; that it did once is enough, as its run says when it ends."""
-        if holding.answers or not holding.serving or holding.port is None:
-            return
-        with suppress(UnavailableError):
-            check_ready(holding.channel.pid, holding.port)
-            holding.answers = True
+        holding.answers = holding.answers or (holding.serving and answers(holding.channel.pid, holding.port))
 
     def _follow(self, wanted: tuple[Traffic, ...], present: set[Endpoint], fence: int) -> None:
         """Cut what has nothing left, and show everything else."""

@@ -12,6 +12,7 @@ from lockgate.app.ports import (
     Heads,
     History,
     Ledger,
+    Presences,
     Reads,
     Receipt,
     Reports,
@@ -67,6 +68,7 @@ class Installation:
     heads: Heads = field(kw_only=True)
     reads: Reads = field(kw_only=True)
     reports: Reports = field(kw_only=True)
+    presences: Presences = field(kw_only=True)
     controllers: Controllers = field(kw_only=True)
     watch: Watch = field(init=False, compare=False)
     directory: Directory = field(default_factory=Directory, compare=False, kw_only=True)

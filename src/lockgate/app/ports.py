@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol, TypeAlias
 from lockgate.core.binding import Found, Holder, Seen
 from lockgate.core.journal import Event, State, Subject
 from lockgate.core.notice import Notice
+from lockgate.core.presence import Presence, Voice
 from lockgate.core.report import Counted, Report
 from lockgate.core.traffic import Counting, Cut, Traffic
 from lockgate.core.wrap import Kek, Wrap
@@ -247,6 +248,16 @@ class Reports(Protocol):
 
     def measured(self, endpoint: Endpoint) -> Sequence[Measured]:
         """List what is kept about an endpoint, by node and incarnation; the newest incarnation of a node is last."""
+
+
+class Presences(Protocol):
+    """What hosts without a gateway said last of what runs there: measurement, not history. For two days at least."""
+
+    def attend(self, presence: Presence, at: datetime) -> bool:
+        """Keep what follows from a word that was heard now (`core.presence.hear`); tell whether it was news."""
+
+    def voices(self, endpoint: Endpoint) -> Sequence[Voice]:
+        """List the voices of those at whose nodes something runs at an endpoint, or did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Measured, Memo
@@ -13,6 +13,7 @@ from lockgate.core.endpoint import State
 from lockgate.core.journal import alerts_subject, endpoint_subject, revocation_subject
 from lockgate.core.observation import Grounds, Look, Shown, Watch, due, grounds_of, read_watch, watch_anew
 from lockgate.core.report import NOTHING, Counts
+from lockgate.core.restoration import HEARD
 from lockgate.core.revocation import Revocation
 from lockgate.core.rollout import Rollout
 from lockgate.core.slot import Slot
@@ -20,8 +21,6 @@ from lockgate.core.strategy import Metric, Strategy, open_strategy
 from lockgate.errors import VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Name
-
-HEARD = timedelta(seconds=30)  # a node that said nothing for so long is silent
 
 _PAGE = 100
 

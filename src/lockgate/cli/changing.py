@@ -21,7 +21,8 @@ from lockgate.cli.conceding import (
     wanting,
 )
 from lockgate.cli.delegating import Manner, delegate, delegates, give_approval, manner, mine
-from lockgate.cli.rolling import go_back, restoration_lines, slots_of
+from lockgate.cli.restoring import coming
+from lockgate.cli.rolling import go_back, slots_of
 from lockgate.cli.speaking import ENDPOINT, TAG, Column, as_json, show, speaking, table
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
@@ -203,7 +204,9 @@ def show_endpoint(where: Endpoint, connection: "Connection", json_: bool) -> Non
     lines = ["nothing is granted here any more: what should serve is revoked"] if "revoked" in found else []
     if found.get("tripped") is not None:
         lines.append(f"the breaker {found['tripped']} of the policy shut it down: `lockgate resume` opens a change")
-    lines += [*flag_lines(found), *restoration_lines(found)]
+    if (back := coming(connection, where, found.get("restoration"))).hosts:
+        found["hosts"] = dict(back.hosts)
+    lines += [*flag_lines(found), *back.lines]
     if exceptions := flagged(connection, endpoint=str(where)):
         found["exceptions"] = exceptions
         lines += exceptions

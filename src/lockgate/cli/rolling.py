@@ -1,12 +1,12 @@
 """How does a person follow a rollout, and have a say in it?"""
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from lockgate.cli.restoring import awaited
 from lockgate.cli.speaking import ENDPOINT, as_json, show, speaking
 from lockgate.cli.watching import watch_rollout
 from lockgate.errors import DeniedError, UnavailableError
@@ -16,13 +16,11 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 
 if TYPE_CHECKING:
-    from lockgate.core.restoration import Restoration
     from lockgate.core.rollout import Rollout
     from lockgate.core.slot import Slot
     from lockgate.core.strategy import Strategy
     from lockgate.loader.connection import Connection
 
-_AGAIN_SECONDS = 0.3
 _WAITS = {
     "step": "waits for a person, as its strategy says",
     "person": "paused by hand",
@@ -126,48 +124,11 @@ def go_back(connection: "Connection", where: Endpoint, *, json_: bool, wait: boo
     if not wait:
         show(json_, found, done)
         return
-    state = _awaited(connection, where, answer["first"])
-    found["restoration"] = state["restoration"]
-    show(json_, found, done, *restoration_lines(state))
-    restoration = _restoration(state)
-    if restoration is None or restoration.milliseconds is None:
+    coming = awaited(connection, where, answer["first"])
+    found |= {"restoration": coming.shown, "hosts": dict(coming.hosts)}
+    show(json_, found, done, *coming.lines)
+    if not coming.is_done:
         raise UnavailableError(f"{where} was not seen to serve {former} on every host within the window")
-
-
-def restoration_lines(found: Mapping[str, Json]) -> list[str]:
-    """Say how far the last rollback at an endpoint is, by what its hosts report."""
-    restoration = _restoration(found)
-    if restoration is None:
-        return []
-    window = f"the window is {restoration.window_seconds} s"
-    if restoration.milliseconds is not None:
-        late = "LATE: " if restoration.overdue else ""
-        return [
-            f"{late}every host had the former release {restoration.milliseconds / 1000:.1f} s after the act; {window}"
-        ]
-    if not restoration.overdue:
-        return ["the rollback is under way: not every host has said that it serves the former release"]
-    waiting = ", ".join(map(str, restoration.waiting)) or "no host reports at all"
-    return [f"OVERDUE: the rollback was not seen to be done everywhere; {window}; waiting for: {waiting}"]
-
-
-def _awaited(connection: "Connection", where: Endpoint, entry: Json) -> Mapping[str, Json]:
-    """Ask again and again until a rollback is done or overdue, or something else happened at the endpoint."""
-    while True:
-        state = connection.get(f"/api/v1/endpoints/{where}")
-        restoration = _restoration(state)
-        if restoration is None or restoration.rollback != entry:
-            return {**state, "restoration": None}
-        if restoration.milliseconds is not None or restoration.overdue:
-            return state
-        time.sleep(_AGAIN_SECONDS)
-
-
-def _restoration(found: Mapping[str, Json]) -> "Restoration | None":
-    from lockgate.core.restoration import Restoration
-
-    shown = found.get("restoration")
-    return plain.from_plain(Restoration, shown, "restoration") if shown is not None else None
 
 
 def slots_of(found: Mapping[str, Json]) -> tuple[Digest | None, Digest | None]:

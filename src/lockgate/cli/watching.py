@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lockgate.cli.restoring import Coming, coming, following
 from lockgate.cli.speaking import ENDPOINT, as_json, speaking, spread
-from lockgate.errors import DeniedError
+from lockgate.errors import DeniedError, UnavailableError
 from lockgate.formats import plain
 from lockgate.formats.canonical import Json
 from lockgate.formats.names import Endpoint
@@ -48,10 +49,11 @@ def watch_rollout(where: Endpoint, every: float, connection: "Connection", json_
     """Follow a rollout: its steps, weights, and the numbers it rests on, until it ends.
 
     With --json there is a line for each change. Exit code 0 if the candidate became the stable release, else 3.
+    If none is in flight, but a rollback is under way: what each host says of it, until all have it, or exit code 6.
     """
     found = connection.get(f"/api/v1/endpoints/{where}/rollout")
     if found.get("rollout") is None:
-        raise DeniedError(f"no rollout is in flight at {where}")
+        return _watch_rollback(where, connection, json_)
     with _screen(json_) as draw:
         while found.get("rollout") is not None:
             draw(found)
@@ -61,6 +63,23 @@ def watch_rollout(where: Endpoint, every: float, connection: "Connection", json_
     ended = found.get("ended")
     promoted = isinstance(ended, Mapping) and ended.get("outcome") == "promoted"
     return 0 if promoted else DeniedError.exit_code
+
+
+def _watch_rollback(where: Endpoint, connection: "Connection", json_: bool) -> int:
+    """Follow a rollback until every host has it, or its window is over; write what differs from the last look."""
+    shown = connection.get(f"/api/v1/endpoints/{where}").get("restoration")
+    entry = shown.get("rollback") if isinstance(shown, Mapping) else None
+    if entry is None or coming(connection, where, shown).is_over:
+        raise DeniedError(f"no rollout is in flight at {where}, and no rollback under way")
+    write = _writing(dict, lambda found: [json.dumps(found)] if json_ else _told(found))
+    for last in following(connection, where, entry):
+        write({"restoration": last.shown, "hosts": dict(last.hosts)})
+    return 0 if last.is_done else UnavailableError.exit_code
+
+
+def _told(found: Found) -> list[str]:
+    hosts = found.get("hosts")
+    return Coming(found.get("restoration"), hosts if isinstance(hosts, Mapping) else {}).lines
 
 
 @contextmanager

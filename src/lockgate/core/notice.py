@@ -143,8 +143,9 @@ def _of_endpoint(
             )
         case restoration.Overdue():
             who = f"not at {', '.join(map(str, event.waiting))}" if event.waiting else "no host reports"
+            silent = f"; nothing is heard of {', '.join(map(str, event.silent))}" if event.silent else ""
             when = f"{event.window_seconds} s after the rollback at {event.endpoint}"
-            return "rollback overdue", f"finds that {when} the former release lacks traffic: {who}"
+            return "rollback overdue", f"finds that {when} the former release is not back: {who}{silent}"
 
 
 def _of_revocation(event: ReleaseRevoked | KeyRevoked | Offboarded) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from lockgate.app.ports import Measured, Memo, Piece, Receipt, View
 from lockgate.core.journal import Event, State, Subject, evolve, subject_of, write_fact
 from lockgate.core.metadata import TIMESTAMP, check_place
+from lockgate.core.presence import Presence, Voice, hear
 from lockgate.core.report import Counted, Report, check_counted
 from lockgate.core.wrap import NONCE, Kek, Wrap, destroyed, unwrap_key, wrap_key
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
@@ -47,6 +48,7 @@ class Memory:
         self.connections = 1  # a test may pretend that another one was made
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.gauges = _Gauges()
+        self.spoken: dict[tuple[Name, str], Voice] = {}
         self.held: dict[str, tuple[str, int, datetime]] = {}  # by subject: holder, fence, until
         self.memos: dict[str, Memo] = {}
 
@@ -136,6 +138,18 @@ class Memory:
         """List what nodes counted at an endpoint (port `Reports`)."""
         with self.lock:
             return self.gauges.measured(endpoint, self.clock())
+
+    def attend(self, presence: Presence, at: datetime) -> bool:
+        """Keep what a host says that runs there (port `Presences`)."""
+        with self.lock:
+            place = (presence.node, presence.speaker)
+            found = hear(self.spoken.get(place), presence, at)
+            self.spoken |= {place: found} if found else {}
+            return found is not None
+
+    def voices(self, endpoint: Endpoint) -> Sequence[Voice]:
+        """List who spoke of an endpoint (port `Presences`)."""
+        return [voice for _, voice in sorted(self.spoken.items()) if endpoint in voice.endpoints]
 
     def claim(self, subject: str, holder: str, seconds: float) -> int | None:
         """Take a subject for so long (port `Controllers`)."""

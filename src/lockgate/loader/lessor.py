@@ -20,6 +20,7 @@ from lockgate.errors import ConflictError, DeniedError, LockgateError, Unavailab
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from lockgate.loader.agent_line import AgentLine
+from lockgate.loader.attendance import Alone
 from lockgate.loader.connection import Connection, ServerSource
 from lockgate.loader.control import SOCKET, Access, Ended, Started, Stop
 from lockgate.loader.host import Host, open_host
@@ -94,6 +95,7 @@ class OwnLessor:
     refused: tuple[str, ...] = ()
     woken: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
+    presence: Alone | None = None
 
     @property
     def home(self) -> Path:
@@ -125,6 +127,8 @@ class OwnLessor:
     def words(self, admission: Admission, lease: Held) -> Iterator[Held | Stop]:
         """Ask again and again, until what is in force admits it no more (port `Lessor`)."""
         self.admission = admission
+        port = self.started.port if self.started else None
+        self.presence = Alone(self.host, claim_of(admission), port, self.connection, self.tell)
         threading.Thread(target=self._learn_until_the_end, name="rules", daemon=True).start()
         while True:
             if self.woken.wait(pause_seconds(lease, _now())):
@@ -152,6 +156,7 @@ class OwnLessor:
         else:
             self.ended.set()
             self.woken.set()
+            self._leave()
         if self.agent is not None:
             self.agent.note(happened)
 
@@ -196,7 +201,12 @@ class OwnLessor:
         except UnavailableError:
             return False
         self.tell("the agent of this host holds the lease from now on")
+        self._leave()
         return True
+
+    def _leave(self) -> None:
+        if self.presence is not None:
+            self.presence.leave()
 
 
 def find_lessor(home: Path, now: datetime, tell: Tell) -> Lessor:

@@ -1,5 +1,6 @@
 """What should serve where, and who asks to serve it, and how is it stopped and restored?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Query
 from starlette.responses import Response
 
+from lockgate.app.follow_rollback import hosts_of
 from lockgate.app.issue_passport import passport_for, proof_of_order
 from lockgate.app.roll_back import roll_back
 from lockgate.app.shut_down import relay_order, shut_down
@@ -16,6 +18,7 @@ from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, endpoint_subject
 from lockgate.core.notice import still_open
 from lockgate.core.order import Order
+from lockgate.core.restoration import Restoration, Word
 from lockgate.errors import VerificationError
 from lockgate.formats import plain
 from lockgate.formats.names import Endpoint, Name
@@ -31,6 +34,14 @@ class Stop:
 
     intent: SignedIntent
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """How far the last rollback is, and what each host says of it: `back`, `not yet`, or that it is `silent`."""
+
+    restoration: Restoration | None
+    hosts: Mapping[Name, Word]
 
 
 async def _endpoint(
@@ -66,6 +77,13 @@ def post_rollback(visit: Here, body: Body, at: Where) -> Response:
     order = visit.order(Said, body)
     receipt = roll_back(visit.installation, at, order.intent, visit.now)
     return visit.receipt(receipt, endpoint_subject(at))
+
+
+def get_restoration(visit: Here, at: Where) -> Response:
+    """Say how far the last rollback is, and what each host says of it while it is under way."""
+    state = visit.find(at_endpoint.State, endpoint_subject(at))
+    pending = state.restoration is not None and state.restoration.is_pending(visit.now)
+    return answer(Coming(state.restoration, hosts_of(visit.installation, state, visit.now) if pending else {}))
 
 
 def post_shutdown(visit: Here, body: Body, at: Where) -> Response:

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from lockgate.app.observe_provider import observe_provider
 from lockgate.app.raise_alert import raise_alert
+from lockgate.app.take_presence import take_presence
 from lockgate.app.take_report import take_report
 from lockgate.core.appearance import Appearances, Glimpse
 from lockgate.core.detection import Alerts, read_alert
@@ -17,7 +18,7 @@ from lockgate.server.visit import Body, Here, answer
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """How many releases a report was news about: 0 if a newer one was there already."""
+    """How many releases a report was news about: 0 if a newer one was there already; of a presence, whether it was."""
 
     taken: int
 
@@ -41,6 +42,11 @@ class Glimpsed:
 def post_report(visit: Here, body: Body) -> Response:
     """Take what a node counted; the envelope is signed by the node, which must be the one of the session."""
     return answer(Taken(take_report(visit.installation, body, visit.session.actor, visit.now)))
+
+
+def post_presence(visit: Here, body: Body) -> Response:
+    """Take what runs on a node; the envelope is signed by the node, which must be the one of the session."""
+    return answer(Taken(take_presence(visit.installation, body, visit.session.actor, visit.now)))
 
 
 def post_alert(visit: Here, body: Body) -> Response:

@@ -6,10 +6,12 @@ is read comes from the primary, so it is never behind an acknowledged append.
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from functools import lru_cache
 
 from lockgate.app.ports import Measured, Memo, Receipt, Transaction, View
 from lockgate.core.journal import State, Subject
+from lockgate.core.presence import Presence, Voice
 from lockgate.core.report import Counted, Report
 from lockgate.drivers.postgres.act import Act, check_document, read_documents, read_state
 from lockgate.drivers.postgres.connections import Connections
@@ -18,6 +20,7 @@ from lockgate.drivers.postgres.gauges import Gauges
 from lockgate.drivers.postgres.schema import migrate, rebuild_projections
 from lockgate.drivers.postgres.stored_hashes import read_hashes
 from lockgate.drivers.postgres.views import Views
+from lockgate.drivers.postgres.voices import Voices
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
@@ -44,7 +47,7 @@ _ROOT_OF = "SELECT root FROM checkpoint WHERE size = %s::bigint"
 
 
 class Postgres:
-    """Ports `Ledger`, `Catalog`, `History`, `Reads`, `Checkpoints`, `Reports` and `Controllers`, kept in PostgreSQL.
+    """Ports `Ledger`, `Catalog`, `History`, `Reads`, `Checkpoints`, `Reports`, `Presences` and `Controllers`.
 
     `source` is the origin of the log, written into each entry. At most `connections` are used at a time; whoever gets
     none within `patience` seconds gets `UnavailableError`.
@@ -55,6 +58,7 @@ class Postgres:
         self._connections = Connections(conninfo, most=connections, patience=patience)
         self._views = Views(self._connections)
         self._fences, self._gauges = Fences(self._connections), Gauges(self._connections)
+        self._voices = Voices(self._connections)
         # A tile's first hashes never change, not even those of a tile that is not full yet.
         self._tile = lru_cache(maxsize=_TILES_KEPT)(self._read_tile)
 
@@ -145,6 +149,14 @@ class Postgres:
     def measured(self, endpoint: Endpoint) -> Sequence[Measured]:
         """List what nodes counted at an endpoint."""
         return self._gauges.measured(endpoint)
+
+    def attend(self, presence: Presence, at: datetime) -> bool:
+        """Keep what a host says that runs there."""
+        return self._voices.attend(presence, at)
+
+    def voices(self, endpoint: Endpoint) -> Sequence[Voice]:
+        """List who spoke of an endpoint."""
+        return self._voices.voices(endpoint)
 
     def claim(self, subject: str, holder: str, seconds: float) -> int | None:
         """Take a subject for a controller."""
