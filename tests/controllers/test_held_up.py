@@ -6,12 +6,13 @@ from datetime import timedelta
 import pytest
 
 from lockgate.core.report import BUCKETS, Counts
+from lockgate.core.rights import Role
 from lockgate.core.rollout import Aborted, Promoted
 from lockgate.errors import ConflictError
 from tests.controllers.test_rollouts import GOOD, GOOD_STABLE, happened
-from tests.traffic import BROKEN, Flying, counts, judged_by
+from tests.traffic import BROKEN, Flying, Host, counts, judged_by
 from tests.warning import warn
-from tests.world import World
+from tests.world import PEOPLE, World
 
 
 @pytest.fixture
@@ -71,3 +72,19 @@ def test_failures_that_are_allowed_are_no_evidence_for_a_candidate(world):
 
     assert flying.rollout is None or flying.rollout.weight == 10
     assert not [event for event in happened(world) if isinstance(event, Promoted)]
+
+
+def test_a_node_that_lies_gets_no_bad_candidate_promoted(monkeypatch):
+    monkeypatch.setitem(PEOPLE, "host-2", (Role.AGENT,))
+    world = World()
+    flying, liar = Flying(world), Host(world, "host-2")
+    for _ in range(80):
+        liar.count(flying.candidate, counts(50_000))
+        liar.count(flying.stable, counts(50_000, 500))
+        liar.send()
+        flying.pass_by(5, counts(5, 3), counts(95))
+        if flying.rollout is None:
+            break
+
+    assert [event.trigger for event in happened(world) if isinstance(event, Aborted)] == ["metric:errors"]
+    world.check()

@@ -18,6 +18,7 @@ from lockgate.core.analysis import Analysis, Conclusion, State, Unanswered, Valu
 from lockgate.core.analysis.counter import Counters, Raw, Reading, Step, advance, together
 from lockgate.core.analysis.table import Counts, Histogram, Spread, Table
 from lockgate.core.detection import Raised
+from lockgate.core.outvoting import grouped, of_all, outvoted
 from lockgate.core.plan import look_seconds, plan_of, watched
 from lockgate.core.report import BOUNDS, NOTHING, Tally
 from lockgate.core.report import Counts as Totals
@@ -60,12 +61,20 @@ class Look:
     nodes: Mapping[Name, Shown]
     answers: Mapping[Name, Mapping[Name, Reading] | Value | Unanswered | None]
 
+    def without(self, group: int, groups: Mapping[Name, int]) -> "Look":
+        """Find the same without the nodes of a group."""
+        return replace(self, nodes={node: shown for node, shown in self.nodes.items() if groups[node] != group})
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """All that is known of one rollout. `begun_anew` says why, if what was known before could not be used."""
+    """All that is known of one rollout. `begun_anew` says why, if what was known before could not be used.
+
+    `without` is what would be known without each group of nodes (`core.outvoting`).
+    """
 
     type: ClassVar[str] = "rollout-watch/v1"
+    later: ClassVar[tuple[str, ...]] = ("groups", "without")
     change: int
     weight: int
     begun_at: datetime
@@ -74,13 +83,19 @@ class Watch:
     looked_at: Mapping[Name, datetime]
     data_at: datetime | None = None
     begun_anew: str | None = None
+    groups: Mapping[Name, int] | None = None
+    without: tuple[State, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """On which numbers something was done with a rollout: kept, by its digest, with what was done."""
+    """On which numbers something was done with a rollout: kept, by its digest, with what was done.
+
+    `outvoted` are metrics that have failed where one group of nodes is left out.
+    """
 
     type: ClassVar[str] = "rollout-grounds/v1"
+    later: ClassVar[tuple[str, ...]] = ("outvoted",)
     change: int
     step: int
     weight: int
@@ -90,6 +105,7 @@ class Grounds:
     data_at: datetime | None = None
     begun_anew: str | None = None
     stable_revoked: bool | None = None
+    outvoted: tuple[Name, ...] | None = None
 
 
 def watch_anew(strategy: Strategy, rollout: Rollout, look: Look, because: str | None = None) -> Watch:
@@ -108,7 +124,9 @@ def read_watch(document: bytes, strategy: Strategy, rollout: Rollout) -> Watch |
     watch = plain.decode(Watch, document, limit=MAX_WATCH)
     if watch.change != rollout.change:
         return None
-    return replace(watch, state=resume(plan_of(strategy), plain.encode(watch.state)))
+    plan = plan_of(strategy)
+    without = None if watch.without is None else tuple(resume(plan, plain.encode(each)) for each in watch.without)
+    return replace(watch, state=resume(plan, plain.encode(watch.state)), without=without)
 
 
 def due(watch: Watch, strategy: Strategy, now: datetime) -> tuple[Metric, ...]:
@@ -132,8 +150,14 @@ def looked(watch: Watch, strategy: Strategy, rollout: Rollout, look: Look) -> Wa
         brought = brought or has_data
         if found is not None:
             observed[metric.name] = found
+    groups = grouped(watch.groups or {}, look.nodes)
     return replace(
         watch,
+        groups=groups,
+        without=tuple(
+            take(plan_of(strategy), state, _brought(metrics, held, look.without(group, groups)))
+            for group, state in enumerate(_without(watch, strategy, groups))
+        ),
         weight=rollout.weight,
         state=take(plan_of(strategy), watch.state, observed),
         counters=counters,
@@ -146,9 +170,17 @@ def grounds_of(
     watch: Watch, strategy: Strategy, rollout: Rollout, alerts: tuple[Raised, ...], *, revoked: bool, now: datetime
 ) -> Grounds:
     """Write down what is known, in numbers."""
-    analysis = analyse(plan_of(strategy), watch.state, now)
+    plan = plan_of(strategy)
     return Grounds(
-        rollout.change, rollout.step, rollout.weight, analysis, alerts, revoked, watch.data_at, watch.begun_anew
+        rollout.change,
+        rollout.step,
+        rollout.weight,
+        analyse(of_all(plan), watch.state, now),
+        alerts,
+        revoked,
+        watch.data_at,
+        watch.begun_anew,
+        outvoted=outvoted(plan, watch.without or (), now) or None,
     )
 
 
@@ -160,8 +192,26 @@ def signals_of(grounds: Grounds) -> Signals:
         empty = finding.candidate.n == 0 and measured == 0
         known = _KNOWN[finding.conclusion]
         found[finding.name] = "missing" if empty and known == "open" else known
+    found |= dict.fromkeys(grounds.outvoted or (), "failed")
     alarms = tuple(Alarm(each.danger, each.severity) for each in grounds.alerts)
     return Signals(found, grounds.data_at, alarms, grounds.revoked, grounds.stable_revoked is True)
+
+
+def _without(watch: Watch, strategy: Strategy, groups: Mapping[Name, int]) -> tuple[State, ...]:
+    """Say what is known without each group; a new one has told nothing until now."""
+    held = watch.without or ()
+    new = watch.state if held else begin(plan_of(strategy))
+    return (*held, *(new,) * (max(groups.values(), default=-1) + 1 - len(held)))
+
+
+def _brought(metrics: Iterable[Metric], held: Mapping[Name, Counters], look: Look) -> Mapping[Name, Observed]:
+    """Say what each metric brought, and remember nothing."""
+    observed: dict[Name, Observed] = {}
+    for metric in metrics:
+        _, found, _ = _observe(metric, held.get(metric.name, Counters({})), look)
+        if found is not None:
+            observed[metric.name] = found
+    return observed
 
 
 def _is_due(watch: Watch, metric: Metric, now: datetime) -> bool:

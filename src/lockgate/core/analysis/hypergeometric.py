@@ -34,15 +34,16 @@ def ratio(value: float) -> Ratio:
     return Ratio(value, log(value), tuple(value**power for power in range(_SHORT)))
 
 
-def log_likelihoods(table: Table, ratios: tuple[Ratio, ...]) -> list[float]:
+@lru_cache(maxsize=1024)  # the tables of nodes are weighed again where other nodes are left out
+def log_likelihoods(table: Table, ratios: tuple[Ratio, ...]) -> tuple[float, ...]:
     """Give log P(this split) for each odds ratio; all of them less the same amount, which cancels."""
     n, stable, found = table.candidate.n, table.stable.n, table.candidate.bad
     bad = found + table.stable.bad
     low, high = max(0, bad - stable), min(bad, n)
     if high - low < _SHORT:
         terms = _terms(n, stable, bad)
-        return [(found - low) * each.log - log(sum(map(mul, terms, each.powers))) for each in ratios]
-    return [found * each.log - _log_sum(n, stable, bad, each) for each in ratios]
+        return tuple((found - low) * each.log - log(sum(map(mul, terms, each.powers))) for each in ratios)
+    return tuple(found * each.log - _log_sum(n, stable, bad, each) for each in ratios)
 
 
 def _terms(n: int, stable: int, bad: int) -> list[float]:
