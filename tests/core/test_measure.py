@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lockgate.core.measure import MOST, Measure, Shard, bound, check_measure, merge, reaches
+from lockgate.core.measure import MOST, Measure, bound, check_measure, reaches
 from lockgate.errors import VerificationError
 
 COUNTS = st.integers(1, 5000).flatmap(lambda of: st.builds(Measure, st.integers(0, of), st.just(of)))
@@ -152,45 +152,3 @@ def test_everything_else_is_none(measure, reason):
 
 def test_a_measure_is_written_for_people():
     assert (str(Measure(3, 4)), str(Measure(value="0.5"))) == ("3 of 4", "0.5")
-
-
-def shard(number, of, **measures):
-    return Shard(number, of, measures or {"recall": Measure(number, 10)})
-
-
-def test_shards_are_added():
-    found = merge([shard(2, 2, a=Measure(1, 2), b=Measure(0, 1)), shard(1, 2, b=Measure(3, 3), a=Measure(5, 5))])
-
-    assert found == {"a": Measure(6, 7), "b": Measure(3, 4)}
-
-
-@given(st.lists(COUNTS, min_size=1, max_size=6), st.randoms(use_true_random=False))
-def test_the_order_of_shards_says_nothing(counts, random):
-    shards = [Shard(number, len(counts), {"recall": count}) for number, count in enumerate(counts, 1)]
-    random.shuffle(shards)
-
-    total = Measure(sum(count.passed for count in counts), sum(count.of for count in counts))
-    assert merge(shards) == {"recall": total}
-
-
-@pytest.mark.parametrize(
-    ("shards", "reason"),
-    [
-        ([], r"the shards \[\], not each of them once"),
-        ([shard(1, 2)], "not each of them once"),
-        ([shard(1, 2), shard(1, 2)], "not each of them once"),
-        ([shard(1, 2), shard(2, 2), shard(2, 2)], "not each of them once"),
-        ([shard(1, 2), shard(3, 2)], "not each of them once"),
-        ([shard(0, 2), shard(1, 2)], "not each of them once"),
-        ([shard(1, 2), shard(2, 3)], "not each of them once"),
-        ([shard(1, 2), shard(2, 2, precision=Measure(1, 1))], "have not measured the same"),
-        ([shard(1, 2), shard(2, 2, recall=Measure(1, 1), more=Measure(1, 1))], "have not measured the same"),
-        ([shard(1, 1, recall=Measure(value="1"))], "is a value: parts of it cannot be merged"),
-        ([shard(1, 1, recall=Measure(0, 0))], "counts 0 of 0"),
-        ([shard(1, 1, recall=Measure(2, 1))], "counts 2 of 1"),
-        ([shard(1, 2, recall=Measure(0, MOST)), shard(2, 2, recall=Measure(0, 1))], f"counts 0 of {MOST + 1}"),
-    ],
-)
-def test_every_shard_is_there_exactly_once(shards, reason):
-    with pytest.raises(VerificationError, match=reason):
-        merge(shards)

@@ -9,7 +9,15 @@ from lockgate.core.policy import Evaluation
 from lockgate.errors import UnavailableError, VerificationError
 from lockgate.evaluator import conducting
 from lockgate.evaluator.assignment import Assignment
-from lockgate.evaluator.conducting import Trial, conduct, harness_of, missed, result_of
+from lockgate.evaluator.conducting import (
+    Trial,
+    conduct,
+    harness_of,
+    missed,
+    result_of,
+    result_of_shards,
+    shard_of,
+)
 from lockgate.evaluator.measured import Measured, counted
 from lockgate.evaluator.on_trial import Surroundings, job_of
 from lockgate.evaluator.suite_folder import find_suite
@@ -162,3 +170,13 @@ def test_near_misses_of_a_job(tmp_path, command, environment):
 
     with pytest.raises(VerificationError, match="wants"):
         job_of(found, Surroundings())
+
+
+def test_a_shard_of_before_the_trial_is_none_of_it(given):
+    shard = shard_of(given, GOOD, TRIAL, BEGUN, BEGUN)
+
+    run, measured = result_of_shards(shard, TRIAL)
+    assert run == result_of(given, GOOD, TRIAL, BEGUN, BEGUN) and measured.measures == GOOD.measures
+    with pytest.raises(VerificationError, match="before the trial began"):
+        result_of_shards(replace(shard, started_at=BEGUN - timedelta(seconds=1)), TRIAL)
+    assert result_of_shards(replace(shard, trouble=("shard 1: it died",)), TRIAL)[0].result is Verdict.FAILED

@@ -1,22 +1,37 @@
 """How does a person have a release tested, and see whether that is enough? In a sandbox, with one attested result."""
 
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lockgate.cli.bar import steps
-from lockgate.cli.speaking import ENDPOINT, FOLDER, KEY, TAG, WHERE, as_json, progress, show, speaking, spread
+from lockgate.cli.speaking import (
+    ENDPOINT,
+    EXISTING,
+    FILE,
+    FOLDER,
+    KEY,
+    TAG,
+    WHERE,
+    as_json,
+    progress,
+    show,
+    speaking,
+    spread,
+)
 from lockgate.formats.canonical import Json
 from lockgate.formats.names import Endpoint, Tag
 
 if TYPE_CHECKING:
+    from lockgate.cli.placing import Place
     from lockgate.cli.trying import Demanded, Tested, Wanted
     from lockgate.core.policy import Evaluation
+    from lockgate.evaluator.assignment import Portion
     from lockgate.evaluator.measured import Measured
     from lockgate.evaluator.on_trial import Surroundings
     from lockgate.evaluator.suite_folder import Suite
@@ -41,6 +56,12 @@ class _Chosen:
     reports: Path | None
     no_attest: bool
     also: tuple[str, ...]
+    shard: str | None
+    trial: int | None
+    into: Path | None
+    place: str
+    cluster: Path | None
+    seconds: int
 
 
 @click.command()
@@ -60,6 +81,12 @@ class _Chosen:
 @click.option("--also", multiple=True, metavar="COMMAND", help="Ask another scanner too, and attest what it says.")
 @click.option("--memory", type=click.IntRange(64), default=4096, show_default=True, help="MiB for the release.")
 @click.option("--reports", type=FOLDER, help="Where to write the reports that the result names by digest.")
+@click.option("--on", "place", type=click.Choice(["bubblewrap", "kubernetes"]), default="bubblewrap", show_default=True)
+@click.option("--cluster", type=EXISTING, help="On kubernetes: the file that describes the cluster (TOML).")
+@click.option("--seconds", type=click.IntRange(1), default=600, show_default=True, help="How long a job may take.")
+@click.option("--shard", metavar="K/N", help="Run part K of N of the suite only, and sign what came of that.")
+@click.option("--into", type=FILE, help="The file that the shard is written to.")
+@click.option("--trial", type=click.IntRange(0), help="Of a shard: the trial that it is of; else another is begun.")
 @click.option("--no-attest", is_flag=True, help="Only look: nothing is written in the log, and nothing counts.")
 @speaking
 @as_json
@@ -69,6 +96,9 @@ def evaluate(tag: Tag, suite: str, endpoint: Endpoint, connection: "Connection",
     Every byte is compared with what was signed; the run is written in the log before it begins; the files are scanned;
     the release is served as its manifest says, without a network; what was measured is held to what the policy demands
     at ENDPOINT. Exit 3 if that is not reached: the result is attested all the same.
+
+    A heavy suite that says how it is split runs in shards, on as many machines as you like: the first one begins the
+    trial, the others join it (--trial), and `lockgate merge` makes one result of them.
     """
     from lockgate.cli.trying import Wanted
     from lockgate.evaluator.suite_folder import find_suite
@@ -77,13 +107,16 @@ def evaluate(tag: Tag, suite: str, endpoint: Endpoint, connection: "Connection",
     chosen = _Chosen(**options)  # type: ignore[arg-type]  # click has checked them
     if chosen.no_attest == (chosen.signing_key is not None):
         raise click.UsageError("say by which key the result is signed: --signing-key; or only look: --no-attest")
+    portion = _portion(chosen)
     digest = Digest.parse(chosen.digest) if chosen.digest else None
     suite_ = find_suite(suite, chosen.suites_dir)
-    wanted = Wanted(tag, endpoint, suite_, digest, _surroundings(chosen), chosen.also)
+    wanted = Wanted(tag, endpoint, suite_, digest, _surroundings(chosen), chosen.also, portion, chosen.trial)
     demanded, tested = _tested(connection, wanted, chosen)
-    reasons = _reasons(demanded, tested)
+    block = demanded.block if portion.is_all else None  # a part reaches nothing by itself
+    reasons = _reasons(block, tested)
     _write_reports(chosen.reports, tested.measured)
-    rows = list(_rows(wanted.suite, demanded.block, tested.measured))
+    _write_shard(chosen.into, tested.shard)
+    rows = list(_rows(wanted.suite, block, tested.measured))
     found = {**_document(wanted, tested), "measures": rows, "reasons": reasons}
     show(json_, found, *_table(rows), *_last_lines(wanted, tested, reasons))
     return MISSED if reasons else 0
@@ -92,19 +125,27 @@ def evaluate(tag: Tag, suite: str, endpoint: Endpoint, connection: "Connection",
 def _tested(connection: "Connection", wanted: "Wanted", chosen: _Chosen) -> "tuple[Demanded, Tested]":
     from lockgate.cli.fetching import size_of
     from lockgate.cli.trying import Bench
-    from lockgate.drivers.bubblewrap.outer import Bubblewrap
 
-    sandbox = Bubblewrap(allow=frozenset(chosen.lacking))
-    with tempfile.TemporaryDirectory(prefix="lockgate-trial-") as folder:
-        files = Path(folder, "files")
+    with _place(chosen) as place:
+        files = place.folder / "files"
         files.mkdir(mode=0o755)
-        bench = Bench(connection, chosen.signing_key, sandbox, files)
+        around = replace(wanted.around, python=place.python, workshop=place.workshop)
+        wanted = replace(wanted, around=around)
+        bench = Bench(connection, chosen.signing_key, place.sandbox, files)
         release, demanded = bench.find(wanted)
         with progress(f"fetching {wanted.tag}", size_of(release)) as advance:
             candidate = bench.fetch(release, advance)
         label, measures = f"{wanted.suite.about.name} over {wanted.tag}", len(wanted.suite.about.measures)
         with steps(label, measures, shown=sys.stderr.isatty()) as tell:
             return demanded, bench.test(wanted, demanded, candidate, tell)
+
+
+def _place(chosen: _Chosen) -> "AbstractContextManager[Place]":
+    from lockgate.cli.placing import placed
+
+    if (chosen.place == "kubernetes") != (chosen.cluster is not None):
+        raise click.UsageError("--on kubernetes and --cluster go together")
+    return placed(chosen.cluster, frozenset(chosen.lacking))
 
 
 def _surroundings(chosen: _Chosen) -> "Surroundings":
@@ -117,15 +158,16 @@ def _surroundings(chosen: _Chosen) -> "Surroundings":
         if not equals or not port.isdecimal():
             raise click.UsageError(f"not PORT=SOCKET: {each[:80]!a}")
         reach[int(port)] = Path(socket)
-    return Surroundings(Limits(memory=chosen.memory << 20), chosen.bindings, reach)
+    limits = Limits(seconds=chosen.seconds, cpu_seconds=chosen.seconds, memory=chosen.memory << 20)
+    return Surroundings(limits, chosen.bindings, reach)
 
 
-def _reasons(demanded: "Demanded", tested: "Tested") -> list[str]:
+def _reasons(block: "Evaluation | None", tested: "Tested") -> list[str]:
     """Say what is against the release after this run: of its scan, and of what the suite demands."""
     from lockgate.evaluator.conducting import missed
 
     found = [f"scan: {finding}" for finding in tested.scan.findings]
-    return [*found, *(missed(demanded.block, tested.measured) if demanded.block else tested.measured.trouble)]
+    return [*found, *(missed(block, tested.measured) if block else tested.measured.trouble)]
 
 
 def _rows(suite: "Suite", block: "Evaluation | None", measured: "Measured") -> "Iterator[dict[str, Json]]":
@@ -162,6 +204,8 @@ def _document(wanted: "Wanted", tested: "Tested") -> dict[str, Json]:
         "served": tested.measured.served,
         "isolation": list(tested.measured.isolation or ()),
         "attested": attested,
+        "trial": tested.trial,
+        "shard": f"{wanted.portion.number}/{wanted.portion.of}",
     }
 
 
@@ -172,7 +216,36 @@ def _last_lines(wanted: "Wanted", tested: "Tested", reasons: Sequence[str]) -> l
                  f" ({wanted.suite.digest}), held by: {held}")  # fmt: skip
     for suite, (run, entry) in tested.runs.items():
         lines.append(f"attached {suite} {run.result} to {wanted.tag} (entry {entry})")
-    return lines if tested.runs else [*lines, _NOTHING_COUNTS.upper()]
+    if tested.shard is not None:
+        lines.append(f"this is shard {wanted.portion.number} of {wanted.portion.of} of trial {tested.trial}")
+    return lines if tested.trial is not None else [*lines, _NOTHING_COUNTS.upper()]
+
+
+def _portion(chosen: _Chosen) -> "Portion":
+    from lockgate.core.shard import MOST_SHARDS
+    from lockgate.evaluator.assignment import Portion
+
+    if chosen.shard is None:
+        if chosen.trial is not None or chosen.into is not None:
+            raise click.UsageError("--trial and --into are of a shard: --shard K/N")
+        return Portion()
+    number, slash, of = chosen.shard.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of) <= MOST_SHARDS):
+        raise click.UsageError(f"not a shard like 2/5: {chosen.shard[:20]!a}")
+    if chosen.no_attest or chosen.into is None or int(of) == 1:
+        raise click.UsageError("a shard is one of several, signed (--signing-key) and written to a file (--into)")
+    return Portion(int(number), int(of))
+
+
+def _write_shard(path: Path | None, shard: bytes | None) -> None:
+    from lockgate.errors import UnavailableError
+
+    if path is None or shard is None:
+        return
+    try:
+        path.write_bytes(shard)
+    except OSError as e:
+        raise UnavailableError(f"cannot write {path}: {e.strerror}") from e
 
 
 def _write_reports(folder: Path | None, measured: "Measured") -> None:

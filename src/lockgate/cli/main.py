@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "statement": ("quoting", "Take every statement about a release away as in-toto, and verify that."),
     "suite": ("suiting", "List, show and add suites: what a release can be tested by."),
     "evaluate": ("evaluating", "Test a release in a sandbox, and attest what came of it."),
+    "merge": ("merging", "Make one attested result of the shards of a trial."),
     "change": ("changing", "Open, show, assess, approve, reject, withdraw, activate changes."),
     "strategy": ("planning", "How a candidate gets its traffic: check a strategy, and say it in words."),
     "rollout": ("rolling", "How far a candidate is; pause, resume, promote, abort."),

@@ -8,7 +8,6 @@ A threshold of 1 asks that nothing failed. No sample proves that of all that cou
 """
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -34,15 +33,6 @@ class Measure:
         return f"{self.passed} of {self.of}" if self.value is None else self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A part of one run, `number` of `of`, and what it counted."""
-
-    number: int
-    of: int
-    measures: Mapping[str, Measure]
-
-
 def check_measure(name: str, measure: Measure) -> None:
     """Raise `VerificationError` unless this is a count of something, or a finite value, and not both."""
     passed, of, value = measure.passed, measure.of, measure.value
@@ -64,20 +54,6 @@ def reaches(measure: Measure, threshold: str) -> bool:
         return False
 
 
-def merge(shards: Sequence[Shard]) -> Mapping[str, Measure]:
-    """Add the counts of all parts of one run; raise `VerificationError` unless each is there exactly once.
-
-    A value is of its own part alone, and cannot be merged.
-    """
-    numbers, of = sorted(shard.number for shard in shards), len(shards)
-    if not shards or numbers != list(range(1, of + 1)) or {shard.of for shard in shards} != {of}:
-        raise VerificationError(f"these are the shards {numbers}, not each of them once")
-    names = {frozenset(shard.measures) for shard in shards}
-    if len(names) != 1:
-        raise VerificationError("the shards have not measured the same")
-    return {name: _sum(name, [shard.measures[name] for shard in shards]) for name in sorted(*names)}
-
-
 def bound(measure: Measure) -> str:
     """Write what a measure shows at least, for people: the bound of a count to six digits, rounded down."""
     if measure.passed is None or measure.of is None:
@@ -94,17 +70,6 @@ def _proves(passed: int, of: int, wanted: int, unit: int) -> bool:
     """Decide p ≥ t and n(p - t)² ≥ z²t(1 - t) for p = passed/of and t = wanted/unit, both sides times n·unit²."""
     over = passed * unit - wanted * of
     return wanted > 0 and over >= 0 and over**2 * _Z[1] ** 2 >= _Z[0] ** 2 * of * wanted * (unit - wanted)
-
-
-def _sum(name: str, parts: Sequence[Measure]) -> Measure:
-    passed, of = 0, 0
-    for part in parts:
-        check_measure(name, part)
-        if part.passed is None or part.of is None:
-            raise VerificationError(f"measure {name[:80]!a} is a value: parts of it cannot be merged")
-        passed, of = passed + part.passed, of + part.of
-    check_measure(name, found := Measure(passed, of))
-    return found
 
 
 def is_at_least(found: str, threshold: str) -> bool:

@@ -13,8 +13,24 @@ from lockgate.scanner.scanned import Scan
 
 
 @dataclass(frozen=True, slots=True)
+class Portion:
+    """Which part of a run: shard `number` of `of`. The first of one is all of it."""
+
+    number: int = 1
+    of: int = 1
+
+    @property
+    def is_all(self) -> bool:
+        """Tell whether it is the whole run."""
+        return self.of == 1
+
+
+ALL = Portion()
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
-    """One run of a suite over a candidate; `tell` is told each measure when it is done."""
+    """One run of a suite over a candidate, or a portion of it; `tell` is told each measure when it is done."""
 
     suite: Suite
     candidate: Candidate
@@ -22,6 +38,7 @@ class Assignment:
     sandbox: Sandbox
     around: Surroundings
     tell: Tell
+    portion: Portion = ALL
 
 
 Harness: TypeAlias = Callable[[Assignment], Measured]

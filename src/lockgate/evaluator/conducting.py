@@ -16,11 +16,13 @@ from lockgate import __version__
 from lockgate.core.evidence import TestRun, Verdict
 from lockgate.core.measure import Measure, reaches
 from lockgate.core.policy import Evaluation
+from lockgate.core.shard import Run, Shard
 from lockgate.errors import LockgateError, VerificationError
-from lockgate.evaluator.assignment import Assignment, Harness
+from lockgate.evaluator.assignment import Assignment, Harness, Portion
 from lockgate.evaluator.baseline.all_checks import run_baseline
-from lockgate.evaluator.harness.foreign import FOREIGN
+from lockgate.evaluator.harness.foreign import FOREIGN, run_of
 from lockgate.evaluator.measured import Measured, failed
+from lockgate.evaluator.suite_folder import Suite
 from lockgate.formats.digest import Digest
 
 HARNESSES: Mapping[str, Harness] = {"lockgate": run_baseline, **FOREIGN}
@@ -43,6 +45,15 @@ def harness_of(name: str) -> Harness:
     if name not in HARNESSES:
         raise VerificationError(f"nobody here knows the harness {name[:80]!a}; there are: {', '.join(HARNESSES)}")
     return HARNESSES[name]
+
+
+def check_runs(suite: Suite, portion: Portion) -> None:
+    """Raise `VerificationError` for a suite that nobody here can run, or not in portions."""
+    harness_of(suite.about.harness)
+    if suite.about.harness in FOREIGN:
+        run_of(suite, portion)
+    elif not portion.is_all:
+        raise VerificationError(f"suite {suite.about.name} runs as a whole")
 
 
 def conduct(given: Assignment) -> Measured:
@@ -86,25 +97,62 @@ def result_of(
     given: Assignment, measured: Measured, trial: Trial, started_at: datetime, finished_at: datetime
 ) -> TestRun:
     """Write down what came of a run under the demands that it was begun under."""
+    return _written(shard_of(given, measured, trial, started_at, finished_at), measured, trial)
+
+
+def shard_of(given: Assignment, measured: Measured, trial: Trial, started_at: datetime, finished_at: datetime) -> Shard:
+    """Write down what came of a portion of a run; it is judged when all of them are there."""
     about, started_at = given.suite.about, max(started_at, trial.begun_at)
-    return TestRun(
-        result=Verdict.FAILED if [*missed(trial.demands, measured)] else Verdict.PASSED,
-        suite=str(about.name),
-        suite_version=str(about.version),
+    return Shard(
+        Run(
+            trial.number, trial.log, given.candidate.manifest.tag, given.candidate.release, str(about.name),
+            about.version, given.suite.digest, trial.policy,
+        ),
+        given.portion.number,
+        given.portion.of,
         harness=about.harness,
         harness_version=measured.harness_version,
-        thresholds=dict(trial.demands.metrics),
-        metrics={name: _plain(measure) for name, measure in measured.measures.items()},
-        finished_at=max(finished_at, started_at),
-        suite_digest=given.suite.digest,
-        trial=trial.number,
-        log=trial.log,
-        measures=dict(measured.measures),
-        served=given.candidate.release if measured.served else None,
-        isolation=measured.isolation,
-        policy=trial.policy,
         started_at=started_at,
+        finished_at=max(finished_at, started_at),
+        measures=dict(measured.measures),
+        samples=dict(measured.samples),
+        isolation=measured.isolation,
+        served=measured.served,
+        trouble=measured.trouble,
         records={name: Digest.of(record) for name, record in measured.records.items()},
+    )  # fmt: skip
+
+
+def result_of_shards(merged: Shard, trial: Trial) -> tuple[TestRun, Measured]:
+    """Write down what came of a run whose shards were put together."""
+    if merged.started_at < trial.begun_at:
+        raise VerificationError(f"a shard started at {merged.started_at}, before the trial began at {trial.begun_at}")
+    measured = Measured(
+        merged.measures, {}, merged.harness_version, merged.isolation, served=merged.served, trouble=merged.trouble
+    )
+    return _written(merged, measured, trial), measured
+
+
+def _written(shard: Shard, measured: Measured, trial: Trial) -> TestRun:
+    run = shard.run
+    return TestRun(
+        result=Verdict.FAILED if [*missed(trial.demands, measured)] else Verdict.PASSED,
+        suite=run.suite,
+        suite_version=str(run.suite_version),
+        harness=shard.harness,
+        harness_version=shard.harness_version,
+        thresholds=dict(trial.demands.metrics),
+        metrics={name: _plain(measure) for name, measure in shard.measures.items()},
+        finished_at=shard.finished_at,
+        suite_digest=run.suite_digest,
+        trial=run.trial,
+        log=run.log,
+        measures=dict(shard.measures),
+        served=run.release if shard.served else None,
+        isolation=shard.isolation,
+        policy=run.policy,
+        started_at=shard.started_at,
+        records=dict(shard.records),
     )
 
 

@@ -25,6 +25,7 @@ class Measured:
         served: Whether the release was served, from the bytes that were compared, and answered.
         trouble: What makes the result a failure, whatever was counted.
         whole: Measures of which the release says how many cases there are: if they are wanted, every case must hold.
+        samples: Of a shard, which samples each measure counted.
     """
 
     measures: Mapping[str, Measure]
@@ -34,6 +35,7 @@ class Measured:
     served: bool = False
     trouble: tuple[str, ...] = field(default=())
     whole: frozenset[str] = frozenset()
+    samples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def counted(tried: Iterable[Tried]) -> Measure | None:

@@ -32,11 +32,16 @@ _PLACE = re.compile(r"\{(model|port|python|bindings|file:[^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a candidate gets beside its files: a folder of what bindings grant, and ports that lead outside."""
+    """What a candidate gets beside its files: a folder of what bindings grant, and ports that lead outside.
+
+    `python` is that of a sandbox which brings the harness along; in `workshop` it sees what is written for it.
+    """
 
     limits: Limits = field(default_factory=Limits)
     bindings: Path | None = None
     reach: Mapping[int, Path] = field(default_factory=dict)
+    python: str | None = None
+    workshop: Path | None = None
 
 
 @dataclass(slots=True)

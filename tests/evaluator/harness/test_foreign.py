@@ -20,8 +20,8 @@ from tests.evaluator.harness.reports import INSPECT, VECTORS, spoilt
 
 LOG = (VECTORS / "security-memory.json").read_bytes()
 RUN = Run(
-    ("{python}",), {}, Name("inspect"), "/healthz", 8500, ".json",
-    {"security-memory": "1"}, {"security-memory": "security-memory/as_wanted"},
+    ("{python}",), {}, Name("inspect"), ".json",
+    {"security-memory": "1"}, {"security-memory": "security-memory/as_wanted"}, "/healthz", 8500,
 )  # fmt: skip
 LAYERS = ("namespaces", "seccomp", "landlock", "limits")
 GOOD = Outcome(0, {"log.json": LOG, "notes.txt": b"{"}, b"done", LAYERS)

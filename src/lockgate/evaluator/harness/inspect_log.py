@@ -33,7 +33,8 @@ def read_inspect(log: bytes) -> Reported:
     if not scorers:
         raise VerificationError(f"{task[:80]!a} has no score")
     measures = {name: _count(samples, name, task) for name in scorers}
-    return Reported(_harness(about), {task: Task(str(about.get("task_version")), measures)})
+    names = tuple(f"{sample['id']} {sample['epoch']}" for sample in samples)
+    return Reported(_harness(about), {task: Task(str(about.get("task_version")), measures, names)})
 
 
 def _check_whole(found: dict[str, Any], about: dict[str, Any], samples: list[Any], task: str) -> None:

@@ -21,10 +21,11 @@ _LARGEST, _DIGITS = 1e18, 18  # of a number
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one task of a suite counted, by scorer."""
+    """What one task of a suite counted, by scorer; and which samples, if the harness names them."""
 
     version: str
     measures: Mapping[str, Measure]
+    samples: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,17 @@ def picked(reported: Reported, wanted: Mapping[str, str], versions: Mapping[str,
         if found.version != version:
             raise VerificationError(f"task {task[:_LONGEST]!a} ran in version {found.version[:80]!a}, not {version!a}")
     return {measure: _found(reported, where) for measure, where in wanted.items()}
+
+
+def sampled(reported: Reported, wanted: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
+    """Find the samples that each measure counted; raise `VerificationError` where the harness names none."""
+    found = {measure: reported.tasks[where.rpartition("/")[0]].samples for measure, where in wanted.items()}
+    for measure, samples in found.items():
+        if samples is None:
+            raise VerificationError(
+                f"{measure[:80]!a}: its reports do not name samples, so shards cannot be told apart"
+            )
+    return {measure: samples for measure, samples in found.items() if samples is not None}
 
 
 def counted(outcomes: Iterable[tuple[object, bool]], what: str) -> Measure:
