@@ -18,6 +18,7 @@ STARTING = Run(STABLE.endpoint, STABLE.release, STABLE.epoch, ready=False)
 def judged(kind=STABLE, **changes):
     found = run(kind)
     found.edition, found.channel = 0, Silent(os.getpid())
+    found.port = None  # which nobody else has
     for name, value in changes.items():
         setattr(found, name, value)
     return found

@@ -69,7 +69,9 @@ def current(kind, **more):
 
 @pytest.fixture
 def owner():
-    return Owner()
+    found = Owner()
+    found.shared = set()
+    return found
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def gateway():
 
 @pytest.fixture
 def routed(owner, gateway):
-    found = Routing(owner, "127.0.0.1:8421", lambda: gateway)
+    found = Routing(owner, "127.0.0.1:8421", lambda: gateway, lambda pid, *_: pid not in owner.shared)
     found.gateway = gateway
     return found
 
@@ -95,6 +97,19 @@ def test_what_is_held_is_shown_and_what_is_not_is_cut(owner, gateway, routed):
     assert gateway.cuts == [PROD] and gateway.weights() == {}
     routed.look()
     assert gateway.shown[PROD].routes == (), "it is known here, and answered 503"
+
+
+def test_a_run_at_whose_port_somebody_else_answers_too_gets_nothing_until_it_is_alone(owner, gateway, routed):
+    owner.holdings.add(current(STABLE))
+    routed.look()
+    owner.shared.add(1)
+    routed.look()
+    assert gateway.weights() == {} and gateway.cuts == [PROD]
+
+    owner.shared.clear()
+    routed.look()
+    routed.look()
+    assert gateway.weights() == {"magika@1.0.0": 100}
 
 
 def test_what_did_not_change_is_not_shown_again(owner, gateway, routed):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from lockgate.errors import UnavailableError
+from lockgate.loader.attendance import answers
 from lockgate.loader.readiness import check_ready
 from tests.live.serving import free_port
 
@@ -25,8 +26,8 @@ def started():
     """Start a program that listens, below as many others as are asked for; give its first ancestor, and the port."""
     programs = []
 
-    def start(address="127.0.0.1", *, below=0):
-        command = [LISTENS, address]
+    def start(address="127.0.0.1", *, below=0, program=LISTENS, port=0):
+        command = [program, address, str(port)]
         for _ in range(below):
             command = [BELOW, *command]
         program = subprocess.Popen([sys.executable, "-c", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -50,6 +51,34 @@ def test_another_program_at_that_port_is_not_the_runs(started):
     _, port = started()
     with pytest.raises(UnavailableError, match="is no program of run"):
         check_ready(one, port)
+
+
+SHARES = LISTENS.replace("(sys.argv[1], 0)", "(sys.argv[1], int(sys.argv[2]))").replace(
+    "family=", "reuse_port=True, family="
+)
+
+
+def test_a_port_that_somebody_else_shares_is_not_the_runs_from_then_on(started):
+    """SO_REUSEPORT: the kernel gives each of both a part of the connections."""
+    mine, port = started(program=SHARES)
+    check_ready(mine, port)
+    assert answers(mine, port, before=True)
+
+    started(program=SHARES, port=port)
+    with pytest.raises(UnavailableError, match="is no program of run"):
+        check_ready(mine, port)
+    assert not answers(mine, port, before=True)
+
+
+def test_workers_of_a_run_may_share_its_port(started):
+    _, port = started(program=SHARES)
+    started(program=SHARES, port=port, below=1)
+    check_ready(os.getpid(), port)
+
+
+def test_a_run_that_answered_and_listens_no_more_is_nobody_elses(started):
+    mine, _ = started()
+    assert answers(mine, free_port(), before=True) and not answers(mine, free_port(), before=False)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.2", "::1"])

@@ -53,5 +53,5 @@ def _runs(holding: Holding) -> bool:
 
 
 def _is_ready(holding: Holding) -> bool:
-    holding.answers = holding.answers or answers(holding.channel.pid, holding.port)
+    holding.answers = answers(holding.channel.pid, holding.port, holding.answers)
     return holding.answers and holding.edition is not None

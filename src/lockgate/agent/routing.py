@@ -26,6 +26,7 @@ from lockgate.loader.attendance import answers
 from lockgate.loader.lease_clock import NANOSECONDS
 
 Open = Callable[[], Gateway]
+Answering = Callable[[int, int | None, bool], bool]
 
 _LOOK_SECONDS = 1.0
 _LEAST_SECONDS = 0.05
@@ -50,12 +51,12 @@ class Owner(Protocol):
 class Routing:
     """The gateway of a host, and what it was shown last."""
 
-    def __init__(self, owner: Owner, address: str, open_gateway: Open) -> None:
+    def __init__(self, owner: Owner, address: str, open_gateway: Open, answering: Answering = answers) -> None:
         self.address = address
         self.gateway: Gateway | None = None
         self.shown: tuple[Traffic, ...] = ()
         self.counted: tuple[Counted, ...] = ()
-        self._owner, self._open = owner, open_gateway
+        self._owner, self._open, self._answers = owner, open_gateway, answering
         self._settled = False
         self._fences = count(1)
         self._known: set[Endpoint] = set()  # ever routed: what is gone of them is not now, rather than no such endpoint
@@ -141,8 +142,15 @@ class Routing:
         return True
 
     def _see(self, holding: Holding) -> None:
-        """Note that a model server answers; that it did once is enough, as its run says when it ends."""
-        holding.answers = holding.answers or (holding.serving and answers(holding.channel.pid, holding.port))
+        """Note that a model server answers, and that it does no more if somebody else answers at its port too."""
+        before, holding.answers = (
+            holding.answers,
+            holding.serving and self._answers(holding.channel.pid, holding.port, holding.answers),
+        )
+        if before and not holding.answers:
+            self._owner.worry("port", f"{holding.tag} gets nothing more: somebody else listens at its port too")
+        elif holding.answers and not before:
+            self._owner.fine("port")
 
     def _follow(self, wanted: tuple[Traffic, ...], present: set[Endpoint], fence: int) -> None:
         """Cut what has nothing left, and show everything else."""

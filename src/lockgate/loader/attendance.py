@@ -18,7 +18,7 @@ from lockgate.errors import LockgateError, UnavailableError
 from lockgate.loader.connection import Connection
 from lockgate.loader.host import Host
 from lockgate.loader.leasing import Claim
-from lockgate.loader.readiness import check_ready
+from lockgate.loader.readiness import check_own, check_ready
 
 PRESENCES = "/api/v1/presences"
 LOOK_SECONDS = 0.5
@@ -83,16 +83,19 @@ class Alone:
 
     def _run(self) -> Run:
         claim = self._claim
-        self._answers = self._answers or answers(os.getpid(), self._port)
+        self._answers = answers(os.getpid(), self._port, self._answers)
         return Run(claim.endpoint, claim.release, claim.epoch, self._answers)
 
 
-def answers(run: int, port: int | None) -> bool:
-    """Ask whether the model server of a run is seen to answer; where it listens nowhere, it is not."""
+def answers(run: int, port: int | None, before: bool) -> bool:  # noqa: FBT001 - what it was
+    """Ask whether the model server of a run is seen to answer; where it listens nowhere, it is not.
+
+    Once it did, that is so until somebody else listens there too: that it ended, its run says.
+    """
     if port is None:
-        return False
+        return before
     try:
-        check_ready(run, port)
+        (check_own if before else check_ready)(run, port)
     except UnavailableError:
         return False
     return True
