@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from lockgate.controllers.rollouts import tend
 from lockgate.core.report import BUCKETS, Counts
 from lockgate.core.rights import Role
 from lockgate.core.rollout import Aborted, Promoted
@@ -12,7 +13,7 @@ from lockgate.errors import ConflictError
 from tests.controllers.test_rollouts import GOOD, GOOD_STABLE, happened
 from tests.traffic import BROKEN, Flying, Host, counts, judged_by
 from tests.warning import warn
-from tests.world import PEOPLE, World
+from tests.world import PEOPLE, PROD, World
 
 
 @pytest.fixture
@@ -72,6 +73,14 @@ def test_failures_that_are_allowed_are_no_evidence_for_a_candidate(world):
 
     assert flying.rollout is None or flying.rollout.weight == 10
     assert not [event for event in happened(world) if isinstance(event, Promoted)]
+
+
+def test_a_clock_that_was_ahead_holds_up_nobody_whose_clock_is_right(world, flying):
+    flying.pass_by(20, GOOD, GOOD_STABLE)
+    tend(world.installation, PROD, "one", None, world.now + timedelta(minutes=10))  # before its clock was put right
+    flying.pass_by(60, counts(30, 10), GOOD_STABLE)
+
+    assert [event.trigger for event in happened(world) if isinstance(event, Aborted)] == ["metric:errors"]
 
 
 def test_a_node_that_lies_gets_no_bad_candidate_promoted(monkeypatch):

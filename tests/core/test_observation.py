@@ -93,6 +93,16 @@ def test_looks_add_up_and_a_look_that_comes_too_soon_is_none():
     assert grounds(watch).analysis.findings[0].candidate.n == 149
 
 
+def test_what_was_looked_at_by_a_clock_that_was_ahead_is_due_and_data_of_then_are_no_later_than_now():
+    watch = watched(STRATEGY, look(3600), look(3605, counts(10), counts(90)))
+    assert watch.data_at == NOW + timedelta(seconds=3605)
+
+    watch = looked(watch, STRATEGY, ROLLOUT, look(60, counts(10), counts(90)))
+    assert watch.data_at == watch.looked_at[ERRORS.name] == NOW + timedelta(seconds=60)
+    watch = looked(watch, STRATEGY, ROLLOUT, look(65, counts(30), counts(270)))
+    assert grounds(watch).analysis.findings[0].candidate.n == 30
+
+
 def test_each_metric_is_looked_at_as_often_as_it_says_and_counts_what_it_is_about():
     totals = [counts(10 * n, n, guardrail=(8 * n, 2 * n)) for n in range(5)]
     looks = [look(5 * n, each, each) for n, each in enumerate(totals)]

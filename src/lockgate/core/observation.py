@@ -132,7 +132,7 @@ def read_watch(document: bytes, strategy: Strategy, rollout: Rollout) -> Watch |
 def due(watch: Watch, strategy: Strategy, now: datetime) -> tuple[Metric, ...]:
     """List the metrics that are to be looked at now: none as long as the last look is too fresh."""
     last = max(watch.looked_at.values(), default=None)
-    if last is not None and now - last < timedelta(seconds=look_seconds(strategy)) - _EARLY:
+    if last is not None and not _is_over(last, look_seconds(strategy), now):
         return ()
     return tuple(metric for metric in watched(strategy) if _is_due(watch, metric, now))
 
@@ -162,7 +162,7 @@ def looked(watch: Watch, strategy: Strategy, rollout: Rollout, look: Look) -> Wa
         state=take(plan_of(strategy), watch.state, observed),
         counters=counters,
         looked_at={**watch.looked_at, **{metric.name: look.at for metric in metrics}},
-        data_at=look.at if brought else watch.data_at,
+        data_at=look.at if brought else _no_later(watch.data_at, look.at),
     )
 
 
@@ -216,7 +216,16 @@ def _brought(metrics: Iterable[Metric], held: Mapping[Name, Counters], look: Loo
 
 def _is_due(watch: Watch, metric: Metric, now: datetime) -> bool:
     last = watch.looked_at.get(metric.name)
-    return last is None or now - last >= timedelta(seconds=metric.interval_seconds) - _EARLY
+    return last is None or _is_over(last, metric.interval_seconds, now)
+
+
+def _no_later(known: datetime | None, now: datetime) -> datetime | None:
+    return None if known is None else min(known, now)
+
+
+def _is_over(last: datetime, seconds: int, now: datetime) -> bool:
+    """Ask whether an interval is over; what lies ahead of `now` was dated by a clock that was wrong, and is over."""
+    return now < last or now - last >= timedelta(seconds=seconds) - _EARLY
 
 
 def _observe(metric: Metric, counters: Counters, look: Look) -> tuple[Counters, Observed | None, bool]:
