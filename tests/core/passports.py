@@ -7,7 +7,8 @@ from lockgate.core import endpoint as at_endpoint
 from lockgate.core import release as of_release
 from lockgate.core.decision import decision_of, sign_decision
 from lockgate.core.journal import Denied, Subject, subject_of, write_fact
-from lockgate.core.passport import Case, Logged, Passport, admit_passport
+from lockgate.core.passport import Case, Passport, admit_passport
+from lockgate.core.proved import Logged
 from lockgate.drivers.memory import Memory
 from lockgate.formats.cloudevent import CloudEvent, encode_entry
 from lockgate.formats.digest import Digest

@@ -94,6 +94,7 @@ ruled = st.builds(
     hand_over=st.sampled_from(["sealed", "private"]),
     rollout=st.none() | demands,
     breakers=st.none() | lists(breakers),
+    appearances=st.sampled_from([None, "shown", "heeded"]),
     bindings=st.none() | bindings,
     overrides=st.none() | leeway,
     emergencies=st.none() | hurry,

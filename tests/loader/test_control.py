@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from lockgate.core.intent import Intent, KeyProof, SignedIntent
-from lockgate.core.passport import Logged, Passport
+from lockgate.core.passport import Passport
+from lockgate.core.proved import Logged
 from lockgate.errors import ConflictError, DeniedError, UnavailableError, VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name, Tag

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from lockgate.core.order import Order, open_recorded, reason_digest
-from lockgate.core.passport import Logged
+from lockgate.core.proved import Logged
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from tests.world import PROD

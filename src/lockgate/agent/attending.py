@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from lockgate.agent.node import Node
 from lockgate.core.news import News
 from lockgate.core.order import Order, open_recorded
-from lockgate.core.passport import Logged
+from lockgate.core.proved import Logged
 from lockgate.errors import DeniedError, LockgateError, UnavailableError, VerificationError
 from lockgate.formats import plain
 from lockgate.loader.control import Stop

@@ -39,8 +39,9 @@ def revoked_of(installation: Installation, endpoint: Endpoint, slot: Slot, *, ca
     nothing = list_revocations(installation.environment, ())
     try:
         admit_again(passport, endpoint, installation.written_trust(), policy, nothing, slot.at)
-    except (DeniedError, VerificationError):
-        return ()  # refused for another reason: hosts find that by themselves
+    except (DeniedError, VerificationError) as e:  # refused for another reason too: hosts find that by themselves
+        others = e.reasons if isinstance(e, DeniedError) else (str(e),)
+        return tuple(reason for reason in reasons if reason not in others)
     return reasons
 
 

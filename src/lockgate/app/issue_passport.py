@@ -1,26 +1,33 @@
 """What does an outsider need to judge a release? Its passport, put together from documents and log proofs."""
 
+from dataclasses import replace
 from functools import partial
 
 from lockgate.app.installation import Installation
 from lockgate.app.publish_checkpoint import publish_checkpoint
+from lockgate.core.appearance import Appearances
 from lockgate.core.change import Change, Content
 from lockgate.core.decision import Decision, read_decision
 from lockgate.core.endpoint import State, Suspended, check_rollout, check_serving
 from lockgate.core.intent import SignedIntent
-from lockgate.core.journal import change_subject, endpoint_subject, read_fact, release_subject
+from lockgate.core.journal import appearances_subject, change_subject, endpoint_subject, read_fact, release_subject
 from lockgate.core.override import Overriding, read_overriding
-from lockgate.core.passport import Case, Logged, Passport
+from lockgate.core.passport import Case, Passport
+from lockgate.core.proved import Logged
 from lockgate.core.release import Record, open_manifest
+from lockgate.core.sight import Seen, sight_of, sign_sight
 from lockgate.core.slot import Slot
 from lockgate.core.transfer import sign_export
 from lockgate.core.trust import MANIFESTS, Purpose
-from lockgate.errors import DeniedError
+from lockgate.errors import DeniedError, UnavailableError
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint, Tag
+from lockgate.tlog.checkpoint import parse_checkpoint
 from lockgate.tlog.proof import LogProof
 from lockgate.tlog.tiles import inclusion_proof
+
+_PATIENCE = 10  # times that somebody may see another model while we read
 
 
 def passport_for(installation: Installation, endpoint: Endpoint, *, candidate: bool = False) -> Passport:
@@ -31,8 +38,36 @@ def passport_for(installation: Installation, endpoint: Endpoint, *, candidate: b
     stable = check_serving(state)
     slot = check_rollout(state).candidate if candidate else stable
     installation.revocations([slot.release]).check_release(slot.release)
-    note = publish_checkpoint(installation)
-    return _passport(installation, recorded(installation, slot.tag), note, (state, slot))
+    record = recorded(installation, slot.tag)
+    seen, note = _appearances(installation, endpoint), publish_checkpoint(installation)
+    for _ in range(_PATIENCE):
+        again = _appearances(installation, endpoint)
+        if again == seen:  # so nothing was seen between, and the head holds all that was
+            return _shown(installation, _passport(installation, record, note, (state, slot)), seen, note)
+        seen, note = again, publish_checkpoint(installation)
+    raise UnavailableError(f"provider models changed {_PATIENCE} times while the passport was written")
+
+
+def _shown(installation: Installation, passport: Passport, seen: Appearances | None, note: str) -> Passport:
+    """Add what was seen of provider models, if the policy wants that shown and none of it was forgotten."""
+    case = passport.case
+    assert case is not None
+    content = case.content
+    wanted = installation.policy().document.rules_for(content.endpoint).appearances
+    if wanted is None or not passport.providers or (seen is not None and seen.forgotten):
+        return passport
+    decided = read_decision(case.decision.encode()).observed or ()
+    now = (entry for one in (seen.of(content.release) if seen else ()) for entry in one.entries)
+    entries = sorted({*decided, *now})
+    head = parse_checkpoint(note.partition("\n\n")[0] + "\n")
+    word = sign_sight(sight_of(content.endpoint, content.release, entries, head), installation.keys.vsa)
+    shown = Seen(tuple(logged_at(installation, entry, note) for entry in entries), word)
+    return replace(passport, case=replace(case, seen=shown))
+
+
+def _appearances(installation: Installation, endpoint: Endpoint) -> Appearances | None:
+    found = installation.catalog.find(appearances_subject(endpoint))
+    return found if isinstance(found, Appearances) else None
 
 
 def passport_of(installation: Installation, tag: Tag) -> Passport:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lockgate.cli.speaking import now
 from lockgate.core.fleet import Fleet, Member
 from lockgate.core.order import ACT, Order, Receipt, open_receipt, open_recorded, reason_digest
-from lockgate.core.passport import Logged
+from lockgate.core.proved import Logged
 from lockgate.core.trust import Trust
 from lockgate.errors import ConflictError, LockgateError, UnavailableError
 from lockgate.formats import plain

@@ -9,10 +9,10 @@ fingerprint. What is not told is not known, and is no change. Who observes signs
 (spec/provider-model.md).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from lockgate.core.policy import Rules
 from lockgate.core.provider import Pin, ProviderModel, check_shows
@@ -72,8 +72,12 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """What is known of one provider model: what it shows, and when it last changed, if it ever did."""
+    """What is known of one provider model: what it shows, and when it last changed, if it ever did.
 
+    `told` are the entries that this follows from: the last that told each pin, and the last that was a change.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ("told", "changed_index")
     release: Digest
     component: Name
     shows: Shows
@@ -82,19 +86,32 @@ class Appearance:
     at: datetime
     changed_at: datetime | None
     changed: tuple[str, ...]
+    told: Mapping[str, int] | None = None
+    changed_index: int | None = None
+
+    @property
+    def entries(self) -> tuple[int, ...]:
+        """Which entries of the log say all this."""
+        changed = () if self.changed_index is None else (self.changed_index,)
+        return tuple(sorted({self.index, *(self.told or {}).values(), *changed}))
 
 
 @dataclass(frozen=True, slots=True)
 class Appearances:
-    """What the log says of the provider models at an endpoint, the newest last."""
+    """What the log says of the provider models at an endpoint, the newest last; whether one was `forgotten`."""
 
     kind: ClassVar[str] = "appearances"
+    later: ClassVar[tuple[str, ...]] = ("forgotten",)
     endpoint: Endpoint
     seen: tuple[Appearance, ...]
+    forgotten: bool | None = None
 
     def of(self, release: Digest) -> tuple[Appearance, ...]:
         """List what is known of the models of a release."""
         return tuple(one for one in self.seen if one.release == release)
+
+
+Told: TypeAlias = tuple[Observed, int, datetime]  # an event, its index, and when
 
 
 def observe(glimpse: Glimpse, model: ProviderModel, known: Appearances | None, by: Name, order: Digest) -> Observed:
@@ -131,6 +148,24 @@ def wrong_appearances(rules: Rules, seen: Sequence[Appearance], shown: Shown) ->
                 yield Objection("evaluation", wanted.suite, text)
 
 
+def gather(told: Iterable[Told]) -> tuple[Appearance, ...]:
+    """Say what entries of the log come to, about one release at one endpoint."""
+    known: Appearances | None = None
+    for event, index, at in told:
+        known = evolve(known, event, index, at)
+    return known.seen if known else ()
+
+
+def held_to(seen: Iterable[Appearance], models: Mapping[str, ProviderModel]) -> tuple[Appearance, ...]:
+    """Hold what is known against the pins of the release itself; whose model is not there is left as it was told."""
+    return tuple(
+        replace(one, unlike=tuple(_unlike(models[str(one.component)], one.shows)))
+        if str(one.component) in models
+        else one
+        for one in seen
+    )
+
+
 def evolve(state: Appearances | None, event: Observed, index: int, at: datetime) -> Appearances:
     """Say what is known of the models at an endpoint after something of one was seen. The oldest is forgotten."""
     state = state or Appearances(event.endpoint, ())
@@ -138,8 +173,11 @@ def evolve(state: Appearances | None, event: Observed, index: int, at: datetime)
     others = [one for one in state.seen if one is not before][-(KEPT - 1) :]
     changed_at, changed = (at, event.changed) if event.changed else _last(before)
     shows = _merged(before.shows, event.shows) if before else event.shows
-    now = Appearance(event.release, event.component, shows, event.unlike, index, at, changed_at, changed)
-    return replace(state, seen=(*others, now))
+    told = {**((before.told or {}) if before else {}), **{pin.value: index for pin in Pin if getattr(event.shows, pin)}}
+    last = index if event.changed else before.changed_index if before else None
+    now = Appearance(event.release, event.component, shows, event.unlike, index, at, changed_at, changed, told, last)
+    forgotten = True if len(others) + (before is not None) < len(state.seen) else state.forgotten
+    return replace(state, seen=(*others, now), forgotten=forgotten)
 
 
 def _find(known: Appearances | None, release: Digest, component: Name) -> Appearance | None:

@@ -7,6 +7,7 @@ necessary and never sufficient: whoever loads judges the dossier again.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import ClassVar
 
 from lockgate.core.evidence import Provenance, TestRun, subject_of
 from lockgate.core.gate import Permit
@@ -51,9 +52,11 @@ class TrainedOn:
 class Decision:
     """The provenance record of a release at an endpoint, as the gate signs it.
 
-    `passed_over` are statements that were held of the release and did not count.
+    `passed_over` are statements that were held of the release and did not count, `observed` the entries about its
+    provider models, where the policy wants those shown.
     """
 
+    later: ClassVar[tuple[str, ...]] = ("observed",)
     endpoint: Endpoint
     tag: Tag
     release: Digest
@@ -75,6 +78,7 @@ class Decision:
     passed_over: tuple[Digest, ...] | None = None
     aside: tuple[SetAside, ...] | None = None
     emergency: Digest | None = None
+    observed: tuple[int, ...] | None = None
 
 
 def decision_of(permit: Permit, change: int) -> Decision:
@@ -107,6 +111,7 @@ def decision_of(permit: Permit, change: int) -> Decision:
         passed_over=permit.passed_over or None,
         aside=permit.aside or None,
         emergency=permit.emergency,
+        observed=permit.observed or None,
     )
 
 
@@ -147,6 +152,8 @@ def open_decision(document: bytes, permit: Permit, change: int, trust: Trust) ->
     for name in _COMPARED:
         if getattr(found, name) != getattr(wanted, name):
             raise VerificationError(f"the decision says another {name} than what follows from the evidence")
+    if permit.rules.appearances is not None and found.observed not in (None, wanted.observed):
+        raise VerificationError("the decision names other entries about provider models than the passport shows")
     return found
 
 

@@ -34,7 +34,8 @@ from lockgate.core.intent import (
     check_intent,
 )
 from lockgate.core.override import OVERRIDE, Overridden, Override
-from lockgate.core.passport import Logged, Passport, Proved, open_logged
+from lockgate.core.passport import Passport
+from lockgate.core.proved import Logged, Proved, open_logged
 from lockgate.core.release import Registered, Release, open_manifest
 from lockgate.core.rights import Role, check_right
 from lockgate.core.trust import MANIFESTS, Purpose, Trust

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import TypeVar
 
-from lockgate.core.appearance import Appearance, wrong_appearances
+from lockgate.core.appearance import Appearance, held_to, wrong_appearances
 from lockgate.core.approval import APPROVE, Ballot, Voice, counted, in_place, open_approval
 from lockgate.core.change import Content
 from lockgate.core.component import Component
@@ -107,6 +107,7 @@ class Permit:
     passed_over: tuple[Digest, ...] = ()
     aside: tuple[SetAside, ...] = ()
     emergency: Digest | None = None
+    observed: tuple[int, ...] = ()
 
     @property
     def considered(self) -> Digest:
@@ -171,6 +172,7 @@ def judge(
         endpoint, case.admitted.release, case.admitted.components, tuple(found.evidence), found.authors,
         tuple(sorted(voice.by for voice in found.voices)), case.rules, policy.digest, trust.digest, at, case.providers,
         in_place(found.voices), dossier.trials, found.passed_over, found.aside, dossier.content.risk,
+        tuple(sorted(i for one in dossier.appearances for i in one.entries)) if case.rules.appearances else (),
     )  # fmt: skip
 
 
@@ -282,7 +284,7 @@ class _Case:
             *wrong_provenance(self.rules, evidence),
             *wrong_scans(self.rules, shown),
             *wrong_evaluations(self.rules, shown, spared(self.dossier.content, self.rules)),
-            *wrong_appearances(self.rules, self.dossier.appearances, shown),
+            *wrong_appearances(self.rules, held_to(self.dossier.appearances, self.providers), shown),
         ]
         allowed, ineffective = self.overrides(authors)
         kept, aside = set_aside(found, allowed)

@@ -17,7 +17,7 @@ from lockgate.core.binding import Severed, check_severed
 from lockgate.core.change import Content
 from lockgate.core.endpoint import Suspended, check_here
 from lockgate.core.intent import SignedIntent, check_intent, open_intent
-from lockgate.core.passport import Logged, open_logged
+from lockgate.core.proved import Logged, open_logged
 from lockgate.core.rights import Role, check_right
 from lockgate.core.trust import Trust
 from lockgate.errors import DeniedError, VerificationError

@@ -14,21 +14,22 @@ promotion or a return to it is proved; that it was aborted meanwhile no passport
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import ClassVar, Generic, TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias
 
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core import release as of_release
+from lockgate.core.appearance import Appearance, gather
 from lockgate.core.change import Content, Opened
 from lockgate.core.decision import Decision, open_decision
-from lockgate.core.evidence import CLOCK_SKEW
 from lockgate.core.gate import Dossier, Permit, check_current, judge
 from lockgate.core.intent import SignedIntent, check_intent, open_intent
-from lockgate.core.journal import Event, read_fact, subject_of
 from lockgate.core.override import Overriding
 from lockgate.core.policy import Policy
+from lockgate.core.proved import E, Logged, Proved, open_logged
 from lockgate.core.revocation import Revocations
 from lockgate.core.rights import check_right
 from lockgate.core.rollout import Promoted
+from lockgate.core.sight import Seen, heed, open_seen
 from lockgate.core.strategy import Strategy, open_strategy
 from lockgate.core.trial import Begun, Trial, trial_of
 from lockgate.core.trust import Agreed, Trust
@@ -37,24 +38,15 @@ from lockgate.formats import canonical, plain
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 from lockgate.tlog.checkpoint import Checkpoint
-from lockgate.tlog.proof import LogProof
 
-E = TypeVar("E", bound=Event)
 MAX_PASSPORT = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Logged:
-    """A log entry, and the proof that a checkpoint holds it (c2sp.org/tlog-proof)."""
-
-    entry: str
-    proof: str
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """Why the release may serve at one endpoint: the change, its approvals, the decision, and where they are logged."""
 
+    later: ClassVar[tuple[str, ...]] = ("seen",)
     number: int
     content: Content
     opening: SignedIntent
@@ -69,6 +61,7 @@ class Case:
     overrides: tuple[Overriding, ...] | None = None
     risk: str | None = None
     opened: Logged | None = None
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +87,7 @@ class Admission:
     `epoch` is the entry that lets the release serve: a lease for it cites the same (`lease.Granted.epoch`). `follows`
     is the entry at which the endpoint stood before, as the approvers signed it; None after a rollback. `content` is
     what they signed, `passport` what was judged, `at` when that was. A `candidate` is to be tried, by its `strategy`.
+    `appearances` is what the log held of its provider models up to that head, where the policy wants that shown.
     """
 
     permit: Permit
@@ -106,16 +100,7 @@ class Admission:
     at: datetime
     candidate: bool = False
     strategy: Strategy | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Proved(Generic[E]):
-    """An event that the log was proved to hold: where, since when, under which head."""
-
-    event: E
-    index: int
-    at: datetime
-    checkpoint: Checkpoint
+    appearances: tuple[Appearance, ...] = ()
 
 
 Stable: TypeAlias = Proved[at_endpoint.Activated] | Proved[Promoted]
@@ -194,7 +179,9 @@ def _admit(
     check_current(trust.document, policy.document, now)
     registered = open_logged(of_release.Registered, passport.registered, believed, now)
     activated = open_logged(at_endpoint.Activated, case.activated, believed, now)
+    seen = open_seen(case.seen, case.content, believed, now, activated.checkpoint)
     dossier = _dossier(passport, case, believed, now, registered, activated)
+    dossier = replace(dossier, appearances=gather(one for one in seen if one[1] < activated.index))
     permit = judge(dossier, endpoint, trust, policy, revoked, activated.at)
     _check_entries(permit, passport.registration, case, registered.event, activated.event)
     decision = open_decision(case.decision.encode(), permit, case.number, believed)
@@ -204,8 +191,6 @@ def _admit(
     if case.rolled_back is not None:
         epoch = _check_rollback(case, permit, believed, now, promoted or activated)
     candidate = case.content.strategy is not None and promoted is None
-    if candidate and case.rolled_back is not None:
-        raise VerificationError("the passport tells of a rollback to what was never promoted")
     return Admission(
         permit=permit,
         decision=decision,
@@ -217,6 +202,7 @@ def _admit(
         at=now,
         candidate=candidate,
         strategy=_strategy(case),
+        appearances=heed(permit, case.seen, dossier.appearances, gather(seen), believed.origin),
     )
 
 
@@ -252,22 +238,6 @@ def dossier_of(passport: Passport, case: Case, registered_at: datetime) -> Dossi
         overrides=case.overrides or (),
         risk=case.risk.encode() if case.risk is not None else None,
     )
-
-
-def open_logged(kind: type[E], logged: Logged, trust: Trust, now: datetime) -> Proved[E]:
-    """Prove that the log holds an event of this kind."""
-    entry = logged.entry.encode()
-    verifiers = trust.log_verifiers(now)
-    proof = LogProof.parse(logged.proof)
-    checkpoint = proof.verify(entry, verifiers)
-    envelope, event = read_fact(entry)
-    if not isinstance(event, kind):
-        raise VerificationError(f"the log entry is {event.type}, not {kind.type}")
-    if envelope.subject != str(subject_of(event, proof.index)):
-        raise VerificationError(f"the log entry says that it is about {envelope.subject[:80]!a}, and is not")
-    if envelope.time > now + CLOCK_SKEW:
-        raise VerificationError(f"the log entry is of {envelope.time}, later than now ({now})")
-    return Proved(event, proof.index, envelope.time, checkpoint)
 
 
 def _opened_at(case: Case, trust: Trust, now: datetime, activated: Proved[at_endpoint.Activated]) -> datetime | None:
@@ -382,6 +352,8 @@ def _check_rollback(case: Case, permit: Permit, trust: Trust, now: datetime, sta
     """Verify that somebody with the right to do so ordered the return to this release; return where that is logged."""
     if case.rolled_back is None or case.order is None:
         raise VerificationError("the passport tells of a rollback, but holds no order for it")
+    if case.content.strategy is not None and isinstance(stable.event, at_endpoint.Activated):
+        raise VerificationError("the passport tells of a rollback to what was never promoted")
     proved = open_logged(at_endpoint.RolledBack, case.rolled_back, trust, now)
     event = proved.event
     said = open_intent(case.order, trust, proved.at)

@@ -142,8 +142,9 @@ class Emergencies:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What one endpoint demands."""
+    """What one endpoint demands. `appearances`: hosts are shown what was seen of provider models, or heed it too."""
 
+    later: ClassVar[tuple[str, ...]] = ("appearances",)
     components: tuple[Kind, ...]
     provenance: bool
     evaluations: tuple[Evaluation, ...]
@@ -158,6 +159,7 @@ class Rules:
     scans: Scans | None = None
     overrides: Overrides | None = None
     emergencies: Emergencies | None = None
+    appearances: Literal["shown", "heeded"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from lockgate.core.appearance import Appearances
 from lockgate.core.detection import Alerts
 from lockgate.core.exhibit import Statements
 from lockgate.core.order import Order
-from lockgate.core.passport import Logged, Passport
+from lockgate.core.passport import Passport
+from lockgate.core.proved import Logged
 from lockgate.core.release import Record
 from lockgate.core.revocation import Revocation
 from lockgate.server import binding_routes as bindings

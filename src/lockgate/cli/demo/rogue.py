@@ -26,8 +26,9 @@ from lockgate.core.metadata import (
     write_snapshot,
     write_timestamp,
 )
-from lockgate.core.passport import Logged, Passport
+from lockgate.core.passport import Passport
 from lockgate.core.policy import POLICY, Policy
+from lockgate.core.proved import Logged
 from lockgate.core.release import Manifest, Registered
 from lockgate.core.revocation import Revocations
 from lockgate.core.rights import Role

@@ -50,6 +50,7 @@ def _demands(rules: Rules) -> str:
     staged = f"; a rollout that is {_gradual(rules.rollout)}" if rules.rollout else ""
     lease = f"a lease of {rules.lease.seconds} s ({rules.lease.on_silence})"
     more = listed(rules.breakers) + listed_bindings(rules.bindings) + listed_leeway(rules.overrides, rules.emergencies)
+    pins += f"; what was seen of them is {rules.appearances} by hosts" if rules.appearances else ""
     return f"{kinds}; {proof}; {tests}{listed_scans(rules.scans)}{pins}; {people}; {lease}{staged}{more}"
 
 
@@ -119,6 +120,14 @@ def _pins(old: tuple[Pin, ...] | None, new: tuple[Pin, ...] | None, where: str) 
         yield neutral(f"writes the pins of provider models at {where} in another way")
 
 
+def _appearances(old: str | None, new: str | None, where: str) -> Iterator[Difference]:
+    steps = (None, "shown", "heeded")
+    words = ("are not shown", "are shown", "are shown, and heed,")
+    before, after = words[steps.index(old)], words[steps.index(new)]
+    effect = stronger if steps.index(new) > steps.index(old) else weaker
+    yield effect(f"hosts of {where} {after} what was seen of provider models; before, they {before} it")
+
+
 def _rollout(old: Demands | None, new: Demands | None, where: str) -> Iterator[Difference]:
     if old is None and new is not None:
         yield stronger(f"demands of rollouts at {where}: {_gradual(new)}")
@@ -163,6 +172,7 @@ RULES: Mapping[str, Words] = {
     "bindings": bindings,
     "scans": scans,
     "overrides": overrides,
+    "appearances": _appearances,
     "emergencies": lambda old, new, where: emergencies(EMERGENCIES, old, new, where),
 }
 ROLLOUT: Mapping[str, Words] = {
