@@ -48,6 +48,7 @@ def report_until_the_end(node: Node, seconds: float) -> None:
             node.worry("reports", f"the server does not learn what is counted here: {e}")
         else:
             node.fine("reports")
+            node.worry("users", counting.unjudged) if counting.unjudged else node.fine("users")
 
 
 def written_report(node: Node, counting: Counting, numbering: Numbering) -> bytes:

@@ -54,8 +54,8 @@ def _traffic(endpoint: Endpoint, here: Sequence[tuple[Holding, Held]]) -> Traffi
     if stable is not None:
         weights[stable[0].claim.release] = WHOLE - sum(weights.values())
     routes = tuple(_route(*each, weights.get(each[0].claim.release, 0)) for each in here)
-    sticky_by = candidate[1].sticky_by if candidate else None
-    return Traffic(endpoint, routes, stable[0].claim.release if stable else None, sticky_by)
+    sticky_by, rollout = (candidate[1].sticky_by, candidate[0].claim.epoch) if candidate else (None, None)
+    return Traffic(endpoint, routes, stable[0].claim.release if stable else None, sticky_by, rollout)
 
 
 def _newest(found: Iterable[tuple[Holding, Held]]) -> tuple[Holding, Held] | None:

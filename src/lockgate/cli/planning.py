@@ -41,6 +41,7 @@ from lockgate.core.strategy import (
     wrong_spans,
     wrong_steps,
     wrong_sticking,
+    wrong_users,
 )
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats.names import Name
@@ -97,6 +98,8 @@ def parse_strategy(written: object) -> Strategy:
         reasons += wrong_spans(found)
     if not reading.is_odd("metric", "stickyBy"):
         reasons += wrong_sticking(found)
+    if not reading.is_odd("metric", "stickyBy", "step"):
+        reasons += wrong_users(found)
     if reasons:
         raise DeniedError(*dict.fromkeys(reasons))
     plan_of(found)

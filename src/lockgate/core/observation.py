@@ -14,22 +14,36 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar, TypeAlias
 
-from lockgate.core.analysis import Analysis, Conclusion, State, Unanswered, Value, analyse, begin, resume, take, teach
-from lockgate.core.analysis.counter import Counters, Raw, Reading, Step, advance, together
+from lockgate.core.analysis import (
+    Analysis,
+    Conclusion,
+    Judged,
+    State,
+    Unanswered,
+    Value,
+    analyse,
+    begin,
+    resume,
+    take,
+    teach,
+)
+from lockgate.core.analysis.counter import MAX_NODES, Counters, Raw, Reading, Step, advance, advance_each, together
 from lockgate.core.analysis.table import Counts, Histogram, Spread, Table
 from lockgate.core.detection import Raised
 from lockgate.core.outvoting import grouped, of_all, outvoted
 from lockgate.core.plan import look_seconds, plan_of, watched
-from lockgate.core.report import BOUNDS, NOTHING, Tally
+from lockgate.core.report import BOUNDS, MAX_ROUNDS, NOTHING, Tally, round_name
 from lockgate.core.report import Counts as Totals
 from lockgate.core.rollout import Alarm, Rollout, Signals
 from lockgate.core.rollout import Finding as Known
 from lockgate.core.strategy import Envoy, Metric, Sequential, Strategy, Threshold
 from lockgate.errors import VerificationError
 from lockgate.formats import plain
+from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 
 MAX_WATCH = 64 << 20  # bytes: thousands of nodes
+MAX_NAME = 63
 SINGLY = 32  # nodes whose tables are weighed one by one; of more, what they counted is added up
 
 _NONE = Tally(0, 0)
@@ -41,7 +55,7 @@ _KNOWN: Mapping[Conclusion, Known] = {
     Conclusion.HEALTHY: "passed",
 }
 
-Observed: TypeAlias = tuple[Table, ...] | tuple[Spread, ...] | Value | Unanswered
+Observed: TypeAlias = tuple[Table, ...] | tuple[Spread, ...] | tuple[Judged, ...] | Value | Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +251,8 @@ def _observe(metric: Metric, counters: Counters, look: Look) -> tuple[Counters, 
         return _differenced(metric, _unbroken(counters, answer), answer)
     if not isinstance(_source(metric), Envoy):
         return counters, None, False
+    if isinstance(metric.test, Sequential) and metric.test.unit == "user":
+        return _judged(counters, look.nodes)
     return _differenced(metric, counters, dict(_readings(metric, look.nodes)))
 
 
@@ -250,6 +266,29 @@ def _differenced(
         steps = (together(steps),)
     has_data = any(step.table.candidate.n for step in steps)
     return counters, _tables(metric, steps), has_data
+
+
+def _judged(counters: Counters, nodes: Mapping[Name, Shown]) -> tuple[Counters, Observed | None, bool]:
+    """Say whom each gateway judged in each round since the last look."""
+    readings = {
+        _book(node, number): Reading(shown.incarnation, _users(shown.candidate, number), _users(shown.stable, number))
+        for node, shown in sorted(nodes.items())[: MAX_NODES // MAX_ROUNDS]
+        for number in range(1, MAX_ROUNDS + 1)
+    }
+    counters, steps = advance_each(counters, readings)
+    judged = tuple(Judged(book, readings[book].incarnation, step.table) for book, step in steps.items())
+    return counters, judged or None, any(each.table.candidate.n for each in judged)
+
+
+def _book(node: Name, number: int) -> Name:
+    """Name what one gateway judges in one round; a name that would be too long is shortened."""
+    text = f"{node}-{number}"
+    return Name(text if len(text) <= MAX_NAME else f"{Digest.of(str(node).encode()).hex[:40]}-{number}")
+
+
+def _users(totals: Totals, number: int) -> Raw:
+    tally = totals.other.get(round_name(number), _NONE)
+    return Raw(Counts(tally.total, tally.bad))
 
 
 def _tables(metric: Metric, steps: Iterable[Step]) -> Observed:

@@ -1,6 +1,7 @@
 """What does a strategy want watched, in the words of the analysis? Every metric that brings data; alerts bring none.
 
     sequential errors, guardrail, tool   odds of the candidate against those of the stable release
+    sequential errors, unit user         the same of users that gateways judge, each once in a book
     sequential latency                   the same, beyond each quantile of what the stable release took
     threshold rate                       bad ones of the candidate, as a share
     threshold latency, quantile q        those slower than the bound are more than 1 - q of the candidate's
@@ -12,7 +13,7 @@ sure of it one must be (`_BETA`), and which rate of bad ones is always good enou
 
 from decimal import Decimal
 
-from lockgate.core.analysis.metric import Bounds, Latency, Metric, Plan, Sequential, Threshold, Unit, check_plan
+from lockgate.core.analysis.metric import Bounds, Latency, Metric, Plan, Sequential, Threshold, Unit, Users, check_plan
 from lockgate.core.analysis.number import Number
 from lockgate.core.measure import decimal
 from lockgate.core.strategy import Envoy, OnAlert, Strategy
@@ -65,12 +66,14 @@ def _metric(wanted: Wanted, looks: int) -> Metric:
             raise VerificationError("an alert brings no data")
 
 
-def _compared(wanted: Wanted, test: Compared) -> Sequential | Latency:
+def _compared(wanted: Wanted, test: Compared) -> Sequential | Users | Latency:
     margin = decimal(test.margin)
     bounds = Bounds(_number(decimal(test.alpha)), _BETA, _number(margin), _number(margin * _TOLERANCE))
     if test.event == "latency" and isinstance(test.source, Envoy):
         quantiles = tuple(map(Number, QUANTILES))
         return Latency(wanted.name, bounds, Unit.REQUEST, quantiles, _NEVER, wanted.dry_run)
+    if test.unit == "user" and isinstance(test.source, Envoy):
+        return Users(wanted.name, bounds, _NEVER, wanted.dry_run, _ACCEPTABLE)
     unit = Unit.USER if test.unit == "user" else Unit.REQUEST
     return Sequential(wanted.name, bounds, unit, _NEVER, wanted.dry_run, _ACCEPTABLE)
 

@@ -23,6 +23,7 @@ from lockgate.formats.names import Endpoint, Name
 
 REPORT = "application/vnd.lockgate.traffic-report+json"
 MAX_COUNTED, MAX_OTHER = 256, 16
+MAX_ROUNDS = 8  # in which a user is judged
 MIN_INCARNATION, MAX_INCARNATION = 16, 64
 MOST = 1 << 40  # of anything, all latencies of a release together too: sums over all nodes stay below 2^53
 
@@ -90,6 +91,11 @@ class Report:
     sequence: int
     at: datetime
     counted: tuple[Counted, ...]
+
+
+def round_name(number: int) -> Name:
+    """Name the counter of users who were judged for the first time, the second, …: those for whom a release failed."""
+    return Name(f"users-{number}")
 
 
 def sign_report(report: Report, signer: Signer) -> bytes:

@@ -17,7 +17,7 @@ from lockgate.core.analysis.metric import MAX_MARGIN
 from lockgate.core.danger import Danger, Severity
 from lockgate.core.measure import decimal
 from lockgate.core.policy import Demands, Symptom
-from lockgate.core.traffic import tells_callers_apart
+from lockgate.core.traffic import WHOLE, tells_callers_apart
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import plain
 from lockgate.formats.digest import Digest
@@ -28,6 +28,12 @@ MAX_METRICS = 32
 SPAN = range(1, 30 * 86_400 + 1)  # of anything that takes time, in seconds
 ALPHA = Decimal("0.01")  # healthy candidates that may be sent away, all metrics together
 INTERVAL = range(1, 3601)
+
+_UNSEEN = {
+    "latency": "one slow request of many makes no slow user, so count them in prometheus, or bound it (threshold)",
+    "guardrail": "what a guardrail said it does not see, so count them in prometheus",
+    "tool": "calls of tools it does not see, so count them in prometheus",
+}
 
 Failure: TypeAlias = Literal["rollback", "pause", "shutdown"]
 
@@ -185,6 +191,7 @@ def check_strategy(strategy: Strategy) -> None:
         *wrong_metrics(strategy.metrics),
         *wrong_spans(strategy),
         *wrong_sticking(strategy),
+        *wrong_users(strategy),
     ]
     if reasons:
         raise DeniedError(*reasons)
@@ -254,7 +261,21 @@ def wrong_sticking(strategy: Strategy) -> Iterator[str]:
         if isinstance(metric.test, Sequential) and metric.test.unit is None and not metric.dry_run:
             yield (
                 f"metric {metric.name}: where callers stay with a release their requests are not independent, and "
-                "alpha would be no promise: count users (unit: user, from prometheus), bound it (threshold), or dryRun"
+                "alpha would be no promise: count users (unit: user), bound it (threshold), or dryRun"
+            )
+
+
+def wrong_users(strategy: Strategy) -> Iterator[str]:
+    """Say which users no gateway could judge: those it cannot tell apart, for what it cannot see, or all at one arm."""
+    judged = [metric for metric in strategy.metrics if _is_of_users(metric.test)]
+    splits = any(isinstance(step, SetWeight) and step.weight < WHOLE for step in strategy.steps)
+    for metric in judged:
+        if strategy.sticky_by is None:
+            yield f"metric {metric.name}: the gateway tells users apart by a header, and stickyBy names none"
+        if not splits:
+            yield (
+                f"metric {metric.name}: at no step both releases have users, so they cannot be compared: bound it "
+                "(threshold), or begin with a weight below 100"
             )
 
 
@@ -318,10 +339,14 @@ def _wrong_sequential(test: Sequential) -> Iterator[str]:
         yield f"alpha is {test.alpha[:40]!a}, not a number above 0 and at most {ALPHA}"
     if margin is None or not 1 <= margin <= MAX_MARGIN:
         yield f"the odds margin is {test.margin[:40]!a}, not a number from 1 to {MAX_MARGIN}"
-    if test.unit == "user" and isinstance(test.source, Envoy):
-        yield "the gateway counts requests, not users: who counts users is a Prometheus"
+    if test.event != "errors" and _is_of_users(test):
+        yield f"of users the gateway counts who had an error: {_UNSEEN[test.event]}"
     if isinstance(test.source, Prometheus) and not (test.source.query.strip() and (test.source.total or "").strip()):
         yield "there is no data: a sequential test needs a query for what is bad, and one for the total"
+
+
+def _is_of_users(test: Sequential | Threshold | OnAlert) -> bool:
+    return isinstance(test, Sequential) and test.unit == "user" and isinstance(test.source, Envoy)
 
 
 def _wrong_threshold(test: Threshold) -> Iterator[str]:

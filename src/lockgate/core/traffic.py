@@ -93,13 +93,15 @@ class Traffic:
     """What answers at one endpoint; without routes nothing does.
 
     `stable` takes the traffic of any other release that fails again and again, until that one is given another chance.
-    Callers with the same value of the header `sticky_by` stay with one release while its weight grows.
+    Callers with the same value of the header `sticky_by` stay with one release while its weight grows. `rollout` tells
+    one rollout from the next: the entry that lets the candidate serve.
     """
 
     endpoint: Endpoint
     routes: tuple[Route, ...]
     stable: Digest | None = None
     sticky_by: str | None = None
+    rollout: int | None = None
 
     def __post_init__(self) -> None:
         wrong = [*_wrong_routes(self.routes)]
@@ -124,11 +126,13 @@ class Counting:
     """What a gateway has counted since it began: totals, which go down only with another incarnation.
 
     While the stable release stands in for one that fails, its latencies are counted for the one that was asked;
-    requests and failures are always those of the release that answered.
+    requests and failures are always those of the release that answered. Where callers are told apart, users are counted
+    too, by rounds (`core.report.round_name`); `unjudged` says why some are not.
     """
 
     incarnation: str
     counted: tuple[Counted, ...]
+    unjudged: str | None = None
 
 
 def check_whole(traffic: Sequence[Traffic]) -> None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, TypeAlias, TypeVar
 
+from lockgate.core.analysis.books import Judged, UsersTally, conclude_users, enter, nobody_judged
 from lockgate.core.analysis.finding import Analysis, Conclusion, Finding, Trigger, whole
-from lockgate.core.analysis.metric import Latency, Metric, Plan, Sequential, Threshold, check_plan
+from lockgate.core.analysis.metric import Latency, Metric, Plan, Sequential, Threshold, Users, check_plan
 from lockgate.core.analysis.sequential import SequentialTally, conclude, count, nothing_counted
 from lockgate.core.analysis.slowness import LatencyTally, conclude_slowness, learn, nothing_timed, time
 from lockgate.core.analysis.table import Counts, Histogram, Spread, Table
@@ -37,6 +38,7 @@ __all__ = [
     "Counts",
     "Finding",
     "Histogram",
+    "Judged",
     "Plan",
     "Spread",
     "State",
@@ -51,9 +53,9 @@ __all__ = [
     "teach",
 ]
 
-T = TypeVar("T", Table, Spread)
-Tally: TypeAlias = SequentialTally | LatencyTally | ThresholdTally
-Observed: TypeAlias = tuple[Table, ...] | tuple[Spread, ...] | Value | Unanswered
+T = TypeVar("T", Table, Spread, Judged)
+Tally: TypeAlias = SequentialTally | UsersTally | LatencyTally | ThresholdTally
+Observed: TypeAlias = tuple[Table, ...] | tuple[Spread, ...] | tuple[Judged, ...] | Value | Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ def _nothing(metric: Metric) -> Tally:
     match metric:
         case Sequential():
             return nothing_counted(metric)
+        case Users():
+            return nobody_judged()
         case Latency():
             return nothing_timed(metric)
         case Threshold():
@@ -122,6 +126,8 @@ def _taken(metric: Metric, tally: Tally, observed: Observed | None) -> Tally:
     match metric, tally:
         case Sequential(), SequentialTally():
             return count(metric, tally, _all(metric, observed, Table))
+        case Users(), UsersTally():
+            return enter(metric, tally, _all(metric, observed, Judged))
         case Latency(), LatencyTally():
             return time(metric, tally, _all(metric, observed, Spread))
         case Threshold(), ThresholdTally():
@@ -135,6 +141,8 @@ def _concluded(metric: Metric, tally: Tally) -> Finding:
     match metric, tally:
         case Sequential(), SequentialTally():
             return conclude(metric, tally)
+        case Users(), UsersTally():
+            return conclude_users(metric, tally)
         case Latency(), LatencyTally():
             return conclude_slowness(metric, tally)
         case Threshold(), ThresholdTally():
@@ -157,6 +165,8 @@ def _shape(tally: Tally) -> tuple[str, tuple[int, ...]]:
     match tally:
         case SequentialTally():
             return tally.type, (len(tally.row),)
+        case UsersTally():
+            return tally.type, ()
         case LatencyTally():
             return tally.type, tuple(len(mark.row) for mark in tally.marks)
         case ThresholdTally():

@@ -69,10 +69,17 @@ def advance(counters: Counters, readings: Mapping[Name, Reading]) -> tuple[Count
 
     A node that shows what cannot be is left out: more bad than all since then, or other bounds than before.
     """
+    counters, steps = advance_each(counters, readings)
+    return counters, tuple(steps.values())
+
+
+def advance_each(counters: Counters, readings: Mapping[Name, Reading]) -> tuple[Counters, Mapping[Name, Step]]:
+    """Do the same, and tell the nodes apart."""
     if len(readings) > MAX_NODES:
         raise VerificationError(f"{len(readings)} nodes, more than {MAX_NODES}")
-    steps = [_step(counters.last[node], now) for node, now in sorted(readings.items()) if node in counters.last]
-    return Counters(readings), tuple(step for step in steps if step is not None)
+    known = {node: now for node, now in sorted(readings.items()) if node in counters.last}
+    steps = {node: _step(counters.last[node], now) for node, now in known.items()}
+    return Counters(readings), {node: step for node, step in steps.items() if step is not None}
 
 
 def together(steps: Iterable[Step]) -> Step:

@@ -54,6 +54,18 @@ class Sequential:
 
 
 @dataclass(frozen=True, slots=True)
+class Users:
+    """Have more users of the candidate a failure than of stable? Judged by gateways, each user once in a book."""
+
+    type: ClassVar[str] = "users"
+    name: Name
+    bounds: Bounds
+    consecutive_missing: int
+    dry_run: bool
+    acceptable: Number | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Latency:
     """Is the candidate slower than stable? Slower is: more of it beyond one of the quantiles of stable."""
 
@@ -84,7 +96,7 @@ class Threshold:
     dry_run: bool
 
 
-Metric: TypeAlias = Sequential | Latency | Threshold
+Metric: TypeAlias = Sequential | Users | Latency | Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +146,7 @@ def _flaws(metric: Metric) -> Iterator[str]:
     if not 1 <= metric.consecutive_missing <= MOST:
         yield f"consecutive_missing is {metric.consecutive_missing}, not 1 to {MOST}"
     match metric:
-        case Sequential():
+        case Sequential() | Users():
             yield from _bound_flaws(metric.bounds)
             if metric.acceptable is not None and not 0 < metric.acceptable.exact < 1:
                 yield f"acceptable is {metric.acceptable}, not between 0 and 1"

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, replace
 from math import log
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from lockgate.core.analysis.finding import Conclusion, EValues, Finding, Trigger
-from lockgate.core.analysis.metric import Latency, Sequential
+from lockgate.core.analysis.metric import Latency, Sequential, Users
 from lockgate.core.analysis.number import Exact, antilog_text, decimal_text
 from lockgate.core.analysis.odds import Grid, Row, add, grid, log_mean, log_rare, log_sound, log_worse, upper_bound
 from lockgate.core.analysis.table import NONE, Counts, Table, check_counted
+
+Compared: TypeAlias = Sequential | Users | Latency
 
 MEANING = {
     Conclusion.FAILED: "it is worse",
@@ -38,7 +40,7 @@ def nothing_counted(metric: Sequential) -> SequentialTally:
     return SequentialTally(NONE, NONE, weighed(metric).empty, Exact(0), 0)
 
 
-def weighed(metric: Sequential | Latency) -> Grid:
+def weighed(metric: Compared) -> Grid:
     """Lay out the odds ratios that a metric weighs."""
     return grid(metric.bounds.margin, metric.bounds.tolerance)
 
@@ -74,16 +76,16 @@ def conclude(metric: Sequential, tally: SequentialTally) -> Finding:
     )
 
 
-def judge(metric: Sequential | Latency, peak: float, sound: float, missing: int) -> tuple[Conclusion, Trigger | None]:
+def judge(metric: Compared, peak: float, sound: float, missing: int) -> tuple[Conclusion, Trigger | None]:
     """Compare log e-values with what they must reach."""
     if peak >= -log(metric.bounds.alpha):
-        return Conclusion.FAILED, Trigger.SEQUENTIAL if isinstance(metric, Sequential) else Trigger.LATENCY
+        return Conclusion.FAILED, Trigger.LATENCY if isinstance(metric, Latency) else Trigger.SEQUENTIAL
     if missing >= metric.consecutive_missing:
         return Conclusion.MISSING, Trigger.CONSECUTIVE_MISSING
     return Conclusion.HEALTHY if sound >= -log(metric.bounds.beta) else Conclusion.INCONCLUSIVE, None
 
 
-def e_values(metric: Sequential | Latency, peak: float, sound: float, bound: float | None) -> EValues:
+def e_values(metric: Compared, peak: float, sound: float, bound: float | None) -> EValues:
     """Write e-values beside what they must reach."""
     return EValues(
         worse=antilog_text(peak),

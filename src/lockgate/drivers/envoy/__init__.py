@@ -13,16 +13,20 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from lockgate.core.report import NOTHING, Counted
 from lockgate.core.traffic import Address, Counting, Cut, Traffic, check_whole
+from lockgate.drivers.envoy.access_log import AccessLog, Written
 from lockgate.drivers.envoy.admin_socket import AdminSocket
 from lockgate.drivers.envoy.bootstrap import FEED_SOCKET, bootstrap
 from lockgate.drivers.envoy.child import EnvoyChild
 from lockgate.drivers.envoy.delta_ads import Feed, Goals, Resource
 from lockgate.drivers.envoy.den import Den
+from lockgate.drivers.envoy.judged_users import WATCHED, Judged, Users
 from lockgate.drivers.envoy.topology import CLUSTER, GATEWAY, LISTENER, ROUTES, Piece, listener_to, piece_of, routes_of
 from lockgate.drivers.envoy.totals import Totals
 from lockgate.errors import ConflictError, UnavailableError, VerificationError
@@ -42,11 +46,12 @@ Pieces = Mapping[Endpoint, Piece | None]  # None for an endpoint that is known n
 class EnvoyGateway:
     """Port `Gateway`, by an Envoy on this host. Only the owner of `home` speaks to it."""
 
-    def __init__(self, den: Den, listen: Address, ttl: float, patience: float) -> None:
+    def __init__(self, den: Den, listen: Address, ttl: float, patience: float, users: Users) -> None:
         self._den = den
         self._listen = listen
         self._patience = patience
-        self._feed = Feed(f"unix:{den.folder / FEED_SOCKET}", ttl)
+        self._users, self._records = users, AccessLog(users)
+        self._feed = Feed(f"unix:{den.folder / FEED_SOCKET}", ttl, self._records.handler())
         self._envoy = EnvoyChild(den.folder, json.dumps(bootstrap(listen)))
         self._admin = AdminSocket(den.folder)
         self._state = threading.Lock()
@@ -84,6 +89,7 @@ class EnvoyGateway:
         with self._showing:
             wanted = {one.endpoint: one for one in traffic}
             turn, changed = self._begin(fence, wanted)
+            self._users.close(wanted.get(name, Traffic(name, ())) for name in changed)
             pieces = {name: piece_of(wanted[name]) if name in wanted else None for name in changed}
             self._step(turn, lambda: self._put_runs(pieces))
             self._step(turn, lambda: self._put_routes(pieces))
@@ -99,6 +105,7 @@ class EnvoyGateway:
             self._turn += 1
             turn = self._turn
             self._settled.pop(endpoint, None)
+            self._users.close([Traffic(endpoint, ())])
             there = self._there.get(endpoint)
             goals = self._feed.put(LISTENER, {}, there.listeners if there else ())
         try:
@@ -112,9 +119,12 @@ class EnvoyGateway:
         with self._counting:
             life = self._envoy.lives
             read = self._admin.counts()
+            written = Written(life, *self._admin.records()) if self._users.is_needed else None
             if life != self._envoy.lives:
                 raise UnavailableError("Envoy was started again meanwhile")
-            return Counting(self._incarnation, self._totals.take(read, life))
+            judged = self._users.judge(self._records.known_ns(written) if written else 0)
+            counted = self._totals.take(read, life)
+            return Counting(self._incarnation, tuple(_with_users(judged, counted)), self._users.unjudged)
 
     def close(self) -> None:
         """Cut everything, and leave nothing behind but the log (port `Gateway`)."""
@@ -197,6 +207,7 @@ class EnvoyGateway:
     def _settle(self, wanted: Mapping[Endpoint, Traffic], changed: Collection[Endpoint]) -> Goals:
         """Take it for so, when Envoy has acknowledged all there is."""
         self._settled |= {name: wanted[name] for name in changed if name in wanted}
+        self._users.open((wanted[name] for name in changed if name in wanted), time.time_ns())
         return self._feed.everything()
 
     def _see_it_let_go(self, until: float) -> None:
@@ -216,8 +227,24 @@ class EnvoyGateway:
         raise UnavailableError("Envoy could not be seen to drop what nobody renews")
 
 
+def _with_users(judged: Judged, counted: Iterable[Counted]) -> Iterator[Counted]:
+    """Add which users were judged; of a release that Envoy knows no more, too."""
+    left = dict(judged)
+    for one in counted:
+        users = left.pop((one.endpoint, one.release), {})
+        yield replace(one, counts=replace(one.counts, other={**one.counts.other, **users}))
+    for place, users in left.items():
+        yield Counted(*place, replace(NOTHING, other=users))
+
+
 def open_gateway(
-    home: Path, *, listen: Address = LISTEN, ttl: float = TTL, patience: float = 5.0, seconds: float = 30
+    home: Path,
+    *,
+    listen: Address = LISTEN,
+    ttl: float = TTL,
+    patience: float = 5.0,
+    seconds: float = 30,
+    watched: float = WATCHED,
 ) -> EnvoyGateway:
     """Start an Envoy in `home`, and see it drop what is not renewed; raise `UnavailableError` if it does not.
 
@@ -227,8 +254,9 @@ def open_gateway(
         ttl: Seconds that Envoy goes on alone, when we stand still or are gone.
         patience: Seconds that Envoy has to acknowledge something.
         seconds: How long it may take to start.
+        watched: Seconds that a user is watched in a round.
     """
-    gateway = EnvoyGateway(Den.enter(home / "gateway"), listen, ttl, patience)
+    gateway = EnvoyGateway(Den.enter(home / "gateway"), listen, ttl, patience, Users(watched))
     try:
         gateway.start(seconds)
     except BaseException:

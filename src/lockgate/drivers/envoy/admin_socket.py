@@ -23,6 +23,9 @@ _PATIENCE = 5.0
 _HOSTS = re.compile(r"([a-z0-9-]+/[a-z0-9-]+)/([0-9a-f]{64})(/try)?")
 _TIMES = re.compile(r"cluster\.([a-z0-9-]+)\.([a-z0-9-]+)\.([0-9a-f]{64})(\.or-stable)?\.upstream_rq_time")
 _TIMES_FILTER = r"^cluster\.[^.]+\.[^.]+\.[0-9a-f]{64}(\.or-stable)?\.upstream_rq_time$"
+_RECORDS = "access_logs.grpc_access_log"
+_RECORDS_FILTER = rf"^{_RECORDS}\."
+_RECORD_STATS = ("logs_written", "logs_dropped", "grpc_entries_flush_failed")
 
 _NONE = (0,) * BUCKETS
 
@@ -53,6 +56,13 @@ class AdminSocket:
         asked = f"/stats?format=json&histogram_buckets=disjoint&type=Histograms&filter={quote(_TIMES_FILTER, safe='')}"
         took = dict(_took(json.loads(self._get(asked))))
         return {key: Counts(*both, took.get(key, _NONE), {}) for key, both in answered.items()}
+
+    def records(self) -> tuple[int, int]:
+        """Read how many records of answers it has written, and how many of them it has lost."""
+        said = json.loads(self._get(f"/stats?format=json&filter={quote(_RECORDS_FILTER, safe='')}"))
+        stats = {str(stat.get("name")): int(str(stat.get("value", 0))) for stat in _listed(said, "stats")}
+        written, *lost = (stats.get(f"{_RECORDS}.{name}", 0) for name in _RECORD_STATS)
+        return written, sum(lost)
 
     def _get(self, path: str) -> bytes:
         caller = _Connection(self.folder / ADMIN_SOCKET)

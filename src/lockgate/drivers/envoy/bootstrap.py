@@ -7,7 +7,7 @@ private; `feed.sock` and `admin.sock` lie there, and it has no other door.
 from lockgate.core.report import BOUNDS
 from lockgate.core.traffic import Address
 from lockgate.drivers.envoy.descriptors import PREFIX
-from lockgate.drivers.envoy.topology import GATEWAY, KIB
+from lockgate.drivers.envoy.topology import CALLER, GATEWAY, HEADER_TO_METADATA, KIB, OURS, TELLS_APART
 from lockgate.formats.canonical import Json
 
 FEED_SOCKET = "feed.sock"
@@ -16,6 +16,7 @@ ADMIN_SOCKET = "admin.sock"
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "envoy.extensions.filters.http.router.v3.Router"
+_RECORDS = "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig"
 _INTERNAL = "envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
 _CONNECTIONS = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
 _MOST_CONNECTIONS = 20_000
@@ -80,7 +81,11 @@ def _manager() -> Json:
         "@type": PREFIX + _MANAGER,
         "stat_prefix": GATEWAY,
         "rds": {"route_config_name": GATEWAY, "config_source": _FROM_FEED},
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+        "http_filters": [
+            {"name": TELLS_APART, "typed_config": {"@type": PREFIX + HEADER_TO_METADATA}},  # where a route says so
+            {"name": "envoy.filters.http.router", "typed_config": router},
+        ],
+        "access_log": [_records()],
         "server_header_transformation": "PASS_THROUGH",
         "use_remote_address": True,
         "internal_address_config": {"cidr_ranges": [_NOBODY]},  # may say in x-envoy-… how a request is treated
@@ -102,6 +107,28 @@ def _manager() -> Json:
         "stream_idle_timeout": _LONGEST_SILENCE,
         "delayed_close_timeout": "0s",  # else what was cut goes on for a second
         "local_reply_config": _refusals(),
+    }
+
+
+def _records() -> Json:
+    """Let each answer to a caller that a route tells apart be told to us, and no other one."""
+    is_told_apart: Json = {
+        "matcher": {"filter": OURS, "path": [{"key": CALLER}], "value": {"present_match": True}},
+        "match_if_key_not_found": False,
+    }
+    said: Json = {
+        "@type": PREFIX + _RECORDS,
+        "common_config": {
+            "log_name": GATEWAY,
+            "transport_api_version": "V3",
+            "grpc_service": {"envoy_grpc": {"cluster_name": "feeder"}},
+            "buffer_flush_interval": "0.2s",
+        },
+    }
+    return {
+        "name": "envoy.access_loggers.http_grpc",
+        "filter": {"metadata_filter": is_told_apart},
+        "typed_config": said,
     }
 
 

@@ -98,8 +98,8 @@ class Told:
 class Feed:
     """The resources that Envoy should have. Everything may be called by any thread."""
 
-    def __init__(self, address: str, ttl: float) -> None:
-        self._address = address
+    def __init__(self, address: str, ttl: float, *beside: grpc.GenericRpcHandler) -> None:
+        self._address, self._beside = address, beside
         self._ttl_ns = int(ttl * _SECOND)
         self._changed = threading.Condition()
         self._wanted = {kind: Wanted() for kind in ORDER}
@@ -122,7 +122,7 @@ class Feed:
                 )
             },
         )
-        self._server.add_generic_rpc_handlers((service,))
+        self._server.add_generic_rpc_handlers((service, *self._beside))
         try:
             self._server.add_insecure_port(self._address)
         except RuntimeError as e:

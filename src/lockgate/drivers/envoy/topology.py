@@ -11,6 +11,7 @@ and it goes by itself when nobody says in time that it shall stay. E/R and E/R/t
 counts.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
@@ -21,24 +22,27 @@ from lockgate.core.traffic import RELEASE_HEADER, WHOLE, Route, Traffic
 from lockgate.drivers.envoy.descriptors import PREFIX, to_bytes, write
 from lockgate.formats.canonical import Json
 from lockgate.formats.digest import Digest
+from lockgate.formats.names import Endpoint
 
 CLUSTER = "envoy.config.cluster.v3.Cluster"
 LISTENER = "envoy.config.listener.v3.Listener"
 ROUTES = "envoy.config.route.v3.RouteConfiguration"
 GATEWAY = "gateway"  # the name of the one RouteConfiguration
 KIB = 1024
+OURS, CALLER = "lockgate", "caller"  # under which names Envoy keeps the value that tells a caller from others
+HEADER_TO_METADATA = "envoy.extensions.filters.http.header_to_metadata.v3.Config"
+TELLS_APART = "envoy.filters.http.header_to_metadata"
 NOBODY = "nobody"  # a cluster that is never there, so what is sent to it is answered 503
 
 _VIRTUAL_HOST = "envoy.config.route.v3.VirtualHost"
 _HTTP = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _AGGREGATE = "envoy.extensions.clusters.aggregate.v3.ClusterConfig"
 _TCP_PROXY = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+_RELEASE_NAME = re.compile(r"([a-z0-9-]+/[a-z0-9-]+)/([0-9a-f]{64})")
 _VIRTUAL_HOSTS = b"\x12"  # the key of the field `virtual_hosts` (number 2, of a given length)
 _BUFFER = 256 * KIB
 _MOST = 10_000  # connections and requests to one release
-_HONEST = (
-    f"%UPSTREAM_METADATA(lockgate:{RELEASE_HEADER})%"  # of whoever really answered, even if another was asked first
-)
+_HONEST = f"%UPSTREAM_METADATA({OURS}:{RELEASE_HEADER})%"  # of whoever really answered, even if another was asked first
 _BREAKER: Json = {
     "consecutive_5xx": 5,
     "enforcing_consecutive_5xx": 100,
@@ -82,6 +86,12 @@ def piece_of(traffic: Traffic) -> Piece:
 def name_of(traffic: Traffic, route: Route) -> str:
     """Name a release at an endpoint, as Envoy has it."""
     return f"{traffic.endpoint}/{route.release.hex}"
+
+
+def release_of(name: str) -> tuple[Endpoint, Digest] | None:
+    """Say which release at which endpoint is named so; None if it is none."""
+    found = _RELEASE_NAME.fullmatch(name)
+    return None if found is None else (Endpoint.parse(found[1]), Digest(found[2]))
 
 
 def routes_of(each: Iterable[bytes]) -> bytes:
@@ -143,7 +153,7 @@ def _clusters(traffic: Traffic) -> Iterator[tuple[str, Message]]:
 def _cluster(name: str, address: Json, release: Digest | None = None) -> dict[str, Json]:
     host: dict[str, Json] = {"endpoint": {"address": address}}
     if release is not None:
-        host["metadata"] = {"filter_metadata": {"lockgate": {RELEASE_HEADER: str(release)}}}
+        host["metadata"] = {"filter_metadata": {OURS: {RELEASE_HEADER: str(release)}}}
     limits = {"max_connections": _MOST, "max_pending_requests": _MOST, "max_requests": _MOST}
     speaks: Json = {
         "@type": PREFIX + _HTTP,
@@ -212,10 +222,22 @@ def _weighed(traffic: Traffic) -> Iterator[Json]:
     if traffic.sticky_by is not None:
         clusters["use_hash_policy"] = True
         action["hash_policy"] = [{"header": {"header_name": traffic.sticky_by}}]
-    yield _route(traffic, {}, action)
+    yield {**_route(traffic, {}, action), **_told_apart(traffic.sticky_by)}
 
 
-def _route(traffic: Traffic, match: Mapping[str, Json], action: Mapping[str, Json]) -> Json:
+def _told_apart(header: str | None) -> dict[str, Json]:
+    """Let Envoy keep the value of a header beside the request, for its record."""
+    if header is None:
+        return {}
+    kept: Json = {"metadata_namespace": OURS, "key": CALLER}
+    config: Json = {
+        "@type": PREFIX + HEADER_TO_METADATA,
+        "request_rules": [{"header": header, "on_header_present": kept}],
+    }
+    return {"typed_per_filter_config": {TELLS_APART: config}}
+
+
+def _route(traffic: Traffic, match: Mapping[str, Json], action: Mapping[str, Json]) -> dict[str, Json]:
     inside: Json = {"pattern": {"regex": f"^/{traffic.endpoint}/?"}, "substitution": "/"}
     return {"match": _match(traffic, match), "route": {**action, "regex_rewrite": inside, "timeout": "0s"}}
 
