@@ -1,6 +1,7 @@
 """A model server for tests of the gateway, in a process of its own: `with Upstream("A") as upstream: upstream.address`
 
 /fail     500
+/flaky    500 each third time, if its name is `bad`
 /slow     an answer after 50 ms
 /tokens   a stream without end: each line says when it was written (CLOCK_MONOTONIC, seconds)
 /words    the same, a line each second
@@ -33,6 +34,8 @@ class Upstream:
 
 
 class Answering(asyncio.Protocol):
+    flaky = 0
+
     def __init__(self):
         self.said = b""
 
@@ -65,7 +68,9 @@ class Answering(asyncio.Protocol):
 
     def say(self, path):
         body = f"{sys.argv[1]} {path}"
-        status = "500 Broken" if path == "/fail" else "200 OK"
+        Answering.flaky += path == "/flaky" and sys.argv[1] == "bad"
+        broken = path == "/fail" or (path == "/flaky" and Answering.flaky % 3 == 1)
+        status = "500 Broken" if broken else "200 OK"
         said = f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\nx-release: a lie\r\n\r\n{body}"
         self.transport.write(said.encode())
 

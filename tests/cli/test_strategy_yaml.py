@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ from lockgate.cli.planning import parse_strategy
 from lockgate.core.strategy import Pause, SetWeight, check_strategy
 from lockgate.errors import DeniedError
 from tests.cli.written import GOOD
-from tests.core.strategies import BLUE_GREEN, CANARY, STICKY
+from tests.core.strategies import BLUE_GREEN, CANARY, JUDGED, STICKY
 
 BLUE = """
 blueGreen: {pause: {duration: 10m}, analysis: {templates: [errors]}, scaleDownDelay: 30s}
@@ -58,6 +59,14 @@ def test_callers_that_stay_are_counted_as_users():
     found["canary"] |= {"stickyBy": "x-user"}
 
     assert parse_strategy(found) == STICKY
+
+
+def test_users_whom_the_gateway_judges_need_no_query():
+    sequential = {"event": "errors", "alpha": 0.004, "oddsMargin": 1.5, "unit": "user"}
+    found = metric(sequential=sequential)
+    found["canary"] |= {"stickyBy": "x-user"}
+
+    assert parse_strategy(found) == replace(STICKY, metrics=(JUDGED, *STICKY.metrics[1:]))
 
 
 def test_what_is_left_out_has_the_value_that_the_specification_says():
@@ -127,7 +136,10 @@ def test_bare_blue_green_goes_to_everything_at_once():
             metric(sequential={"event": "errors", "alpha": 0.004, "unit": "tab"}),
             "metric errors: unit is 'tab', not one",
         ),
-        (metric(sequential={"event": "errors", "alpha": 0.004, "unit": "user"}), "the gateway counts requests, not us"),
+        (
+            metric(sequential={"event": "errors", "alpha": 0.004, "unit": "user"}),
+            "tells users apart by a header, and stickyBy names none",
+        ),
         (metric(interval="soon"), "metric errors: interval is 'soon', not a span like"),
         (metric(dryRun="yes"), "metric errors: dryRun is 'yes', not true or false"),
         (metric(webhook="http://127.0.0.1"), "metric 1 says 'webhook', which is unknown"),

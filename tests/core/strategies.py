@@ -29,6 +29,7 @@ USERS = Metric(
     5,
     dry_run=False,
 )
+JUDGED = Metric(Name("errors"), Sequential("errors", "0.004", "1.5", Envoy(), "user"), 5, dry_run=False)
 STEPS = (SetWeight(5), Pause(300), Analysis((Name("errors"),)), SetWeight(50), Pause(), SetWeight(100), Pause(60))
 CANARY = Strategy("canary", STEPS, (ERRORS, SLOW, MCP, TRIED, ALERT), 86_400, 600, 3600, "rollback")
 STICKY = replace(CANARY, metrics=(USERS, *CANARY.metrics[1:]), sticky_by="x-user")

@@ -48,7 +48,8 @@ ERRORS = metric("errors", Sequential("errors", "0.004", "1", Envoy()))
 GUARD = metric("guard", Sequential("guardrail", "0.002", "1", Envoy()), 10)
 LATE = metric("late", Sequential("latency", "0.002", "1", Envoy()))
 P90 = metric("p90", Threshold(Envoy(), ">", "12", 1, 0, 4, 2, "latency", "0.9"))
-STRATEGY = judged_by(ERRORS)
+USERS = metric("users", Sequential("errors", "0.004", "1", Envoy(), "user"))
+STRATEGY, STICKY = judged_by(ERRORS), judged_by(USERS, sticky_by="x-user")
 
 
 def counts(requests, failed=0, bucket=5, **other):
@@ -204,6 +205,60 @@ def test_data_of_the_stable_release_is_no_data_of_the_candidate():
     assert watch.data_at == NOW + timedelta(seconds=5)
 
 
+def rounds(requests=0, **judged):
+    """Count users who were judged, by round: `first=(100, 3)`."""
+    names = {"first": "users-1", "second": "users-2"}
+    return counts(requests, **{names[name]: pair for name, pair in judged.items()})
+
+
+def test_users_are_counted_from_the_first_look_on_by_node_and_round():
+    before = look(0, rounds(first=(50, 50)), rounds(first=(900, 0)))
+    after = look(5, rounds(first=(150, 53), second=(10, 1)), rounds(first=(1900, 4), second=(90, 2)))
+    (book, later) = watched(STICKY, before, after).state.tallies[0].books
+
+    assert [str(each.name) for each in (book, later)] == ["host-1-1", "host-1-2"]
+    assert (book.candidate.n, book.candidate.bad, book.stable.n, book.stable.bad) == (100, 3, 1000, 4)
+    assert (later.candidate.n, later.stable.n) == (10, 90)
+
+
+def test_what_a_gateway_judged_after_it_forgot_whom_it_had_judged_is_another_book():
+    looks = [look(5 * n, rounds(first=(9 * n, n)), rounds(first=(90 * n, n))) for n in range(3)]
+    anew = look(15, rounds(first=(9, 1)), rounds(first=(90, 1)), incarnation="j" * 16)
+    books = watched(STICKY, *looks, anew).state.tallies[0].books
+
+    assert [(str(book.name), book.incarnation, book.candidate.n) for book in books] == [
+        ("host-1-1", "i" * 16, 18),
+        ("host-1-1", "j" * 16, 9),
+    ]
+
+
+def test_requests_of_users_are_data_though_no_user_is_judged_and_no_evidence():
+    looks = [look(5 * n, rounds(10 * n), rounds(90 * n)) for n in range(4)]
+    watch = watched(STICKY, *looks)
+
+    assert watch.data_at == NOW + timedelta(seconds=15)
+    assert signals_of(grounds(watch, STICKY)).metrics == {USERS.name: "missing"}
+
+
+def test_nodes_with_the_longest_names_have_books_of_their_own():
+    shown = {Name(f"{'h' * 62}{n}"): Shown("i" * 16, rounds(first=(9, 1)), rounds(first=(9, 1))) for n in range(2)}
+    nothing = dict.fromkeys(shown, Shown("i" * 16, NOTHING, NOTHING))
+    watch = watched(STICKY, Look(NOW, nothing, {}), Look(NOW + timedelta(seconds=5), shown, {}))
+
+    assert len({book.name for book in watch.state.tallies[0].books}) == 2
+
+
+def test_what_was_seen_of_previews_is_no_evidence_for_a_canary_that_gets_its_first_share():
+    previewed = replace(ROLLOUT, weight=0)
+    watch = watched(STRATEGY, look(0), look(5, counts(900), counts(9000)), rollout=previewed)
+    assert signals_of(grounds(watch)).metrics == {ERRORS.name: "passed"}
+
+    blue_green = replace(STRATEGY, kind="blue-green")
+    for strategy, word in ((STRATEGY, "missing"), (blue_green, "passed")):
+        found = looked(watch, strategy, ROLLOUT, look(10, counts(900), counts(18_000)))
+        assert signals_of(grounds(found, strategy)).metrics == {ERRORS.name: word}
+
+
 def test_at_all_traffic_the_candidate_still_sends_data_and_what_is_known_stays_known():
     watch = watched(STRATEGY, look(0), look(5, counts(900), counts(9000)))
     for number in range(2, 200):
@@ -253,6 +308,7 @@ def test_what_was_known_of_another_change_is_nothing():
         lambda watch: plain.encode(watch).replace(b"analysis-state/v1", b"analysis-state/v2"),
         lambda watch: plain.encode(watch).replace(b'"looks":1', b'"looks":-1'),
         lambda _: plain.encode(watched(judged_by(GUARD), look(0))),
+        lambda _: plain.encode(watched(STICKY, look(0))),
         lambda watch: plain.encode(replace(watch, state=replace(watch.state, tallies=()))),
         lambda watch: plain.encode(watch)[:-1],
     ],

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lockgate.core.analysis.metric import Bounds, Latency, Sequential, Threshold, Unit
+from lockgate.core.analysis.metric import Bounds, Latency, Sequential, Threshold, Unit, Users
 from lockgate.core.analysis.number import Number
 from lockgate.core.plan import look_seconds, plan_of, watched
 from lockgate.core.strategy import Envoy, Metric, Prometheus
@@ -47,6 +47,13 @@ def test_odds_are_compared_with_the_margin_and_alpha_of_the_strategy(event):
 def test_latency_that_the_gateway_counts_is_compared_beyond_quantiles_and_of_others_as_counts():
     assert isinstance(translated(Compared("latency", "0.004", "1", Envoy())), Latency)
     assert isinstance(translated(Compared("latency", "0.004", "1", Prometheus("slow", "all"))), Sequential)
+
+
+def test_users_whom_the_gateway_judges_are_compared_by_books():
+    bounds = Bounds(Number("0.004"), Number("0.05"), Number("1.5"), Number("3"))
+
+    found = translated(Compared("errors", "0.004", "1.5", Envoy(), "user"))
+    assert found == Users(NAME, bounds, 1_000_000, dry_run=False, acceptable=Number("0.01"))
 
 
 @pytest.mark.parametrize(("unit", "counted"), [(None, Unit.REQUEST), ("user", Unit.USER)])

@@ -34,6 +34,7 @@ from tests.core.strategies import (
     CANARY,
     DEMANDS,
     ERRORS,
+    JUDGED,
     MCP,
     SLOW,
     STICKY,
@@ -86,6 +87,8 @@ def reasons_of(strategy):
         canary(patience_seconds=1, no_data_seconds=1),
         canary(patience_seconds=86_400, no_data_seconds=86_400),
         STICKY,
+        stuck(JUDGED),
+        replace(stuck(JUDGED), steps=(SetWeight(99), SetWeight(100))),
         stuck(replace(ERRORS, dry_run=True)),
         stuck(header="x-forwarded-for"),
         stuck(header="x" * 63),
@@ -170,7 +173,21 @@ def test_a_strategy_at_the_edge_is_one(strategy):
         (stuck(ERRORS), "metric errors: where callers stay with a release their requests are not independent"),
         (stuck(replace(TRIED, dry_run=False)), "metric tried: where callers stay"),
         (stuck(replace(USERS, test=Sequential("errors", "0.004", "1", Prometheus("a", "b")))), "errors: where callers"),
-        (spoilt(ERRORS, unit="user"), "metric errors: the gateway counts requests, not users"),
+        (spoilt(ERRORS, unit="user"), "metric errors: the gateway tells users apart by a header, and stickyBy names"),
+        (stuck(JUDGED, header="X-User"), "stickyBy is no header of callers"),
+        (
+            replace(stuck(JUDGED), steps=(Pause(1), SetWeight(100))),
+            "metric errors: at no step both releases have users",
+        ),
+        (replace(BLUE_GREEN, metrics=(JUDGED,), sticky_by="x-user"), "at no step both releases have users"),
+        *(
+            (stuck(spoilt(JUDGED, event=event).metrics[1]), f"who had an error: {reason}")
+            for event, reason in (
+                ("latency", "one slow request of many makes no slow user"),
+                ("guardrail", "what a guardrail said it does not see"),
+                ("tool", "calls of tools it does not see"),
+            )
+        ),
     ],
 )
 def test_a_strategy_that_could_not_mean_what_its_author_wanted_is_refused(strategy, reason):

@@ -1,5 +1,7 @@
 """Is each user judged once in a round, at one release, of all that became of them, or not at all?"""
 
+from itertools import pairwise
+
 import pytest
 
 from lockgate.core.report import MAX_ROUNDS, Tally
@@ -90,7 +92,7 @@ def test_each_round_has_a_user_once_and_comes_later_than_the_one_before():
             began.append(at)
 
     assert judged(users, LONG) == {f"users-{number}": (1, 0) for number in range(1, MAX_ROUNDS + 1)}
-    pauses = [after - before - WATCHED for before, after in zip(began, began[1:], strict=False)]
+    pauses = [after - before - WATCHED for before, after in pairwise(began)]
     assert pauses == [60 * 4**number for number in range(MAX_ROUNDS - 1)]
 
 

@@ -6,7 +6,7 @@ from lockgate.agent.holdings import Holding
 from lockgate.agent.node import Node, boot_now
 from lockgate.agent.routing import Routing
 from lockgate.core.order import Kept
-from lockgate.core.report import Counts
+from lockgate.core.report import NOTHING, Counts
 from lockgate.core.traffic import Route
 from lockgate.formats.names import Endpoint
 from lockgate.loader.order_book import Unreadable
@@ -48,8 +48,8 @@ def _gateway(routing: Routing) -> AtGateway:
 
 
 def _routed(endpoint: Endpoint, route: Route, counts: Counts | None) -> Routed:
-    requests, failed = (counts.requests, counts.failed) if counts else (0, 0)
-    return Routed(endpoint, route.release, route.tag, route.weight, requests, failed)
+    answers = (counts or NOTHING).answers
+    return Routed(endpoint, route.release, route.tag, route.weight, answers.total, answers.bad)
 
 
 def _running(holding: Holding) -> Running:

@@ -47,6 +47,7 @@ MAX_NAME = 63
 SINGLY = 32  # nodes whose tables are weighed one by one; of more, what they counted is added up
 
 _NONE = Tally(0, 0)
+_REQUESTS, _ROUNDS = 0, range(MAX_ROUNDS + 1)  # beside rounds of users, what they asked for
 _EARLY = timedelta(milliseconds=200)  # a look may come so much too soon
 _KNOWN: Mapping[Conclusion, Known] = {
     Conclusion.FAILED: "failed",
@@ -152,10 +153,15 @@ def due(watch: Watch, strategy: Strategy, now: datetime) -> tuple[Metric, ...]:
 
 
 def looked(watch: Watch, strategy: Strategy, rollout: Rollout, look: Look) -> Watch:
-    """Take what a look brought. Whoever stands under another weight than at the last look begins to count here."""
+    """Take what a look brought. Whoever stands under another weight than at the last look begins to count here.
+
+    Previews at 0 % are asked for by name, so a canary that gets its first share is a stranger again.
+    """
     metrics = due(watch, strategy, look.at)
     if not metrics:
         return watch
+    if watch.weight == 0 < rollout.weight and strategy.kind == "canary":
+        watch = replace(watch, state=watch_anew(strategy, rollout, look).state)
     held = watch.counters if watch.weight == rollout.weight else {}
     counters, observed, brought = dict(held), {}, False
     for metric in metrics:
@@ -269,15 +275,17 @@ def _differenced(
 
 
 def _judged(counters: Counters, nodes: Mapping[Name, Shown]) -> tuple[Counters, Observed | None, bool]:
-    """Say whom each gateway judged in each round since the last look."""
+    """Say whom each gateway judged in each round since the last look; requests of users who are judged are data too."""
     readings = {
         _book(node, number): Reading(shown.incarnation, _users(shown.candidate, number), _users(shown.stable, number))
-        for node, shown in sorted(nodes.items())[: MAX_NODES // MAX_ROUNDS]
-        for number in range(1, MAX_ROUNDS + 1)
+        for node, shown in sorted(nodes.items())[: MAX_NODES // len(_ROUNDS)]
+        for number in _ROUNDS
     }
     counters, steps = advance_each(counters, readings)
-    judged = tuple(Judged(book, readings[book].incarnation, step.table) for book, step in steps.items())
-    return counters, judged or None, any(each.table.candidate.n for each in judged)
+    has_data = any(step.table.candidate.n for step in steps.values())
+    requests = {_book(node, _REQUESTS) for node in nodes}
+    judged = [Judged(name, readings[name].incarnation, steps[name].table) for name in steps if name not in requests]
+    return counters, tuple(judged) or None, has_data
 
 
 def _book(node: Name, number: int) -> Name:
@@ -287,7 +295,8 @@ def _book(node: Name, number: int) -> Name:
 
 
 def _users(totals: Totals, number: int) -> Raw:
-    tally = totals.other.get(round_name(number), _NONE)
+    requests = Tally(totals.requests, totals.failed)
+    tally = requests if number == _REQUESTS else totals.other.get(round_name(number), _NONE)
     return Raw(Counts(tally.total, tally.bad))
 
 

@@ -24,6 +24,7 @@ from lockgate.formats.names import Endpoint, Name
 REPORT = "application/vnd.lockgate.traffic-report+json"
 MAX_COUNTED, MAX_OTHER = 256, 16
 MAX_ROUNDS = 8  # in which a user is judged
+NAMED = Name("named")
 MIN_INCARNATION, MAX_INCARNATION = 16, 64
 MOST = 1 << 40  # of anything, all latencies of a release together too: sums over all nodes stay below 2^53
 
@@ -48,13 +49,20 @@ class Tally:
 class Counts:
     """What was counted: requests, those answered 5xx, how many took how long, and other things by their name.
 
-    `latency[i]` counts what took at most `BOUNDS[i]` microseconds and longer than the bound before; the last, the rest.
+    Requests that named the release while others were shared out are none of them but `other["named"]`: whoever decides
+    which release is asked, decides what is counted of it. `latency[i]` counts what took at most `BOUNDS[i]`
+    microseconds and longer than the bound before; the last, the rest.
     """
 
     requests: int
     failed: int
     latency: tuple[int, ...]
     other: Mapping[Name, Tally]
+
+    @property
+    def answers(self) -> Tally:
+        """Count all requests, also those that named the release."""
+        return _added(Tally(self.requests, self.failed), self.other.get(NAMED, _NONE))
 
     def __add__(self, more: "Counts") -> "Counts":
         """Count both together."""

@@ -47,7 +47,7 @@ class Sums:
     def of(cls, counts: Counts) -> "Sums":
         """Take from the counts of a node what breakers are about."""
         other = counts.other
-        return cls(Tally(counts.requests, counts.failed), other.get(_GUARDRAIL, _NONE), other.get(_TOOL, _NONE))
+        return cls(counts.answers, other.get(_GUARDRAIL, _NONE), other.get(_TOOL, _NONE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,10 @@ class AccessLog:
         self._users, self._clock = users, clock
         self._lock = threading.Lock()
         self._received = 0
-        self._before = Written(0, 0, 0), clock()
+        self._before: Written | None = None
+        self._before_ns = clock()
         self._missing = 0  # what will never come
-        self._is_broken = True
+        self._is_broken = False
         self._known_ns = 0
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -61,8 +62,8 @@ class AccessLog:
     def known_ns(self, written: Written) -> int:
         """Say up to which instant all records have come, given how many Envoy has written by now."""
         with self._lock:
-            before, at_ns = self._before
-            self._before = written, self._clock()
+            before, at_ns = self._before or Written(written.life, 0, 0), self._before_ns
+            self._before, self._before_ns = written, self._clock()
             if (before.life, before.lost) != (written.life, written.lost):
                 self._break()
             if self._is_broken:

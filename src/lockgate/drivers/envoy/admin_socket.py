@@ -20,7 +20,7 @@ from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
 
 _PATIENCE = 5.0
-_HOSTS = re.compile(r"([a-z0-9-]+/[a-z0-9-]+)/([0-9a-f]{64})(/try)?")
+_HOSTS = re.compile(r"([a-z0-9-]+/[a-z0-9-]+)/([0-9a-f]{64})(?:/(try|named))?")
 _TIMES = re.compile(r"cluster\.([a-z0-9-]+)\.([a-z0-9-]+)\.([0-9a-f]{64})(\.or-stable)?\.upstream_rq_time")
 _TIMES_FILTER = r"^cluster\.[^.]+\.[^.]+\.[0-9a-f]{64}(\.or-stable)?\.upstream_rq_time$"
 _RECORDS = "access_logs.grpc_access_log"
@@ -28,8 +28,9 @@ _RECORDS_FILTER = rf"^{_RECORDS}\."
 _RECORD_STATS = ("logs_written", "logs_dropped", "grpc_entries_flush_failed")
 
 _NONE = (0,) * BUCKETS
+TRY, BY_NAME = "try", "named"
 
-Key = tuple[Endpoint, Digest, bool]  # whether it is tried, and the stable release stands in
+Key = tuple[Endpoint, Digest, str]  # how it was asked: by its share, or `named`; or `try`, and stable stands in
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def _answered(said: Mapping[str, object]) -> Iterator[tuple[Key, tuple[int, int]
             assert found is not None
             stats = {str(stat.get("name")): int(str(stat.get("value", 0))) for stat in _listed(host, "stats")}
             well, badly = stats.get("rq_success", 0), stats.get("rq_error", 0)
-            yield (Endpoint.parse(found[1]), Digest(found[2]), bool(found[3])), (well + badly, badly)
+            yield (Endpoint.parse(found[1]), Digest(found[2]), found[3] or ""), (well + badly, badly)
 
 
 def _took(said: Mapping[str, object]) -> Iterator[tuple[Key, tuple[int, ...]]]:
@@ -108,7 +109,7 @@ def _took(said: Mapping[str, object]) -> Iterator[tuple[Key, tuple[int, ...]]]:
         if found := _TIMES.fullmatch(str(histogram.get("name"))):
             buckets = _listed(histogram, "buckets")
             by_bound = {round(1000 * float(str(each["upper_bound"]))): int(str(each["cumulative"])) for each in buckets}
-            key = (Endpoint.parse(f"{found[1]}/{found[2]}"), Digest(found[3]), bool(found[4]))
+            key = (Endpoint.parse(f"{found[1]}/{found[2]}"), Digest(found[3]), TRY if found[4] else "")
             yield key, (*(by_bound.get(bound, 0) for bound in BOUNDS), 0)
 
 

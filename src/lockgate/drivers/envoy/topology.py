@@ -1,14 +1,15 @@
 """What does Envoy have to know so that it does what a `Traffic` says?
 
-    port 8421 ── routes ─┬─ who names it ───▶ E/R ───────┬──▶ internal listener E/R ──▶ E/R/run ──▶ model server
+    port 8421 ── routes ─┬─ who names it ───▶ E/R/named ─┬──▶ internal listener E/R ──▶ E/R/run ──▶ model server
               404, 503   │                               │        the switch, with a TTL
                          └─ by weight ──▶ E/R/or-stable ─┼─▶ E/R/try, unless it fails again and again; then
                                                          └─▶ E/S, the stable release
 
-E/R is an endpoint and a release, such as `prod/magika/3a7b…`. Routes, weights and clusters may come and go, and no
-request that is under way notices. Only when the internal listener goes, everything that runs through it ends at once;
-and it goes by itself when nobody says in time that it shall stay. E/R and E/R/try never change, so nothing resets their
-counts.
+E/R is an endpoint and a release, such as `prod/magika/3a7b…`. Who names a release that has a share asks E/R/named, and
+is counted beside it: nobody writes the evidence for a rollout by choosing whom to ask. A release at 0 % is previewed at
+E/R. Routes, weights and clusters may come and go, and no request that is under way notices. Only when the internal
+listener goes, everything that runs through it ends at once; and it goes by itself when nobody says in time that it
+shall stay. E/R and E/R/try never change, so nothing resets their counts.
 """
 
 import re
@@ -144,6 +145,8 @@ def _clusters(traffic: Traffic) -> Iterator[tuple[str, Message]]:
         inside: Json = {"envoy_internal_address": {"server_listener_name": name}}
         yield f"{name}/run", write(CLUSTER, _cluster(f"{name}/run", where))
         yield name, write(CLUSTER, _cluster(name, inside, route.release))
+        if route.weight > 0:
+            yield f"{name}/named", write(CLUSTER, _cluster(f"{name}/named", inside, route.release))
         if _steps_aside(traffic, route):
             tried = _cluster(f"{name}/try", inside, route.release)
             yield f"{name}/try", write(CLUSTER, {**tried, "outlier_detection": _BREAKER})
@@ -202,7 +205,8 @@ def _named(traffic: Traffic) -> Iterator[Json]:
     """Who names a release gets that one or none."""
     for route in (each for each in traffic.routes if not each.finishing):
         asked: Json = {"name": RELEASE_HEADER, "string_match": {"exact": str(route.release)}}
-        yield _route(traffic, {"headers": [asked]}, {"cluster": name_of(traffic, route)})
+        by_name = "/named" if route.weight > 0 else ""
+        yield _route(traffic, {"headers": [asked]}, {"cluster": f"{name_of(traffic, route)}{by_name}"})
     named: Json = {"name": RELEASE_HEADER, "present_match": True}
     yield _refusal(_match(traffic, {"headers": [named]}), 404, "that release is not here")
 

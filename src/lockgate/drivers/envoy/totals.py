@@ -5,9 +5,10 @@ added to what it counts then; what it counted after the last look is lost, and n
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from lockgate.core.report import NOTHING, Counted, Counts, check_counted
-from lockgate.drivers.envoy.admin_socket import Key
+from lockgate.core.report import NAMED, NOTHING, Counted, Counts, Tally, check_counted
+from lockgate.drivers.envoy.admin_socket import BY_NAME, Key
 from lockgate.errors import VerificationError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Endpoint
@@ -32,12 +33,17 @@ class Totals:
         return self._added()
 
     def _added(self) -> tuple[Counted, ...]:
-        """Add up what a release answered by itself and while it was tried."""
+        """Add up what a release answered by its share and while it was tried; beside it, who named it."""
         added: dict[tuple[Endpoint, Digest], Counts] = {}
         for key in sorted(self._now):
             whose = key[:2]
-            added[whose] = added.get(whose, NOTHING) + self._before.get(key, NOTHING) + self._now[key]
+            counts = self._before.get(key, NOTHING) + self._now[key]
+            added[whose] = added.get(whose, NOTHING) + (_named(counts) if key[2] == BY_NAME else counts)
         return tuple(Counted(*whose, counts) for whose, counts in added.items())
+
+
+def _named(counts: Counts) -> Counts:
+    return replace(NOTHING, other={NAMED: Tally(counts.requests, counts.failed)} if counts.requests else {})
 
 
 def _is_anew(was: Counts, now: Counts) -> bool:
