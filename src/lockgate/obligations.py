@@ -84,8 +84,7 @@ _ALL = (
         _KEPT,
     ),
     Obligation(
-        "gradual_rollout", "3.3.1", "3.3.2", "3.3.1", "A candidate gets traffic in steps and leaves by itself.", _GAP,
-        "callers that stay with a release are told apart by a Prometheus that counts users, not by the gateway",
+        "gradual_rollout", "3.3.1", "3.3.2", "3.3.1", "A candidate gets traffic in steps and leaves by itself.", _KEPT,
     ),
     Obligation(
         "complete_rollback", "3.3.2", "3.3.3", "3.3.2",

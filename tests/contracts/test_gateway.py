@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from lockgate.app.ports import Gateway
-from lockgate.core.report import BOUNDS, NOTHING, difference
+from lockgate.core.report import BOUNDS, NAMED, NOTHING, Tally, difference
 from lockgate.core.traffic import Address, Traffic
 from lockgate.drivers import kserve
 from lockgate.errors import ConflictError, VerificationError
@@ -312,13 +312,27 @@ def test_counts_never_go_back_within_an_incarnation(gated, stable, candidate):
 def test_a_candidate_that_becomes_stable_keeps_its_counts(gated, stable, candidate):
     gated.show(split(stable, candidate, 50, stable=STABLE))
     before = counted(gated, CANDIDATE).requests
-    through = gated.answers(40)[200, str(CANDIDATE)] + gated.answers(5, x_release=str(CANDIDATE)).total()
+    through = gated.answers(40)[200, str(CANDIDATE)]
     assert counted(gated, CANDIDATE).requests == before + through
 
     gated.show(split(stable, candidate, 100, stable=CANDIDATE))
     gated.answers(3)
 
     assert counted(gated, CANDIDATE).requests == before + through + 3
+
+
+@pytest.mark.parametrize("weight", [1, 50, 100])
+def test_whoever_names_a_release_is_counted_beside_it(gated, stable, candidate, weight):
+    gated.show(split(stable, candidate, weight, stable=STABLE))
+    before = [counted(gated, each) for each in (STABLE, CANDIDATE)]
+    for release in (STABLE, CANDIDATE):
+        gated.answers(7, x_release=str(release)), gated.answers(3, "/prod/magika/fail", x_release=str(release))
+
+    for was, release in zip(before, (STABLE, CANDIDATE), strict=True):
+        found = difference(was, counted(gated, release))
+        named = found.other[NAMED]
+        assert (found.requests, found.failed, sum(found.latency)) == (0, 0, 0)
+        assert found.answers == named == Tally(10, 3)
 
 
 def counted(gated, release):

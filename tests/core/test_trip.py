@@ -271,6 +271,7 @@ def test_breakers_read_what_a_node_counts():
     found = Sums.of(counts(20, 3, guardrail=(20, 2), tool=(7, 1)))
 
     assert found == sums((20, 3), (20, 2), (7, 1))
+    assert Sums.of(counts(20, 3, named=(7, 5))) == sums((27, 8))
     assert Sums.of(NOTHING) == sums()
 
 

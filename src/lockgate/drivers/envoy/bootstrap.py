@@ -123,6 +123,7 @@ def _records() -> Json:
             "transport_api_version": "V3",
             "grpc_service": {"envoy_grpc": {"cluster_name": "feeder"}},
             "buffer_flush_interval": "0.2s",
+            "buffer_size_bytes": 64 * KIB,
         },
     }
     return {

@@ -5,9 +5,9 @@
                          └─ by weight ──▶ E/R/or-stable ─┼─▶ E/R/try, unless it fails again and again; then
                                                          └─▶ E/S, the stable release
 
-E/R is an endpoint and a release, such as `prod/magika/3a7b…`. Who names a release that has a share asks E/R/named, and
-is counted beside it: nobody writes the evidence for a rollout by choosing whom to ask. A release at 0 % is previewed at
-E/R. Routes, weights and clusters may come and go, and no request that is under way notices. Only when the internal
+E/R is an endpoint and a release, such as `prod/magika/3a7b…`. Who names a release asks E/R/named, and is counted
+beside it: nobody writes the evidence for a rollout by choosing whom to ask. A candidate at 0 % is previewed at E/R.
+Routes, weights and clusters may come and go, and no request that is under way notices. Only when the internal
 listener goes, everything that runs through it ends at once; and it goes by itself when nobody says in time that it
 shall stay. E/R and E/R/try never change, so nothing resets their counts.
 """
@@ -145,7 +145,7 @@ def _clusters(traffic: Traffic) -> Iterator[tuple[str, Message]]:
         inside: Json = {"envoy_internal_address": {"server_listener_name": name}}
         yield f"{name}/run", write(CLUSTER, _cluster(f"{name}/run", where))
         yield name, write(CLUSTER, _cluster(name, inside, route.release))
-        if route.weight > 0:
+        if not _is_previewed(traffic, route):
             yield f"{name}/named", write(CLUSTER, _cluster(f"{name}/named", inside, route.release))
         if _steps_aside(traffic, route):
             tried = _cluster(f"{name}/try", inside, route.release)
@@ -196,6 +196,11 @@ def _steps_aside(traffic: Traffic, route: Route) -> bool:
     return traffic.stable is not None and route.release != traffic.stable and route.weight > 0
 
 
+def _is_previewed(traffic: Traffic, route: Route) -> bool:
+    """Ask whether this is a candidate that has no share yet, so that only whoever names it can try it."""
+    return route.weight == 0 and route.release != traffic.stable
+
+
 def _weighed_name(traffic: Traffic, route: Route) -> str:
     name = name_of(traffic, route)
     return f"{name}/or-stable" if _steps_aside(traffic, route) else name
@@ -205,7 +210,7 @@ def _named(traffic: Traffic) -> Iterator[Json]:
     """Who names a release gets that one or none."""
     for route in (each for each in traffic.routes if not each.finishing):
         asked: Json = {"name": RELEASE_HEADER, "string_match": {"exact": str(route.release)}}
-        by_name = "/named" if route.weight > 0 else ""
+        by_name = "" if _is_previewed(traffic, route) else "/named"
         yield _route(traffic, {"headers": [asked]}, {"cluster": f"{name_of(traffic, route)}{by_name}"})
     named: Json = {"name": RELEASE_HEADER, "present_match": True}
     yield _refusal(_match(traffic, {"headers": [named]}), 404, "that release is not here")
