@@ -161,7 +161,7 @@ def looked(watch: Watch, strategy: Strategy, rollout: Rollout, look: Look) -> Wa
     if not metrics:
         return watch
     if watch.weight == 0 < rollout.weight and strategy.kind == "canary":
-        watch = replace(watch, state=watch_anew(strategy, rollout, look).state)
+        watch = replace(watch, state=watch_anew(strategy, rollout, look).state, without=None, groups=None)
     held = watch.counters if watch.weight == rollout.weight else {}
     counters, observed, brought = dict(held), {}, False
     for metric in metrics:
