@@ -142,12 +142,12 @@ def _first(said: bytes, ruled: bytes | None) -> Carried:
     return carried(plain.decode(Trust, said), plain.decode(Policy, ruled) if ruled else None)
 
 
-def host_home(folder: Path, server: str = "http://127.0.0.1:1", *, updates: Path | None = None) -> Path:
+def host_home(folder: Path, server: str = "http://127.0.0.1:1", *, updates: Path | None = None, more: str = "") -> Path:
     """Install a serving host: its key, and the root that it pins; it is fed by its server, or by a folder."""
     (folder / "keys").mkdir(parents=True, exist_ok=True)
     (folder / "keys" / "node.pem").write_bytes(key("host-1").pem)
     fed = f'updates = "{updates}"\n' if updates else ""
-    (folder / "host.toml").write_text(f'node = "host-1"\nserver = "{server}"\n{fed}')
+    (folder / "host.toml").write_text(f'node = "host-1"\nserver = "{server}"\n{fed}{more}\n')
     (folder / "root.json").write_bytes(plain.encode(trust().root))
     return folder
 

@@ -98,8 +98,8 @@ _ALL = (
     Obligation(
         "isolated_parallel_versions", "", "", "3.3.3",
         "Versions side by side share no runtime state.", _GAP,
-        "each has logins of its own at bindings, and what their programs have open is compared every few seconds; what "
-        "is opened and closed between two looks, or by a run without an agent, is not found",
+        "each has logins of its own at bindings and writes on its host where no other can; only connections are left, "
+        "and those that begin and end between two looks, without an agent, or by datagrams are not found",
     ),
     Obligation(
         "emergency_shutdown", "3.3.4", "3.3.4", "9.6.1 9.6.3",

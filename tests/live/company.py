@@ -49,7 +49,7 @@ class Company:
 
     def home(self, url):
         """Install a serving host that speaks to `url`."""
-        return host_home(self.path / "host", url)
+        return host_home(self.path / "host", url, more=f'writable = ["{self.path}"]')
 
     def host(self, url):
         """Install a host and let it learn what is in force, which the server may not have published yet."""

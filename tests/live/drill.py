@@ -49,10 +49,14 @@ def cluster(tmp_path_factory):
 @pytest.fixture(scope="module")
 def theatre(cluster, tmp_path_factory):
     """One installation for all drills: a company with a release in service, of today and with short leases."""
+    yield from played(Stage, cluster, tmp_path_factory)
+
+
+def played(kind, cluster, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tests.world, "NOW", datetime.now(UTC).replace(microsecond=0))
         short_leases(patch)
-        stage = Stage(tmp_path_factory.mktemp("stage"), cluster.database()[1])
+        stage = kind(tmp_path_factory.mktemp("stage"), cluster.database()[1])
         yield stage
         stage.end()
 
@@ -97,10 +101,14 @@ class Stage:
         self.server.join()
 
     def _home(self):
-        home = host_home(self.folder / "host", f"http://127.0.0.1:{self.wire.port}")
+        home = host_home(self.folder / "host", f"http://127.0.0.1:{self.wire.port}", more=self.scratch())
         with (home / "host.toml").open("a") as settings:
             settings.write(f'control = "127.0.0.1:{self.control}"\n')
         return home
+
+    def scratch(self):
+        """Say in host.toml where model servers may write: their beats."""
+        return f'writable = ["{self.folder}"]'
 
     def program(self, *words, **more):
         """Start `lockgate …`; what it says goes into a file."""

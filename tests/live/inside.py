@@ -21,7 +21,8 @@ PRELUDE = """
 import ctypes, json, os, signal, sys, time
 from pathlib import Path
 from lockgate.errors import UnavailableError
-from lockgate.loader import pid_one
+from lockgate.loader import linux
+from lockgate.loader.walls import Walls
 from lockgate.loader.namespace import enter_private_mounts
 from lockgate.loader.supervise import Child, forwarding
 
@@ -68,8 +69,8 @@ def start(code: str, who: str, out: Path) -> subprocess.Popen[str]:
         python, user = runnable_by_others(), {"user": 65534, "group": 65534, "extra_groups": []}
     lines = PRELUDE
     if who == ROOT_WITHOUT_ADMIN:
-        lines += "effective, permitted, inheritable = pid_one.capabilities()\n"
-        lines += "pid_one.set_capabilities(effective & ~(1 << 21), permitted & ~(1 << 21), inheritable)\n"
+        lines += "effective, permitted, inheritable = linux.capabilities()\n"
+        lines += "linux.set_capabilities(effective & ~(1 << 21), permitted & ~(1 << 21), inheritable)\n"
     env = {"PYTHONPATH": f"{SOURCES}:{sysconfig.get_path('purelib')}", "PATH": os.environ["PATH"], "TMPDIR": str(out)}
     command = [python, "-B", "-c", lines + textwrap.dedent(code), str(out)]
     return subprocess.Popen(command, env=env, cwd="/", stdout=subprocess.PIPE, text=True, **user)

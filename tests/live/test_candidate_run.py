@@ -13,7 +13,19 @@ from tests.rolling import open_rollout, order
 from tests.world import PROD
 
 pytestmark = pytest.mark.slow
-cluster, theatre, stage = drill.cluster, drill.theatre, drill.stage
+cluster, stage = drill.cluster, drill.stage
+
+
+class SharingStage(drill.Stage):
+    """A stage on whose host nothing keeps two releases apart but a look."""
+
+    def scratch(self):
+        return 'scratch = "host"'
+
+
+@pytest.fixture(scope="module")
+def theatre(cluster, tmp_path_factory):
+    yield from drill.played(SharingStage, cluster, tmp_path_factory)
 
 
 def begin(stage, version, into=None):

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 import tests.world
+from lockgate.core.scratch import Scratch
+from lockgate.formats.digest import Digest
 from lockgate.loader.control import Ended
 from lockgate.loader.hand_over import Handed
 from lockgate.loader.opening import connect, open_release
-from lockgate.loader.run import hiding_of, serve_release
+from lockgate.loader.own_place import walls_of
+from lockgate.loader.run import serve_release
 from tests.live.company import Company, serving
 from tests.live.inside import AS_ROOT, AS_USER, inside
 from tests.world import PROD
@@ -59,7 +62,6 @@ print(json.dumps({"probed": found}), flush=True)
 
 HOST = """
 import socket, tempfile
-from lockgate.loader.supervise import Hiding
 home = OUT / "home"
 (home / "keys").mkdir(parents=True)
 (home / "keys" / "database").write_text("secret of the administrator")
@@ -68,8 +70,11 @@ door.bind(str(home / "agent.sock"))
 door.listen()
 os.chdir(home)
 
-def serve(room, hiding):
-    child = Child([sys.executable, "-c", PROBE, str(home), str(room)], {}, Path("/"), (), hiding)
+def walls(*kept):
+    return Walls((str(home),), tuple(map(str, kept)), f"the server would see the secrets in {home}")
+
+def serve(room, walls):
+    child = Child([sys.executable, "-c", PROBE, str(home), str(room)], {}, Path("/"), (), walls)
     tell(code=child.wait(30), contained_by=child.contained_by)
 """
 NOTHING = {"key": None, "by pid 1": None, "socket": False, "planted": False}
@@ -94,7 +99,7 @@ def probed(code, who, out):
 
 
 def test_a_model_server_sees_nothing_of_the_home_of_its_host(who, out):
-    facts = probed("serve(room_with_a_file(mounts()).path, Hiding(home))", who, out)
+    facts = probed("serve(room_with_a_file(mounts()).path, walls())", who, out)
 
     found = facts.pop("probed")
     assert facts == {"code": 0, "contained_by": "pid-namespace"}
@@ -108,7 +113,7 @@ def test_what_is_kept_below_the_home_stays_and_nothing_beside_it(who, out):
     (home / "run").mkdir()
     tempfile.tempdir = str(home / "run")
     room = room_with_a_file(entered).path
-    serve(room, Hiding(home, (room, Path(sys.prefix))))
+    serve(room, walls(room, sys.prefix))
     """
     found = probed(code.replace("\n    ", "\n"), who, out)["probed"]
 
@@ -117,7 +122,7 @@ def test_what_is_kept_below_the_home_stays_and_nothing_beside_it(who, out):
 
 
 def test_a_model_server_from_which_nothing_is_hidden_does_see_it(who, out):
-    found = probed("serve(room_with_a_file(mounts()).path, None)", who, out)["probed"]
+    found = probed("serve(room_with_a_file(mounts()).path, Walls())", who, out)["probed"]
 
     assert found["key"] == "secret of the administrator"
     assert found["socket"] and found["planted"] and "keys" in found["listed"]
@@ -126,10 +131,10 @@ def test_a_model_server_from_which_nothing_is_hidden_does_see_it(who, out):
 def test_where_nothing_can_be_hidden_no_server_starts_that_must_not_see_it(out):
     code = """
     try:
-        Child(["/bin/touch", str(OUT / "started")], {}, Path("/"), (), Hiding(home))
+        Child(["/bin/touch", str(OUT / "started")], {}, Path("/"), (), walls())
     except UnavailableError as e:
         tell(why=str(e))
-    child = Child(["/bin/true"], {}, Path("/"), (), Hiding(home, needed=False))
+    child = Child(["/bin/true"], {}, Path("/"), (), Walls((str(home),)))
     tell(code=child.wait(30), contained_by=child.contained_by)
     """
     facts = probed(code.replace("\n    ", "\n"), AS_USER, out)
@@ -153,8 +158,8 @@ def test_what_is_served_does_not_see_the_home_of_its_host(tmp_path, monkeypatch)
 
 
 def test_what_knows_bindings_starts_nowhere_without_hiding_them(tmp_path):
-    files = Handed("memfd", {}, None, ())
-    assert not hiding_of(tmp_path, files, None).needed
-    assert hiding_of(tmp_path, files, tmp_path / "bindings").needed
+    files, release, host = Handed("memfd", {}, None, ()), Digest.of(b"release"), Scratch("host")
+    assert not walls_of(tmp_path, host, release, files).needed
+    assert walls_of(tmp_path, host, release, files, (tmp_path / "bindings",)).needed
     (tmp_path / "bindings.toml").touch()
-    assert hiding_of(tmp_path, files, None).needed
+    assert walls_of(tmp_path, host, release, files).needed

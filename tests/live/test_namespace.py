@@ -217,8 +217,8 @@ def test_nothing_spreads_to_a_host_that_shares_its_mounts(out):
         pytest.skip("elsewhere: needs root")
     facts = inside(
         """
-        pid_one.call("unshare", pid_one.CLONE_NEWNS)
-        pid_one.call("mount", b"none", b"/", None, pid_one.MS_REC | 1 << 20, None)
+        linux.call("unshare", linux.CLONE_NEWNS)
+        linux.call("mount", b"none", b"/", None, linux.MS_REC | 1 << 20, None)
         host = os.getpid()
         Child(["/bin/true"], {}, Path("/")).wait()
         own = int(os.readlink("/proc/self"))

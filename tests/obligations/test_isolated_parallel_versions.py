@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 
 from lockgate.core.binding import Holder
+from lockgate.core.scratch import parse_scratch
 from lockgate.core.sharing import Open, Seen, shared
+from lockgate.errors import DeniedError
 from lockgate.formats.digest import Digest
 from lockgate.formats.names import Name
 from tests.bound import InMemory
@@ -60,3 +62,15 @@ def test_a_cache_or_memory_that_both_have_open_is_seen(what, is_shared):
     both = [Seen(PROD, holder.release, frozenset({what}), frozenset()) for holder in (STABLE, CANDIDATE)]
 
     assert bool(list(shared(both))) is is_shared
+
+
+def test_on_a_host_that_says_nothing_each_writes_in_a_place_of_its_own_alone():
+    scratch = parse_scratch({})
+
+    assert (scratch.kind, scratch.writable) == ("only", ())
+    scratch.check_beside(PROD)
+
+
+def test_a_folder_that_a_host_lets_both_write_is_refused_to_a_candidate():
+    with pytest.raises(DeniedError, match="both write /srv/cache"):
+        parse_scratch({"writable": ["/srv/cache"]}).check_beside(PROD)

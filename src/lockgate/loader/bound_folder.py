@@ -25,14 +25,22 @@ class BoundFolder:
         if files.room is None:
             raise UnavailableError("this host has no private mounts, so a model server that holds bindings cannot run")
         self._room = Room.mount(_ROOM)
+        self._sockets: set[Path] = set()
 
     @property
     def path(self) -> Path:
         """Where it is, for the model server alone."""
         return self._room.path
 
+    @property
+    def shown(self) -> tuple[Path, ...]:
+        """List what the model server is to see: this, and the folders of sockets that were granted."""
+        return (self.path, *sorted(self._sockets))
+
     def put(self, access: Access) -> None:
         """Write a file in place of the one before; whoever reads sees one or the other."""
+        if (host := str(access.means.get("host", ""))).startswith("/"):
+            self._sockets.add(Path(host))
         write_whole(self._room.path / f"{access.name}.json", plain.encode(access), 0o600)
 
     def close(self) -> None:

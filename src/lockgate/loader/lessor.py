@@ -105,6 +105,8 @@ class OwnLessor:
     def admit(self, endpoint: Endpoint, *, keys: bool, candidate: bool = False) -> Admission:
         """Judge what should serve at `endpoint` (port `Lessor`)."""
         self.keys = keys
+        if candidate:
+            self.tell("no agent here, so nobody looks what both releases are connected to")
         admission = judge_endpoint(self.host, endpoint, self.connection, candidate=candidate)
         check_unbound(admission)
         return admission

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from lockgate.errors import UnavailableError
-from lockgate.loader.pid_one import (
+from lockgate.loader.linux import (
     CAP_SETPCAP,
     CAP_SYS_ADMIN,
     CLONE_NEWNS,

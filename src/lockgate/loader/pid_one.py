@@ -7,11 +7,10 @@
 Where the kernel allows no pid namespace, the same program is a child subreaper: orphans come back to it, and it kills
 until it has no child left. That holds a careless server, not a hostile one; `Child.contained_by` says which it is.
 
-This is a program of its own (`python -I -S pid_one.py SETTINGS_FD SOCKET_FD`), because `run` has threads, and between
-fork and exec a program with threads can do next to nothing safely. It imports the standard library and nothing else.
+This is a program of its own (`supervise` starts it), because `run` has threads, and between fork and exec a program
+with threads can do next to nothing safely. It imports the standard library, `linux` and `walls`, and nothing else.
 """
 
-import ctypes
 import errno
 import json
 import os
@@ -21,84 +20,30 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x0002_0000, 0x1000_0000, 0x2000_0000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x4_0000
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_READ, PR_CAPBSET_DROP = 1, 4, 23, 24
-PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
-CAP_SETPCAP, CAP_SYS_ADMIN = 8, 21
-KEPT_BY_ROOT = frozenset({0, 1, 3, 4, 5, 6, 7, 10, 14, 23})
-"""chown, dac_override, fowner, fsetid, kill, setgid, setuid, net_bind_service, ipc_lock, sys_nice (capabilities(7))."""
+from lockgate.loader.linux import (
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_REC,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_DUMPABLE,
+    PR_SET_PDEATHSIG,
+    call,
+    give_up_privileges,
+    leave_abstract_sockets,
+    leave_keyrings,
+    prctl,
+)
+from lockgate.loader.walls import Walls, raise_walls
 
-_LAST_CAPABILITY = 63
-_CAPABILITY_VERSION = 0x2008_0522
 _LOOK_EVERY_SECONDS = 0.25
 _MESSAGE = 4096
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def call(name: str, *arguments: int | bytes | None) -> int:
-    """Call the C library's `name`; raise `OSError` when it fails."""
-    plain = [ctypes.c_ulong(argument) if isinstance(argument, int) else argument for argument in arguments]
-    result = int(getattr(_libc(), name)(*plain))
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
-    return result
-
-
-def prctl(option: int, value: int = 0, third: int = 0) -> int:
-    """Set or ask an attribute of this program (prctl(2))."""
-    return call("prctl", option, value, third, 0, 0)
-
-
-def capabilities() -> tuple[int, int, int]:
-    """Read the effective, permitted and inheritable sets of this thread (capget(2))."""
-    header, sets = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
-    if _libc().capget(header, sets) < 0:
-        raise OSError(ctypes.get_errno(), "capget")
-    return tuple(sets[i] | sets[i + 3] << 32 for i in range(3))  # type: ignore[return-value]  # three, by range(3)
-
-
-def set_capabilities(effective: int, permitted: int, inheritable: int) -> None:
-    """Replace the sets of this thread (capset(2))."""
-    low = [value & 0xFFFF_FFFF for value in (effective, permitted, inheritable)]
-    high = [value >> 32 for value in (effective, permitted, inheritable)]
-    if _libc().capset((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)(*low, *high)) < 0:
-        raise OSError(ctypes.get_errno(), "capset")
-
-
-def give_up_privileges() -> None:
-    """Give up, for good, what could undo the seal on the files: this program and all that it will ever start.
-
-    Nothing inheritable means nothing ambient (capabilities(7)). A new user namespace gives every capability back, but
-    only over mounts that are locked (mount_namespaces(7)).
-    """
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
-    for capability in set(range(_LAST_CAPABILITY + 1)) - KEPT_BY_ROOT:
-        _drop(capability)
-    kept = sum(1 << capability for capability in KEPT_BY_ROOT)
-    effective, permitted, _ = capabilities()
-    set_capabilities(effective & kept, permitted & kept, 0)
-
-
-def _drop(capability: int) -> None:
-    try:
-        if prctl(PR_CAPBSET_READ, capability):
-            prctl(PR_CAPBSET_DROP, capability)
-    except OSError as e:
-        unknown_to_this_kernel = e.errno == errno.EINVAL
-        # Without CAP_SETPCAP the bounding set stays; it gives nothing to a user who is not root and has no new privs.
-        if not unknown_to_this_kernel and os.getuid() == 0:
-            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +55,7 @@ class Settings:
     cwd: str
     fds: list[int]
     namespace: bool
-    hidden: str | None = None
-    kept: list[str] = field(default_factory=list)
+    walls: Walls
 
 
 @dataclass(slots=True)
@@ -145,11 +89,12 @@ def main() -> None:
     settings_fd, run = int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))
     run.set_inheritable(False)
     with os.fdopen(settings_fd, "rb") as stored:
-        settings = Settings(**json.load(stored))
+        found = json.load(stored)
+    settings = Settings(**{**found, "walls": Walls(**found["walls"])})
     prctl(PR_SET_DUMPABLE, 0)
     if settings.namespace:
         _in_pid_namespace(run)
-        _hide(settings, run)
+        _wall_in(settings.walls, run)
     else:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
     code = _watch(settings, run)
@@ -178,26 +123,11 @@ def _in_pid_namespace(run: socket.socket) -> None:
         _refuse(run, "namespace", e)
 
 
-def _hide(settings: Settings, run: socket.socket) -> None:
-    """Lay an empty folder over the one that the server may not see; what is kept of it stays where it is."""
-    if settings.hidden is None:
-        return
+def _wall_in(walls: Walls, run: socket.socket) -> None:
     try:
-        hidden = os.path.realpath(settings.hidden, strict=True)
-        if hidden == "/":
-            raise OSError(errno.EINVAL, "nothing can be hidden but a folder")
-        below = sorted(path for path in map(os.path.realpath, settings.kept) if path.startswith(f"{hidden}/"))
-        opened = [(path, os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) for path in below]
-        flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
-        call("mount", b"lockgate", os.fsencode(hidden), b"tmpfs", flags, b"size=64k,mode=0755")
-        for path, descriptor in opened:
-            Path(path).mkdir(0o755, parents=True, exist_ok=True)
-            call("mount", b"/proc/self/fd/%d" % descriptor, os.fsencode(path), None, MS_BIND | MS_REC, None)
-            os.close(descriptor)
-        call("mount", None, os.fsencode(hidden), None, MS_REMOUNT | MS_RDONLY | flags, None)
-        os.chdir("/")  # it may have been in there
+        raise_walls(walls)
     except OSError as e:
-        _refuse(run, "hiding", e)
+        _refuse(run, "walls", e)
 
 
 def _refuse(run: socket.socket, what: str, error: OSError) -> None:
@@ -309,11 +239,10 @@ def _become(settings: Settings) -> None:
         signal.signal(number, signal.SIG_DFL)
     os.chdir(settings.cwd)
     give_up_privileges()
+    if settings.walls.scratch != "host":
+        leave_keyrings()
+        leave_abstract_sockets()
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(127)
     os.execvpe(settings.command[0], settings.command, settings.env)  # noqa: S606 - no shell is the point
-
-
-if __name__ == "__main__":
-    main()

@@ -24,11 +24,12 @@ from lockgate.loader.bound_folder import BoundFolder
 from lockgate.loader.connection import Connection
 from lockgate.loader.control import Ended, Started, Stop
 from lockgate.loader.hand_over import Handed
-from lockgate.loader.host import BINDINGS, Host
+from lockgate.loader.host import Host
 from lockgate.loader.lease_clock import NANOSECONDS, Held
 from lockgate.loader.lessor import Lessor, OwnLessor, Tell
 from lockgate.loader.opening import Opened
-from lockgate.loader.supervise import Child, Hiding, forwarding
+from lockgate.loader.own_place import home_of, read_scratch, walls_of
+from lockgate.loader.supervise import Child, forwarding
 
 STOPPED = 10  # the exit code of `run` when the permission to serve ended
 _LOOK_SECONDS = 1.0
@@ -48,15 +49,18 @@ def keep_serving(opened: Opened, lessor: Lessor, port: int, tell: Tell) -> Ended
 
     Enforces: verified_loading, emergency_shutdown
     """
-    port = port or _free_port()
-    manifest = opened.admission.permit.release.manifest
-    with _bound(opened, lessor) as bindings:
+    port, scratch = port or _free_port(), read_scratch(lessor.home)
+    release, manifest = opened.admission.permit.release, opened.admission.permit.release.manifest
+    if opened.admission.candidate:
+        scratch.check_beside(opened.admission.permit.endpoint)
+    with _bound(opened, lessor) as bound:
+        bindings = bound.path if bound else None
         command = command_line(manifest.serve, opened.files, port, bindings)
-        environment = {"PATH": os.defpath, **_environment(manifest.serve, bindings)}
+        environment = {"PATH": os.defpath, **home_of(scratch), **_environment(manifest.serve, bindings)}
         _check_words(command, environment)
         lease = lessor.fresh(opened.admission, opened.lease)  # nothing starts on a permission that is about to end
-        where, hiding = opened.files.directory or Path("/"), hiding_of(lessor.home, opened.files, bindings)
-        child = Child(command, environment, where, opened.files.fds, hiding)
+        walls = walls_of(lessor.home, scratch, release.digest, opened.files, bound.shown if bound else ())
+        child = Child(command, environment, opened.files.directory or Path("/"), opened.files.fds, walls)
         with forwarding(child):
             watch = _Watch(replace(opened, lease=lease), lessor, child, tell)
             tell(f"started {manifest.tag} as {' '.join(command[:3])} … at port {port}")
@@ -78,7 +82,7 @@ def command_line(serve: Serve, files: Handed, port: int, bindings: Path | None =
 
 
 @contextmanager
-def _bound(opened: Opened, lessor: Lessor) -> Iterator[Path | None]:
+def _bound(opened: Opened, lessor: Lessor) -> Iterator[BoundFolder | None]:
     """Have a folder with what the endpoint may hold, None if that is nothing."""
     if not opened.admission.permit.rules.bindings:
         yield None
@@ -86,19 +90,9 @@ def _bound(opened: Opened, lessor: Lessor) -> Iterator[Path | None]:
     folder = BoundFolder(opened.files)
     try:
         lessor.bind(opened.admission, folder.put)
-        yield folder.path
+        yield folder
     finally:
         folder.close()
-
-
-def hiding_of(home: Path, files: Handed, bindings: Path | None) -> Hiding:
-    """Hide the home of this host, its keys and the agent's socket: always if it knows bindings, else where one can.
-
-    Enforces: emergency_shutdown
-    """
-    kept = (files.directory, bindings, Path(sys.prefix), Path(sys.base_prefix))
-    needed = bindings is not None or (home / BINDINGS).exists()
-    return Hiding(home.absolute(), tuple(path for path in kept if path is not None), needed)
 
 
 def _environment(serve: Serve, bindings: Path | None) -> Mapping[str, str]:

@@ -15,33 +15,27 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from threading import RLock, current_thread, main_thread
 from types import FrameType
 from typing import Literal
 
+import lockgate
 from lockgate.errors import UnavailableError
-from lockgate.loader import pid_one
+from lockgate.loader.passing_on import PassingOn
 from lockgate.loader.pid_one import Settings
+from lockgate.loader.walls import Walls
 
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
+STDOUT, STDERR = 1, 2
+
+_PID_ONE = "import sys; sys.path.append(sys.argv.pop(1)); from lockgate.loader.pid_one import main; main()"
+_OURS = str(Path(lockgate.__file__).parents[1])
 _MESSAGE = 4096
 _SLICE_SECONDS = 0.2
 _KILL_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Hiding:
-    """A folder that the server does not see, but for what is kept of it; if that is `needed`, nothing starts without.
-
-    It takes a pid namespace: where the server sees programs of its user, it sees what they see (proc(5), root).
-    """
-
-    folder: Path
-    kept: tuple[Path, ...] = ()
-    needed: bool = True
 
 
 class Child:
@@ -55,18 +49,18 @@ class Child:
         env: Mapping[str, str],
         cwd: Path,
         pass_fds: Sequence[int] = (),
-        hiding: Hiding | None = None,
+        walls: Walls = Walls(),  # noqa: B008 - nothing of it ever changes
     ) -> None:
         """Start `command`; raise `UnavailableError` if it cannot be started."""
         assert current_thread() is main_thread(), "the server would be killed when the thread that started it ends"
         self._lock = RLock()  # a signal may come while it is held, and is forwarded by the thread that holds it
         self._code: int | None = None
         plain = list(command), dict(env), str(cwd), list(pass_fds)
-        hidden = (str(hiding.folder), [str(path) for path in hiding.kept]) if hiding else (None, [])
         for contained_by in ("pid-namespace", "subreaper"):
-            if hiding and hiding.needed and contained_by == "subreaper":
-                raise UnavailableError(f"no pid namespace here: the server would see the secrets in {hiding.folder}")
-            self._program, self._socket = _launch(Settings(*plain, contained_by == "pid-namespace", *hidden))
+            if walls.needed and contained_by == "subreaper":
+                raise UnavailableError(f"no pid namespace here: {walls.needed}")
+            self._program, self._socket = _launch(Settings(*plain, contained_by == "pid-namespace", walls))
+            self._said = PassingOn(((self._program.stdout, STDOUT), (self._program.stderr, STDERR)))
             word, _, detail = self._answer().partition(" ")
             if word == "started":
                 self.contained_by = contained_by
@@ -138,6 +132,7 @@ class Child:
 
     def _dismiss(self) -> None:
         self._program.wait()
+        self._said.finish()
         self._socket.close()
 
 
@@ -164,10 +159,13 @@ def _launch(settings: Settings) -> tuple[subprocess.Popen[bytes], socket.socket]
         stored.write(json.dumps(asdict(settings)).encode())
         stored.flush()
         stored.seek(0)
+        said = None if settings.walls.scratch == "host" else subprocess.PIPE
         program = subprocess.Popen(
-            [sys.executable, "-I", "-S", pid_one.__file__, str(written), str(theirs.fileno())],
+            [sys.executable, "-I", "-S", "-c", _PID_ONE, _OURS, str(written), str(theirs.fileno())],
             env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
             stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
             pass_fds=[written, theirs.fileno(), *settings.fds],
             start_new_session=True,
         )
