@@ -1,10 +1,13 @@
 """Is everything told that matters, once and in order, whatever fails in between?"""
 
+import re
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from lockgate.app.notify import tell_from
+from lockgate.core.evidence import Verdict
 from lockgate.errors import UnavailableError
 from tests.app.test_adopt import adopt
 from tests.core.dossiers import ruling
@@ -123,3 +126,40 @@ def test_they_are_told_what_it_replaces_and_by_which_steps(world):
     told(world, heard)
 
     assert "in the place of magika@1.0.0, as canary with 5, 50, 100 %" in heard.notices[-1].text
+
+
+def evidence_told(world, *runs):
+    """Open a change of a release of which this was attested, and return what approvers are told of its evidence."""
+    release = world.register()
+    if runs:
+        world.attest(release, *runs)
+    world.open(release)
+    heard = Heard()
+    told(world, heard)
+    return re.search(r"; of (.*); it waits", heard.notices[-1].text)[1]
+
+
+def test_approvers_are_told_that_evidence_passes_failed_or_is_missing(world):
+    assert evidence_told(world, world.built(), world.ran()) == "2 pieces of evidence 2 pass"
+
+
+def test_approvers_are_told_what_is_missing(world):
+    told = evidence_told(world)
+
+    assert told == "2 pieces of evidence 0 pass, 2 are missing: 'file-types, provenance'"
+
+
+def test_approvers_are_told_what_failed_or_does_not_count(world):
+    failed = "2 pieces of evidence 1 pass, 1 failed or do not count: 'file-types'"
+
+    assert evidence_told(world, world.built(), world.ran(Verdict.FAILED)) == failed
+    old = replace(world.ran(), finished_at=world.now - timedelta(days=31))
+    assert evidence_told(World(), World().built(), old) == failed
+
+
+def test_of_a_change_that_is_decided_by_now_no_evidence_is_told(world):
+    world.serve()
+    heard = Heard()
+    told(world, heard)
+
+    assert "pieces of evidence" not in heard.notices[-1].text

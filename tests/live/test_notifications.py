@@ -96,6 +96,10 @@ def test_an_order_given_over_http_is_told_once_and_in_order(prod):
         assert receiver.texts[0].startswith(f"olivia shut {PROD} down (entry ")
         assert receiver.bodies[0]["title"] == "Lockgate prod: shutdown"
         assert prod.public("/readyz") == {"status": "ready", "notifications": "told"}
+        prod.now = datetime.now(UTC)
+        prod.shut_down()
+        prod.open(prod.release, resumes=True)
+        wait_for(lambda: any("of 2 pieces of evidence 2 pass; it waits for" in text for text in receiver.texts))
 
 
 @pytest.mark.slow

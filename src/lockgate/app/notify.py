@@ -1,17 +1,22 @@
 """Who is told what the log holds? Each channel everything that matters, in order, at least once."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 
+from lockgate.app.activate import against
 from lockgate.app.installation import Installation
 from lockgate.app.ports import Channel
 from lockgate.core.change import Content, RuleChange
+from lockgate.core.emergency import spared
 from lockgate.core.endpoint import State
 from lockgate.core.journal import endpoint_subject
-from lockgate.core.notice import asked, notice_of, quoted
+from lockgate.core.notice import asked, counted_evidence, notice_of, quoted
+from lockgate.core.requirement import wanted_evidence
 from lockgate.core.strategy import SetWeight, open_strategy
 from lockgate.errors import LockgateError
 from lockgate.formats import canonical, plain
+from lockgate.formats.cloudevent import decode_entry
 from lockgate.formats.digest import Digest
 
 _BATCH = 256
@@ -35,7 +40,7 @@ def tell_from(installation: Installation, channel: Channel, position: int, addre
         batch = list(installation.history.entries(position, min(position + _BATCH, size)))
         for index, entry in zip(count(position), batch, strict=False):
             notice = notice_of(
-                entry, index, str(installation.environment), lambda content: _words(installation, content), address
+                entry, index, str(installation.environment), partial(_words, installation, index), address
             )
             if notice is not None:
                 channel.tell(notice)
@@ -47,16 +52,31 @@ def tell_from(installation: Installation, channel: Channel, position: int, addre
         yield position
 
 
-def _words(installation: Installation, content: Digest) -> str:
+def _words(installation: Installation, number: int, content: Digest) -> str:
     """Say what a change asks for, or why somebody wants other rules. What cannot be read is no reason to be silent."""
     try:
         document = installation.catalog.document(content)
         if canonical.parse_object(document).get("type") == RuleChange.type:
             return quoted(plain.decode(RuleChange, document).reason)
         wanted = plain.decode(Content, document)
-        return asked(wanted, _before(installation, wanted), _steps(installation, wanted))
+        said = asked(wanted, _before(installation, wanted), _steps(installation, wanted))
+        return said + _evidence(installation, number, wanted)
     except LockgateError:
         return "for a reason that cannot be read"
+
+
+def _evidence(installation: Installation, number: int, content: Content) -> str:
+    """Say in numbers what the evidence of an open change comes to now: as of the newest entry of the log."""
+    try:
+        size, _ = installation.history.root()
+        (newest,) = installation.history.entries(size - 1, size)
+        found = against(installation, number, decode_entry(newest).time)
+        rules = installation.policy().document.rules_for(content.endpoint)
+    except LockgateError:
+        return ""  # it is decided by now, or nobody can say
+    if found.reasons and not found.objections:
+        return f"; it cannot be weighed: {quoted('; '.join(found.reasons))}"
+    return counted_evidence(wanted_evidence(rules, spared(content, rules)), found.objections)
 
 
 def _before(installation: Installation, content: Content) -> str:

@@ -4,7 +4,7 @@ Text of others (reasons) is quoted with everything taken out that a mail program
 words: marks, mentions, links. What is not known here is told as such: silence means that nothing happened.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lockgate.core import change, concession, delegation, endpoint, release, restoration, rollout
@@ -15,7 +15,8 @@ from lockgate.core.detection import Alerted
 from lockgate.core.halt import Halt
 from lockgate.core.journal import Denied, Event, read_fact
 from lockgate.core.override import Overridden
-from lockgate.core.policy import PolicyAdopted
+from lockgate.core.policy import OVERRIDABLE, PolicyAdopted
+from lockgate.core.requirement import Objection, is_missing
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
 from lockgate.core.suite import Added
 from lockgate.core.tie import Ties
@@ -76,6 +77,20 @@ def asked(content: Content, before: str, steps: str) -> str:
     verb = "resume" if content.resumes else "serve"
     hurry = "in an emergency " if content.kind == "emergency" else ""
     return f"{hurry}to {verb} {content.tag} at {content.endpoint} {before}{steps}, because {quoted(content.reason)}"
+
+
+def counted_evidence(wanted: Iterable[tuple[str, str]], objections: Iterable[Objection]) -> str:
+    """Say in numbers how much of the evidence that is asked for passes, is missing, or failed or does not count."""
+    against = [one for one in objections if one.kind in OVERRIDABLE]
+    missing = {(one.kind, one.about) for one in against if is_missing(one)}
+    failed = {(one.kind, one.about) for one in against} - missing
+    whole = {*wanted} | missing | failed
+    if not whole:
+        return "; no evidence is asked for"
+    told = [f"; of {len(whole)} pieces of evidence {len(whole - missing - failed)} pass"]
+    for what, pieces in (("failed or do not count", failed), ("are missing", missing)):
+        told += [f"{len(pieces)} {what}: {quoted(', '.join(sorted(about for _, about in pieces)))}"] if pieces else []
+    return ", ".join(told)
 
 
 def _way(number: int, address: str | None) -> str:

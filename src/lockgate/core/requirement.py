@@ -118,6 +118,19 @@ def wrong_evaluation(wanted: Evaluation, shown: Shown, *, spared: bool = False) 
     return list(dict.fromkeys(reasons))
 
 
+def wanted_evidence(rules: Rules, spared: Collection[str] = ()) -> tuple[tuple[Requirement, str], ...]:
+    """Name each piece of evidence that is asked for, as an objection to it would."""
+    found: list[tuple[Requirement, str]] = [("provenance", "provenance")] if rules.provenance else []
+    found += [("scan", suite) for suite in _scanners(rules.scans)]
+    found += [("evaluation", wanted.suite) for wanted in rules.evaluations if wanted.suite not in spared]
+    return tuple(found)
+
+
+def is_missing(objection: Objection) -> bool:
+    """Tell whether nothing is there at all of what an objection is about."""
+    return objection.kind == "provenance" or objection.text == _missing(objection.about)
+
+
 def check_attempt(attempt: Attempt, rules: Rules, release: Digest, trials: Sequence[Trial]) -> None:
     """Raise `DeniedError` with every reason why no result of a trial could count, so that none is begun for nothing."""
     suite = attempt.suite
