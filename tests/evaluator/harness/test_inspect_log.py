@@ -1,6 +1,7 @@
 """Is a log of Inspect counted again, and is one that does not show a whole run refused?
 
-The vector is what Inspect 0.3.285 wrote of the task `security-memory` of our own suite, against a stand-in.
+The vectors are what Inspect 0.3.285 wrote: of the task `security-memory` of our own suite, against a stand-in; and, in
+the format that it writes by itself, of a task of two samples, one of them right.
 """
 
 import io
@@ -33,6 +34,13 @@ def packed(log, *, method=zipfile.ZIP_DEFLATED, twice=False):
             with pytest.warns(UserWarning, match="Duplicate name"):
                 archive.writestr("header.json", json.dumps(header))
     return stream.getvalue()
+
+
+def test_a_log_as_inspect_writes_it_by_itself_is_read():
+    found = read_inspect((VECTORS / "two.eval").read_bytes())
+
+    assert found.harness_version == "0.3.285"
+    assert found.tasks["two"].measures == {"as_wanted": Measure(1, 2)}
 
 
 def test_a_log_is_counted_sample_by_sample():
@@ -111,11 +119,11 @@ def test_a_log_that_does_not_show_a_whole_run_is_refused(where, value, reason):
         (b"[" * 100_000, "not JSON"),
         (WHOLE.replace(b'"status"', b'"version": 2, "status"', 1), "given twice"),
         (WHOLE.replace(b'"working_time": 0', b'"working_time": NaN, "x": 0', 1), "NaN is no number"),
-        (packed(INSPECT)[:-30], "no whole .eval"),
-        (packed(INSPECT)[:4], "no whole .eval"),
+        (packed(INSPECT)[:-30], "not a whole archive"),
+        (packed(INSPECT)[:4], "not a whole archive"),
         (packed(INSPECT, twice=True), "a member twice"),
         (packed({**INSPECT, "samples": []}), "0 samples"),
-        (packed(INSPECT, method=zipfile.ZIP_BZIP2), "inspect log convert"),
+        (packed(INSPECT, method=zipfile.ZIP_BZIP2), "packed by method 12"),
     ],
 )
 def test_what_is_no_log_is_refused(log, reason):

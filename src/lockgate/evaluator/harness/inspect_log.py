@@ -4,19 +4,17 @@
 or wrong; a log that was invalidated, cancelled or cut short, or in which a sample failed, is refused whole.
 """
 
-import io
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 from lockgate.core.measure import Measure
 from lockgate.errors import VerificationError
 from lockgate.evaluator.harness.reported import MAX_REPORT, Reported, Task, counted, member, parsed
+from lockgate.evaluator.harness.unzipping import unzipped
 
 VERSION = 2
 _ZIP = b"PK\x03\x04"
 _RIGHT, _WRONG = ("C", 1, 1.0, True), ("I", "N", 0, 0.0, False)
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def read_inspect(log: bytes) -> Reported:
@@ -75,25 +73,8 @@ def _harness(about: dict[str, Any]) -> str:
 
 def _unpacked(log: bytes) -> dict[str, Any]:
     """Put a `.eval` together: its header, with the samples that lie beside it."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(log)) as archive:
-            listed = archive.infolist()
-            names = [entry.filename for entry in listed]
-            if len(set(names)) < len(names) or sum(entry.file_size for entry in listed) > MAX_REPORT:
-                raise VerificationError(f"the log names a member twice, or unpacks to more than {MAX_REPORT} bytes")
-            if any(entry.compress_type not in _METHODS for entry in listed):
-                raise VerificationError("the log is packed with zstd: `inspect log convert --to json` unpacks it")
-            header = parsed(archive.read("header.json"))
-            inside = [name for name in names if name.startswith("samples/") and name.endswith(".json")]
-            return {**header, "samples": [parsed(archive.read(name)) for name in inside]}
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        OSError,
-        EOFError,
-        ValueError,
-        RuntimeError,
-        TypeError,
-        NotImplementedError,
-    ) as e:
-        raise VerificationError(f"the log is no whole .eval: {str(e)[:100]!a}") from e
+    members = unzipped(log, MAX_REPORT)
+    if "header.json" not in members:
+        raise VerificationError("the log is no whole .eval: it has no header.json")
+    inside = [name for name in members if name.startswith("samples/") and name.endswith(".json")]
+    return {**parsed(members["header.json"]), "samples": [parsed(members[name]) for name in inside]}
