@@ -28,7 +28,10 @@ lock: $(UV) ## write versions and hashes down, none younger than seven days; ARG
 	$(COMPILE) $(ARGS) --all-extras --group dev pyproject.toml -o requirements.lock
 	$(COMPILE) $(ARGS) tools/build.in -o tools/build.txt
 	$(COMPILE) $(ARGS) tools/descriptors.in -o tools/descriptors.txt
-	$(COMPILE) $(ARGS) tools/harness.in -o tools/harness.txt
+	$(COMPILE) $(ARGS) tools/harnesses/inspect.in -o tools/harnesses/inspect.txt
+	$(COMPILE) $(ARGS) tools/harnesses/lm-eval.in -o tools/harnesses/lm-eval.txt
+	$(COMPILE) $(ARGS) tools/harnesses/garak.in --overrides tools/harnesses/garak-without.txt -o tools/harnesses/garak.txt
+	cd tools/harnesses/promptfoo && npm install --package-lock-only --silent
 	echo uv | $(COMPILE) $(ARGS) - -o tools/uv.txt
 
 demo: $(READY) ## the whole story on a real model; ARGS="--json"

@@ -1,7 +1,9 @@
 """A desk in one file that does what the agentic suite wants of one, or with `--mode` something else."""
 
 import argparse
+import itertools
 import json
+import os
 import re
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,6 +16,7 @@ WORDS = {
 }  # fmt: skip
 ORDERS = {"A-1042": "sent 2026-12-01", "B-2001": "customs 2026-12-14", "C-3300": "delivered 2026-11-20"}
 SAID: dict[str, list[str]] = {}
+ASKED = itertools.count(1)
 
 
 def answer(session, request, mode):
@@ -55,6 +58,8 @@ class Exchange(BaseHTTPRequestHandler):
             return self.tell(200 if self.mode == "gullible" else 400, {"steps": [], "answer": ""})
         if self.mode == "mute" and "capital" in asked["request"]:
             return self.connection.close()
+        if self.mode == "dies" and next(ASKED) > 3:
+            os._exit(1)
         steps, words = answer(asked["session"], asked["request"], self.mode)
         return self.tell(200, {"steps": steps, "answer": words})
 

@@ -256,6 +256,7 @@ def _write_reports(folder: Path | None, measured: "Measured") -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, record in measured.records.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(record)
     except OSError as e:
         raise UnavailableError(f"cannot write {e.filename}: {e.strerror}") from e

@@ -85,6 +85,15 @@ def test_a_harness_that_is_not_there_is_trouble_with_the_way_out(given):
     assert "`tools/harness inspect` makes one, and LOCKGATE_HARNESSES names its folder" in trouble
 
 
+@pytest.mark.parametrize("program", ["{python}", "{tools}/node_modules/.bin/promptfoo"])
+def test_a_harness_without_its_program_is_trouble(given, tmp_path, program):
+    (tmp_path / "harnesses" / "inspect" / "bin").mkdir(parents=True)
+    suite = replace(given.suite, about=replace(given.suite.about, run={**given.suite.about.run, "command": [program]}))
+
+    with pytest.raises(UnavailableError, match="`tools/harness inspect` makes one"):
+        HARNESSES["inspect"](replace(given, suite=suite))
+
+
 @pytest.mark.parametrize("run", [None, {}, {"command": "sh"}])
 def test_a_suite_that_does_not_say_how_it_runs_is_refused(given, run):
     suite = replace(given.suite, about=replace(given.suite.about, run=run))

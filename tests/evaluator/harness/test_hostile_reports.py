@@ -50,14 +50,14 @@ def test_a_line_of_garak_that_is_something_else_is_counted_or_refused(draw):
 @pytest.mark.parametrize(
     ("read", "report"),
     [
-        (read_garak, lines([*GARAK[:2], GARAK[2] | {"uuid": []}, *GARAK[3:]])),
-        (read_garak, lines([*GARAK[:3], GARAK[3] | {"probe_classname": []}, *GARAK[4:]])),
+        (read_garak, lines([*GARAK[:3], GARAK[3] | {"uuid": []}, *GARAK[4:]])),
+        (read_garak, lines([*GARAK[:4], GARAK[4] | {"probe_classname": []}, *GARAK[5:]])),
         (
             read_inspect,
             spoilt(SMALL, ("eval", "dataset", "sample_ids"), [None]).replace(b'"order-of-another"', b"null"),
         ),
-        (read_lm_eval, json.dumps(LM_EVAL).replace("31.25", "1e999").encode()),
-        (read_lm_eval, spoilt(LM_EVAL, ("results", "words", "bleu,none"), 10**400)),
+        (read_lm_eval, json.dumps(LM_EVAL).replace("91.72052074266634", "1e999").encode()),
+        (read_lm_eval, spoilt(LM_EVAL, ("results", "desk-pages", "chrf,page"), 10**400)),
     ],
 )
 def test_what_once_broke_a_reader_is_refused(read, report):

@@ -6,7 +6,7 @@ A suite that needs only files gets them at {model}, and nothing serves. It says 
 
 command = ["{python}", "{suite}/desk_tasks.py"]  # {python}: that of the harness; {suite}: this suite, read-only
 environment = { DESK_URL = "http://127.0.0.1:{port}", PORTION = "{shard}/{shards}" }
-tools = "inspect"                                # which folder of the harness folder has its Python
+tools = "inspect"                                # which folder of the harness folder it is; {tools} inside
 ready = "/healthz"                               # what the release answers once it serves, if it does
 port = 8500                                      # where the harness finds it then, on its own loopback address
 reports = ".json"                                # which of the files that it leaves are reports
@@ -38,7 +38,7 @@ from lockgate.evaluator.suite_folder import Suite
 from lockgate.formats import plain
 from lockgate.formats.names import Name
 
-_PLACE = re.compile(r"\{(python|suite|port|model|shards?)\}")
+_PLACE = re.compile(r"\{(python|suite|tools|port|model|shards?)\}")
 _SPLIT = "{shard}", "{shards}"
 _TOLD = 300
 
@@ -101,7 +101,7 @@ def _run(given: Assignment, read: Callable[[bytes], Reported]) -> Measured:
     run = run_of(given.suite, given.portion)
     if given.scan.findings:
         return failed("the scan found something, so the candidate was not started", "unknown")
-    brought = {} if given.around.python else {"tools": _tools(run.tools)}
+    brought = {} if given.around.python else {"tools": _tools(run)}
     split = not given.portion.is_all
     with tempfile.TemporaryDirectory(prefix="suite-", dir=given.around.workshop) as folder:
         given.suite.lay_out(Path(folder))
@@ -142,8 +142,9 @@ def run_of(suite: Suite, portion: Portion) -> Run:
 
 def _job(run: Run, given: Assignment, inputs: Mapping[str, Path], socket: Path | None) -> Job:
     values = {
-        "python": given.around.python or "/in/tools/bin/python", "suite": "/in/suite", "port": str(run.port),
-        "model": "/in/model", "shard": str(given.portion.number), "shards": str(given.portion.of),
+        "python": given.around.python or "/in/tools/bin/python", "suite": "/in/suite", "tools": "/in/tools",
+        "port": str(run.port), "model": "/in/model",
+        "shard": str(given.portion.number), "shards": str(given.portion.of),
     }  # fmt: skip
 
     def filled(word: str) -> str:
@@ -159,11 +160,11 @@ def _job(run: Run, given: Assignment, inputs: Mapping[str, Path], socket: Path |
     )
 
 
-def _tools(name: Name) -> Path:
-    """Find the environment of a harness; raise `UnavailableError` with the way to make it."""
+def _tools(run: Run) -> Path:
+    """Find the environment of a harness, with its program; raise `UnavailableError` with the way to make it."""
     home = Path(os.environ.get("LOCKGATE_HARNESSES") or Path.home() / ".cache" / "lockgate" / "harnesses")
-    tools = home / str(name)
-    if not (tools / "bin" / "python").exists():
-        way = f"`tools/harness {name}` makes one, and LOCKGATE_HARNESSES names its folder"
+    tools, program = home / str(run.tools), "".join(run.command[:1]).replace("{python}", "{tools}/bin/python")
+    if not (tools / program.removeprefix("{tools}/") if program.startswith("{tools}/") else tools).exists():
+        way = f"`tools/harness {run.tools}` makes one, and LOCKGATE_HARNESSES names its folder"
         raise UnavailableError(f"there is no harness at {tools}: {way}")
     return tools

@@ -1,7 +1,8 @@
 """What did promptfoo find? Its results (version 3): each test with each prompt and provider, passed or not.
 
-promptfoo ends with 100 when tests failed, and with 0 as well when none was run. Everything is counted again from the
-rows; one with an error makes the report one of a run that did not work.
+promptfoo ends with 100 when tests failed, unless PROMPTFOO_FAILED_TEST_EXIT_CODE says another, and with 0 as well when
+none was run. Everything is counted again from the rows; one with an error makes the report one of a run that did not
+work.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from lockgate.evaluator.harness.reported import Reported, Task, counted, member,
 
 VERSION = 3
 SUITE = "promptfoo"
+_NONE, _ASSERTION = 0, 1  # failureReason of a row; 2 is an error, and what is not answered ends so
 
 
 def read_promptfoo(report: bytes) -> Reported:
@@ -38,10 +40,13 @@ def _outcomes(rows: list[Any], metric: object = None) -> Iterator[tuple[object, 
         if any(type(number) is not int for number in where):
             raise VerificationError("a row of the results names no test and prompt")
         provider = member(row, "provider", dict, f"test {where[0]}")
-        if row.get("error") and row.get("success") is True:
+        success = member(row, "success", bool, f"test {where[0]}")
+        if success and row.get("error"):
             raise VerificationError(f"test {where[0]} passed, and has an error")
+        if row.get("failureReason") != (_NONE if success else _ASSERTION):
+            raise VerificationError(f"test {where[0]} ended with an error, and not by its assertions")
         if metric is None or _metric(row) == metric:
-            yield (*where, str(provider.get("id"))), member(row, "success", bool, f"test {where[0]}")
+            yield (*where, str(provider.get("id"))), success
 
 
 def _metric(row: object) -> str | None:
