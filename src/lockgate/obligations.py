@@ -92,7 +92,8 @@ _ALL = (
     ),
     Obligation(
         "preserved_rollback_artifacts", "3.3.5", "", "", "Former releases stay, write-once and whole.", _GAP,
-        "the release to go back to is proved whole before a rollout and before a rollback; between them nobody looks",
+        "our program never deletes a file; whoever has the directory of the store can, which is found in a day, "
+        "not prevented: no store with an object lock yet",
     ),
     Obligation(
         "isolated_parallel_versions", "", "", "3.3.3",

@@ -21,7 +21,10 @@ LISTEN = "127.0.0.1:8420"
 HOST = "host"  # the folder of a serving host in the home
 SESSION_KEY = 32  # bytes
 
+PROVE_HOURS = 24
+
 _BLOB_LIMIT = 64 << 30
+_LONGEST_HOURS = 720
 _NAMES = (
     "environment",
     "origin",
@@ -32,6 +35,7 @@ _NAMES = (
     "blob_limit",
     "vault",
     "updates_seconds",
+    "prove_hours",
     "tls_certificate",
     "tls_key",
     "tls_clients",
@@ -68,6 +72,7 @@ class Settings:
     notify: tuple[str, ...] = field(default=(), repr=False)
     prometheus: str | None = field(default=None, repr=False)
     public_url: str | None = None
+    prove_hours: int = PROVE_HOURS
 
     @property
     def tls(self) -> Tls | None:
@@ -116,6 +121,7 @@ def settings(home: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         agent_home=_agent_home(home, chosen),
         notify=_addresses(home, chosen),
         prometheus=_text(chosen, "prometheus") if "prometheus" in chosen else None,
+        prove_hours=_hours(_count(chosen, "prove_hours", PROVE_HOURS)),
         public_url=_address(_text(chosen, "public_url")) if "public_url" in chosen else None,
     )
 
@@ -178,6 +184,12 @@ def _count(chosen: Mapping[str, object], name: str, default: int) -> int:
     if not (found.isascii() and found.isdecimal() and len(found) < 20):
         raise VerificationError(f"setting {name} is a number, not {found[:40]!a}")
     return int(found)
+
+
+def _hours(found: int) -> int:
+    if not 1 <= found <= _LONGEST_HOURS:
+        raise VerificationError(f"prove_hours is {found}; it is looked at every 1 to {_LONGEST_HOURS} hours")
+    return found
 
 
 def _lasting(seconds: int) -> int:

@@ -250,3 +250,15 @@ def test_a_file_in_the_way_is_unavailable_and_leaves_nothing(store, root):
         put(store)
 
     assert files(root) == [CONTENT.hex[:2]]
+
+
+def test_a_store_that_is_gone_as_a_whole_does_not_answer_rather_than_to_lack_a_file(tmp_path):
+    store = LocalStore(tmp_path / "blobs")
+    assert store.wraps(Digest.of(b"never")) == {}
+
+    (tmp_path / "blobs").rename(tmp_path / "elsewhere")
+    with pytest.raises(UnavailableError, match="is not there"):
+        store.wraps(Digest.of(b"never"))
+    (tmp_path / "blobs").mkdir()  # as a mount point is without its mount
+    with pytest.raises(UnavailableError, match="is not there"):
+        store.wraps(Digest.of(b"never"))

@@ -31,6 +31,7 @@ from lockgate.core.journal import (
 )
 from lockgate.core.override import Aside, Overridden, SetAside
 from lockgate.core.policy import PolicyAdopted
+from lockgate.core.preservation import Examined, Flaw
 from lockgate.core.trial import Begun, Trial
 from lockgate.core.trust import TrustAdopted
 from lockgate.errors import VerificationError
@@ -87,6 +88,7 @@ EVENTS: list[Event] = [
     concession.Missed(7, PROD, TAG, NOW),
     concession.Reviewed(7, "rejected", ALICE, A, B, A),
     endpoint.Flagged(PROD, Name("storm"), A, B),
+    Examined(PROD, TAG, A, "damaged", (Flaw("bytes", "weights/a: not as signed", "weights/a", A, None, B),), 1),
     Denied("change.approve", "change/7", A),
 ]
 
@@ -216,6 +218,7 @@ def test_a_version_of_a_suite_is_bound_once():
 
 
 FIRST = (
+    Examined,
     release.Registered,
     change.Opened,
     change.Proposed,

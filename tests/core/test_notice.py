@@ -14,6 +14,7 @@ from lockgate.core.journal import EVENT_TYPES
 from lockgate.core.notice import QUIET, asked, frozen, kept_together, notice_of, quoted, still_open, tried
 from lockgate.core.override import Aside, Overridden
 from lockgate.core.policy import PolicyAdopted
+from lockgate.core.preservation import Examined, Flaw
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
 from lockgate.core.sharing import Shared
 from lockgate.core.tie import Ties
@@ -49,6 +50,7 @@ TOLD = (
     Offboarded,
     Alerted,
     Observed,
+    Examined,
 )
 
 
@@ -169,6 +171,21 @@ def test_every_event_is_told_or_left_out_on_purpose():
                 "alice finds that 60 s after the rollback at prod/magika the former release is not back: "
                 "not at host-1, host-2; nothing is heard of host-2"
             ),
+        ),
+        (
+            Examined(PROD, TAG, A, "damaged", (Flaw("gone", "a: gone"),), 1),
+            "way back damaged",
+            "alice finds that magika@1.0.0, to which prod/magika would go back, is not whole: 'a: gone'",
+        ),
+        (
+            Examined(PROD, TAG, A, "unknown", (Flaw("unknown", "no answer"),), 1),
+            "way back not proved",
+            "alice cannot tell whether magika@1.0.0, to which prod/magika would go back, is whole: 'no answer'",
+        ),
+        (
+            Examined(PROD, TAG, A, "whole", (), 0),
+            "way back whole again",
+            "alice finds that magika@1.0.0, to which prod/magika would go back, is whole again",
         ),
         (
             restoration.Overdue(PROD, A, 7, 60, ()),

@@ -28,6 +28,7 @@ TABLE: dict[str, set] = {  # written here once more, by hand: a change of rights
     "change.withdraw": {"author", "operator", "admin", "security-authority"},
     "change.activate": {"operator"},
     "endpoint.roll-back": {"operator", "security-authority"},
+    "endpoint.prove": {"operator", "security-authority", "auditor", "admin"},
     "endpoint.suspend": {"operator", "security-authority", "admin"},
     "rollout.pause": {"operator"},
     "rollout.resume": {"operator"},

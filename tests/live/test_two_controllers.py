@@ -79,7 +79,7 @@ class Both:
 
     @property
     def holder(self):
-        rows = run(self.owner, "SELECT holder FROM controller_lease")
+        rows = run(self.owner, "SELECT holder FROM controller_lease WHERE subject LIKE 'rollout/%'")
         return rows[0][0] if rows else None
 
     @property

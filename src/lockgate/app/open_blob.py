@@ -40,6 +40,23 @@ def release_keys(installation: Installation, release: Digest, blobs: Iterable[Di
     return {blob: _release_key(installation, Kek.of_release(release), blob) for blob in blobs}
 
 
+def rollback_key(installation: Installation, release: Digest, blob: Digest) -> bytes:
+    """Return the data key of a file as a rollback would find it, and change nothing.
+
+    Raises `VerificationError` if the vault answers and has no key for the release any more.
+    """
+    kek, held = Kek.of_release(release), installation.blobs.wraps(blob)
+    if kek not in held:
+        return data_key(installation, blob)
+    try:
+        return installation.vault.unwrap(Wrap(kek, held[kek]), blob)
+    except UnavailableError as e:
+        others = [other for other in held if other != kek]
+        if any(_opens(installation, Wrap(other, held[other]), blob) for other in others):
+            raise VerificationError(f"the vault answers, and not with this key: {e}") from e
+        raise
+
+
 @contextmanager
 def plaintext(blobs: Blobs, digest: Digest, key: bytes) -> Iterator[Iterator[memoryview]]:
     """Give the pieces of a file, decrypted by several threads; each is good until the next one is asked for."""
@@ -51,6 +68,14 @@ def plaintext(blobs: Blobs, digest: Digest, key: bytes) -> Iterator[Iterator[mem
                 _read_at(stream, offset, into, digest)
 
         yield Opened(read_at, length, key, digest).pieces(pool.map)
+
+
+def _opens(installation: Installation, wrap: Wrap, blob: Digest) -> bool:
+    try:
+        installation.vault.unwrap(wrap, blob)
+    except (UnavailableError, VerificationError, DeniedError):
+        return False
+    return True
 
 
 def _release_key(installation: Installation, kek: Kek, blob: Digest) -> bytes:

@@ -88,11 +88,35 @@ def wrong_bytes(blobs: Blobs, admitted: Admitted, key_of: Callable[[Digest], byt
         for file in component.files:
             try:
                 with plaintext(blobs, file.sha256, key_of(file.sha256)) as pieces:
-                    _check_file(pieces, file)
+                    check_file(pieces, file)
             except VerificationError as e:
                 yield VerificationError(f"{name}/{file.name}: the stored bytes are not those that were signed: {e}")
             except UnavailableError as e:
                 yield UnavailableError(f"{name}/{file.name}: {e}")
+
+
+def check_file(pieces: Iterable[memoryview], file: FileDigest) -> None:
+    """Raise `VerificationError` unless the pieces are the file that was signed, whole and by its chunks."""
+    whole, size, chunks = hashlib.sha256(), 0, []
+    step = file.chunk_size or sys.maxsize
+    with ThreadPoolExecutor(1) as pool:
+        for piece in pieces:
+            hashed = pool.submit(whole.update, piece)
+            left = piece
+            while left:
+                if size % step == 0:
+                    chunks.append(hashlib.sha256())
+                part = left[: step - size % step]
+                chunks[-1].update(part)
+                size, left = size + len(part), left[len(part) :]
+            hashed.result()
+    found = (whole.digest(), size, tuple(chunk.digest() for chunk in chunks))
+    if found != (file.sha256.raw, file.size, file.chunks) and not (
+        size == 0 and found[:2] == (file.sha256.raw, file.size)
+    ):
+        raise VerificationError(
+            f"found sha256:{whole.hexdigest()} of {size} bytes, wanted {file.sha256} of {file.size}"
+        )
 
 
 def blobs_of(admitted: Admitted) -> frozenset[Digest]:
@@ -140,26 +164,3 @@ def _check_parents(tx: Transaction, manifest: Manifest) -> None:
 
 def _manifest(installation: Installation, record: Record) -> Manifest:
     return plain.decode(Manifest, dsse.parse(installation.catalog.document(record.manifest)).payload)
-
-
-def _check_file(pieces: Iterable[memoryview], file: FileDigest) -> None:
-    whole, size, chunks = hashlib.sha256(), 0, []
-    step = file.chunk_size or sys.maxsize
-    with ThreadPoolExecutor(1) as pool:
-        for piece in pieces:
-            hashed = pool.submit(whole.update, piece)
-            left = piece
-            while left:
-                if size % step == 0:
-                    chunks.append(hashlib.sha256())
-                part = left[: step - size % step]
-                chunks[-1].update(part)
-                size, left = size + len(part), left[len(part) :]
-            hashed.result()
-    found = (whole.digest(), size, tuple(chunk.digest() for chunk in chunks))
-    if found != (file.sha256.raw, file.size, file.chunks) and not (
-        size == 0 and found[:2] == (file.sha256.raw, file.size)
-    ):
-        raise VerificationError(
-            f"found sha256:{whole.hexdigest()} of {size} bytes, wanted {file.sha256} of {file.size}"
-        )

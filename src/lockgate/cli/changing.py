@@ -21,6 +21,7 @@ from lockgate.cli.conceding import (
     wanting,
 )
 from lockgate.cli.delegating import Manner, delegate, delegates, give_approval, manner, mine
+from lockgate.cli.proving_back import prove, shown_way_back, way_back_lines
 from lockgate.cli.restoring import coming
 from lockgate.cli.rolling import go_back, slots_of
 from lockgate.cli.speaking import ENDPOINT, TAG, Column, as_json, show, speaking, table
@@ -206,11 +207,16 @@ def show_endpoint(where: Endpoint, connection: "Connection", json_: bool) -> Non
         lines.append(f"the breaker {found['tripped']} of the policy shut it down: `lockgate resume` opens a change")
     if (back := coming(connection, where, found.get("restoration"))).hosts:
         found["hosts"] = dict(back.hosts)
-    lines += [*flag_lines(found), *back.lines]
+    if proved := shown_way_back(connection, where):
+        found["wayBack"] = proved
+    lines += [*flag_lines(found), *back.lines, *way_back_lines(proved)]
     if exceptions := flagged(connection, endpoint=str(where)):
         found["exceptions"] = exceptions
         lines += exceptions
     show(json_, found, *lines, json.dumps(found, indent=2))
+
+
+endpoint.add_command(prove)
 
 
 @endpoint.command("bindings")

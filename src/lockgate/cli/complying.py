@@ -10,6 +10,8 @@ from lockgate.cli.speaking import now
 from lockgate.core.concession import Concession, flags, is_serving
 from lockgate.core.endpoint import State
 from lockgate.core.journal import endpoint_subject, replay
+from lockgate.core.preservation import Preservation, standing
+from lockgate.core.preservation import flags as flags_of
 from lockgate.formats.canonical import Json
 from lockgate.obligations import OBLIGATIONS, Obligation, Status
 
@@ -26,6 +28,7 @@ EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "signed_test_results": ("release.attested/v1",),
     "emergency_change": ("concession.made/v1", "change.reviewed/v1", "review.overdue/v1"),
     "complete_rollback": ("endpoint.rolled_back/v1",),
+    "preserved_rollback_artifacts": ("target.examined/v1",),
     "emergency_shutdown": ("endpoint.suspended/v1", "endpoint.tripped/v1"),
 }
 _EVERY = ("audit_record", "state_reconstruction")  # every entry shows these
@@ -40,7 +43,7 @@ def report(directory: Path | None) -> tuple[list[str], Mapping[str, Json]]:
         shown = _shown(obligation.slug, counted)
         lines.append(_line(obligation, shown))
         rows.append(_row(obligation, shown))
-    exceptions = conceded(directory, now()) if directory else []
+    exceptions = [*conceded(directory, now()), *unproved(directory)] if directory else []
     lines += [f"exception: {line}" for line in exceptions]
     totals = Counter(str(obligation.status) for obligation in OBLIGATIONS.values())
     lines.append(f"{totals['kept']} kept, {totals['gap']} with a gap, {totals['planned']} planned")
@@ -65,6 +68,15 @@ def conceded(directory: Path, at: datetime) -> list[str]:
 def _flagged(at: State) -> list[str]:
     flags = at.flagged or ()
     return [f"{at.endpoint} was flagged by the breaker {one.breaker} at {one.at} (entry {one.index})" for one in flags]
+
+
+def unproved(directory: Path) -> list[str]:
+    """Say which ways back are known to be damaged, or could not be proved, by a log."""
+    states = replay(read_entries(directory))
+    found = [state for state in states.values() if isinstance(state, Preservation)]
+    at = ((states.get(endpoint_subject(known.endpoint)), known) for known in found)
+    wrong = (standing(state, known) for state, known in at if isinstance(state, State))
+    return [line for known in wrong if known for line in flags_of(known)]
 
 
 def _shown(slug: str, counted: Counter[str]) -> int:

@@ -17,6 +17,7 @@ from lockgate.core import (
     delegation,
     detection,
     endpoint,
+    preservation,
     release,
     restoration,
     revocation,
@@ -101,7 +102,7 @@ _OfItself: TypeAlias = (
     | Denied
 )
 
-Event: TypeAlias = _OfRelease | _OfChange | _OfEndpoint | _OfRulebook | _OfItself
+Event: TypeAlias = preservation.Examined | _OfRelease | _OfChange | _OfEndpoint | _OfRulebook | _OfItself
 State: TypeAlias = (
     release.Record
     | change.Change
@@ -110,6 +111,7 @@ State: TypeAlias = (
     | appearance.Appearances
     | revocation.Revocation
     | suite.Suite
+    | preservation.Preservation
     | delegation.Delegation
     | concession.Concession
     | Rulebook
@@ -119,6 +121,7 @@ Fact: TypeAlias = tuple[CloudEvent, Event]
 _FIRST = (
     release.Registered, change.Opened, change.Proposed, endpoint.Activated, endpoint.Suspended, TrustAdopted,
     revocation.ReleaseRevoked, appearance.Observed, detection.Alerted, suite.Added, delegation.Named, concession.Made,
+    preservation.Examined,
     Denied,
 )  # fmt: skip
 EVENT_TYPES: Mapping[str, type[Event]] = MappingProxyType({kind.type: kind for kind in get_args(Event)})
@@ -149,6 +152,8 @@ def subject_of(event: Event, index: int) -> Subject:
         return endpoint_subject(event.endpoint)
     if isinstance(event, _OfRulebook):
         return rulebook_subject(event.environment)
+    if isinstance(event, preservation.Examined):
+        return preservation_subject(event.endpoint)
     return _subject_of_itself(event)
 
 
@@ -205,6 +210,11 @@ def suite_subject(tag: Tag) -> Subject:
     return Subject("suite", str(tag))
 
 
+def preservation_subject(endpoint: Endpoint) -> Subject:
+    """Name what is known of the release that an endpoint would go back to, which it does not change."""
+    return Subject("preservation", str(endpoint))
+
+
 def concession_subject(number: int) -> Subject:
     """Name what was let through by change `number` although the rule says otherwise."""
     return Subject("concession", str(number))
@@ -255,6 +265,8 @@ def evolve(state: State | None, event: Event, index: int, at: datetime) -> State
     if isinstance(event, _OfRulebook):
         assert state is None or isinstance(state, Rulebook)
         return _rule(state, event, index, at)
+    if isinstance(event, preservation.Examined):
+        return preservation.evolve(event, index, at)
     return _evolve_itself(state, event, index, at)
 
 

@@ -16,6 +16,7 @@ from lockgate.core.halt import Halt
 from lockgate.core.journal import Denied, Event, read_fact
 from lockgate.core.override import Overridden
 from lockgate.core.policy import OVERRIDABLE, PolicyAdopted
+from lockgate.core.preservation import Examined
 from lockgate.core.requirement import Objection, is_missing
 from lockgate.core.revocation import KeyRevoked, Offboarded, ReleaseRevoked
 from lockgate.core.suite import Added
@@ -65,7 +66,9 @@ def notice_of(entry: bytes, index: int, environment: str, says: Words, address: 
         return _notice(environment, "somebody", "unknown entry", sentence, index)
     if isinstance(event, QUIET) or _is_minor(event):
         return None
-    what, sentence = _seen(event) if isinstance(event, Alerted | Observed) else _told(event, envelope.subject, says)
+    what, sentence = (
+        _seen(event) if isinstance(event, Alerted | Observed | Examined) else _told(event, envelope.subject, says)
+    )
     if isinstance(event, change.Opened | change.Proposed):
         sentence += _way(index, address)
     actor = getattr(event, "by", None) or getattr(event, "reader", None) or envelope.actor
@@ -122,7 +125,9 @@ def _told(event: Event, subject: str, says: Words) -> tuple[str, str]:
             return event.type, f"wrote {event.type} about {quoted(subject)}"
 
 
-def _seen(event: Alerted | Observed) -> tuple[str, str]:
+def _seen(event: Alerted | Observed | Examined) -> tuple[str, str]:
+    if isinstance(event, Examined):
+        return _of_way_back(event)
     if isinstance(event, Observed):
         what = quoted("; ".join(dict.fromkeys((*event.unlike, *event.changed))))
         return "provider changed", f"saw another {event.component} at {event.endpoint}: {what}"
@@ -161,6 +166,18 @@ def _of_endpoint(
             silent = f"; nothing is heard of {', '.join(map(str, event.silent))}" if event.silent else ""
             when = f"{event.window_seconds} s after the rollback at {event.endpoint}"
             return "rollback overdue", f"finds that {when} the former release is not back: {who}{silent}"
+
+
+def _of_way_back(event: Examined) -> tuple[str, str]:
+    where = f"{event.tag}, to which {event.endpoint} would go back,"
+    wrong = quoted("; ".join(flaw.says for flaw in event.flaws))
+    match event.finding:
+        case "whole":
+            return "way back whole again", f"finds that {where} is whole again"
+        case "damaged":
+            return "way back damaged", f"finds that {where} is not whole: {wrong}"
+        case "unknown":
+            return "way back not proved", f"cannot tell whether {where} is whole: {wrong}"
 
 
 def _of_revocation(event: ReleaseRevoked | KeyRevoked | Offboarded) -> tuple[str, str]:

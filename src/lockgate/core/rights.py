@@ -51,6 +51,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "change.withdraw": frozenset({Role.AUTHOR, Role.OPERATOR, Role.ADMIN, Role.SECURITY_AUTHORITY}),
         "change.activate": frozenset({Role.OPERATOR}),
         "endpoint.roll-back": frozenset({Role.OPERATOR, Role.SECURITY_AUTHORITY}),
+        "endpoint.prove": frozenset({Role.OPERATOR, Role.SECURITY_AUTHORITY, Role.AUDITOR, Role.ADMIN}),
         "endpoint.suspend": frozenset({Role.OPERATOR, Role.SECURITY_AUTHORITY, Role.ADMIN}),
         "rollout.pause": frozenset({Role.OPERATOR}),
         "rollout.resume": frozenset({Role.OPERATOR}),

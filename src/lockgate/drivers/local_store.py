@@ -90,7 +90,9 @@ class LocalStore:
     def _has(self, digest: Digest) -> bool:
         try:
             return stat.S_ISREG(self._place(digest).lstat().st_mode)
-        except FileNotFoundError:
+        except FileNotFoundError as e:
+            if not self._growing.is_dir():
+                raise UnavailableError(f"the blob store at {self._root} is not there") from e
             return False
         except OSError as e:
             raise UnavailableError(f"blob {digest} cannot be looked for: {e.strerror}") from e

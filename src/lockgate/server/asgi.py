@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -25,6 +25,7 @@ from lockgate.app.publish_updates import publish_updates
 from lockgate.controllers.breakers import Breakers
 from lockgate.controllers.concessions import Concessions
 from lockgate.controllers.rollouts import Rollouts
+from lockgate.controllers.targets import Targets
 from lockgate.core.metadata import period_of
 from lockgate.errors import LockgateError, UnavailableError
 from lockgate.loader.tls import listening, server_context
@@ -85,6 +86,7 @@ def furnish(
         Rollouts(installation, clock, measurements),
         Breakers(installation, clock),
         Concessions(installation, clock),
+        Targets(installation, clock, timedelta(hours=chosen.prove_hours)),
     )
     life = chosen.updates_life
     return Desk(installation, sessions, Meters(), clock, leases, sightings, herald, *controllers, life, tellers)
@@ -184,6 +186,7 @@ def _beside(desk: Desk) -> Callable[[FastAPI], AbstractAsyncContextManager[None]
             threading.Thread(target=desk.rollouts.follow, args=(ended,), name="rollouts", daemon=True),
             threading.Thread(target=desk.breakers.follow, args=(ended,), name="breakers", daemon=True),
             threading.Thread(target=desk.concessions.follow, args=(ended,), name="concessions", daemon=True),
+            threading.Thread(target=desk.targets.follow, args=(ended,), name="targets", daemon=True),
             threading.Thread(target=keep_fresh, args=(desk, ended), name="updates", daemon=True),
             *(threading.Thread(target=teller.follow, args=(ended,), daemon=True) for teller in desk.tellers),
         ]

@@ -198,6 +198,8 @@ DOORS = (
     Door("GET", f"{AT}/passport", "read", endpoints.get_endpoint_passport, gives=Passport),
     Door("POST", f"{AT}/rollback", "endpoint.roll-back", endpoints.post_rollback, Said, Receipt),
     Door("GET", f"{AT}/restoration", "read", endpoints.get_restoration, gives=endpoints.Coming),
+    Door("GET", f"{AT}/preservation", "read", endpoints.get_preservation, gives=endpoints.Kept),
+    Door("POST", f"{AT}/preservation", "endpoint.prove", endpoints.post_preservation, gives=endpoints.Kept),
     Door("POST", f"{AT}/shutdown", "endpoint.suspend", endpoints.post_shutdown, endpoints.Stop, Receipt),
     Door("GET", f"{AT}/alerts", "read", signals.get_alerts, gives=Alerts),
     Door("GET", f"{AT}/appearances", "read", signals.get_appearances, gives=Appearances),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Annotated
 
@@ -13,12 +14,15 @@ from lockgate.app.issue_passport import passport_for, proof_of_order
 from lockgate.app.roll_back import roll_back
 from lockgate.app.shut_down import relay_order, shut_down
 from lockgate.app.take_halt import take_halt
+from lockgate.controllers.targets import look_kept
 from lockgate.core import endpoint as at_endpoint
 from lockgate.core.intent import SignedIntent
-from lockgate.core.journal import State, endpoint_subject
+from lockgate.core.journal import State, endpoint_subject, preservation_subject
 from lockgate.core.notice import still_open
 from lockgate.core.order import Order
+from lockgate.core.preservation import Look, Preservation, flags, standing, way_back
 from lockgate.core.restoration import Restoration, Word
+from lockgate.core.slot import Slot
 from lockgate.errors import VerificationError
 from lockgate.formats import plain
 from lockgate.formats.names import Endpoint, Name
@@ -42,6 +46,17 @@ class Coming:
 
     restoration: Restoration | None
     hosts: Mapping[Name, Word]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an endpoint would go back to, what is known to be wrong with it, and the last look at it."""
+
+    target: Slot | None
+    wrong: Preservation | None
+    look: Look | None
+    flags: tuple[str, ...]
+    now: datetime
 
 
 async def _endpoint(
@@ -84,6 +99,23 @@ def get_restoration(visit: Here, at: Where) -> Response:
     state = visit.find(at_endpoint.State, endpoint_subject(at))
     pending = state.restoration is not None and state.restoration.is_pending(visit.now)
     return answer(Coming(state.restoration, hosts_of(visit.installation, state, visit.now) if pending else {}))
+
+
+def get_preservation(visit: Here, at: Where) -> Response:
+    """Say whether what an endpoint would go back to is whole: what the log says, and the last look."""
+    state = visit.find(at_endpoint.State, endpoint_subject(at))
+    known = visit.installation.catalog.find(preservation_subject(at))
+    wrong = standing(state, known if isinstance(known, Preservation) else None)
+    slot, look = way_back(state), look_kept(visit.installation, at)
+    last = look if slot is not None and look is not None and look.release == slot.release else None
+    return answer(Kept(slot, wrong, last, tuple(flags(wrong)) if wrong else (), visit.now))
+
+
+def post_preservation(visit: Here, at: Where) -> Response:
+    """Have it looked at now, at its own pace; `get_preservation` tells when that is done."""
+    visit.find(at_endpoint.State, endpoint_subject(at))
+    visit.desk.targets.want(at)
+    return get_preservation(visit, at)
 
 
 def post_shutdown(visit: Here, body: Body, at: Where) -> Response:

@@ -1,8 +1,11 @@
 """Who comes in, and is the server well?"""
 
+from collections import Counter
+
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from lockgate.app.examine import damaged
 from lockgate.errors import VerificationError
 from lockgate.server.metrics import MEDIA_TYPE
 from lockgate.server.telling import readiness, samples
@@ -34,7 +37,10 @@ def get_ready(desk: Open) -> Response:
 def get_metrics(visit: Here) -> Response:
     """Give the counters to Prometheus."""
     watch = visit.installation.watch
+    found = Counter(one.finding for one in damaged(visit.installation))
     gauges = {
+        "lockgate_rollback_targets_damaged": ("Endpoints whose former release is not whole.", found["damaged"]),
+        "lockgate_rollback_targets_unknown": ("Endpoints whose former release nobody could read.", found["unknown"]),
         "lockgate_log_size": ("Entries in the log.", visit.installation.history.size()),
         "lockgate_log_anchored": ("Entries that the signer remembers.", watch.anchored),
         "lockgate_log_frozen": (

@@ -20,6 +20,7 @@ from lockgate.app.ports import Receipt
 from lockgate.controllers.breakers import Breakers
 from lockgate.controllers.concessions import Concessions
 from lockgate.controllers.rollouts import Rollouts
+from lockgate.controllers.targets import Targets
 from lockgate.core.intent import SignedIntent
 from lockgate.core.journal import State, Subject
 from lockgate.core.metadata import LIFE
@@ -72,6 +73,7 @@ class Desk:
     rollouts: Rollouts
     breakers: Breakers
     concessions: Concessions
+    targets: Targets
     updates_life: timedelta = LIFE
     tellers: tuple[Teller, ...] = ()
     alerts: Pace = field(default_factory=lambda: Pace("raises alerts", _ALERTS, _ALERTS_AT_ONCE))
