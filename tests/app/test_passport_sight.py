@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from lockgate.app.issue_passport import passport_for
-from lockgate.core.appearance import Shows
+from lockgate.app.issue_passport import logged_at, passport_for
+from lockgate.app.publish_checkpoint import publish_checkpoint
+from lockgate.core.appearance import Observed, Shows
 from lockgate.core.evidence import Verdict
 from lockgate.core.journal import appearances_subject
 from lockgate.core.passport import parse_passport
@@ -14,7 +15,7 @@ from lockgate.core.sight import Seen, Sight, sign_sight
 from lockgate.errors import DeniedError, VerificationError
 from lockgate.formats import dsse, plain
 from lockgate.formats.digest import Digest
-from lockgate.formats.names import Endpoint
+from lockgate.formats.names import Endpoint, Name
 from tests.core.test_provider import OPEN, written
 from tests.exceptional import lenient_world, overridden
 from tests.obligations.test_provider_change_reevaluation import look, resumed
@@ -149,6 +150,31 @@ def test_what_was_true_under_an_older_head_is_not_shown_under_a_newer_one():
     refused(world, hidden, "or other entries")
     mixed = replace(after, case=replace(after.case, seen=Seen(after.case.seen.entries, before.case.seen.word)))
     refused(world, mixed, "or other entries")
+
+
+def test_entries_are_proved_under_the_head_of_the_passport():
+    world, release = hosting("shown")
+    before = seen(world, release, UNLIKE)
+    world.register("1.1.0", weights=b"new")
+    after = passport_for(world.installation, PROD)
+
+    refused(world, reshown(after, entries=before.case.seen.entries), "different log heads")
+
+
+def test_entries_about_another_release_or_what_is_no_model_of_it_are_none():
+    world, release = hosting("shown")
+    seen(world, release, UNLIKE)
+    index = world.memory.size() - 1
+    world.serve("1.1.0", hosted=written(OPEN), weights=b"new")
+    passport = passport_for(world.installation, PROD)
+    foreign = logged_at(world.installation, index, publish_checkpoint(world.installation))
+    refused(world, reworded(reshown(passport, entries=(foreign,)), entries=(index,)), "another release or endpoint")
+
+    stable = world.endpoint().stable.release
+    odd = Observed(PROD, stable, Name("weights"), Shows("a"), (), (), Name("guard"), Digest.of(b"order"))
+    with world.installation.ledger.transaction() as tx:
+        tx.append([odd], actor="guard", key=Digest.of(b"once"), at=world.now)
+    refused(world, passport_for(world.installation, PROD), "which is no provider model of it")
 
 
 @pytest.mark.parametrize(("shows", "reason"), [(UNLIKE, "is pinned to 'eu-west-1'"), (CHANGED, "did not begin after")])
