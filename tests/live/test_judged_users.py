@@ -91,7 +91,8 @@ def test_each_round_has_a_user_once_and_comes_later_than_the_one_before():
         if users._ledgers[ENDPOINT].watched and before == len(began):
             began.append(at)
 
-    assert judged(users, LONG) == {f"users-{number}": (1, 0) for number in range(1, MAX_ROUNDS + 1)}
+    hear(users, 10 * LONG, answer())
+    assert judged(users, 20 * LONG) == {f"users-{number}": (1, 0) for number in range(1, MAX_ROUNDS + 1)}
     pauses = [after - before - WATCHED for before, after in pairwise(began)]
     assert pauses == [60 * 4**number for number in range(MAX_ROUNDS - 1)]
 
@@ -175,6 +176,7 @@ def test_a_rollout_that_is_over_makes_room_and_is_never_judged_again():
     users.close([shown(sticky_by=None)])
     users.open([other], 0)
     hear(users, 0, judged_users.Answer(other.endpoint, CANDIDATE, b"cid", failed=False, began_ns=SECOND))
+    users.close([shown(sticky_by=None, endpoint=other.endpoint)])
     users.open([shown(rollout=8)], 0)
     hear(users, LONG, answer("bob"))
     assert judged(users, 2 * LONG) == {"users-1": (1, 0)}
@@ -269,10 +271,10 @@ def test_what_envoy_lost_or_took_along_makes_nobody_a_success(more):
     line = Line()
     line.known(0, 0)
     line.hear(entry())
-    line.known(5, 2, **more)
+    line.known(5, 1, **more)
 
-    line.known(50, 2, **more)
-    assert judged(line.users, line.known(60, 2, **more)) == {}
+    line.known(50, 1, **more)
+    assert line.known(60, 1, **more) == 50 and judged(line.users, 50) == {}
 
 
 def test_a_line_that_breaks_makes_nobody_a_success_and_a_new_one_goes_on():

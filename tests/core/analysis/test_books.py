@@ -78,6 +78,9 @@ def test_all_books_together_have_one_alpha():
 
     alone, first = after([judged(WORSE)]).books[0].peak, float(concluded([judged(WORSE)]).e_values.worse)
     assert log(first) == pytest.approx(alone + log(0.5), rel=1e-3)
+    assert float(concluded([judged(SAME)]).e_values.sound) == pytest.approx(
+        float(single(SAME).e_values.sound) / 2, rel=1e-3
+    )
 
 
 def test_a_later_book_needs_more_and_can_still_say_that_it_is_worse():
