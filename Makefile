@@ -38,19 +38,19 @@ demo: $(READY) ## the whole story on a real model; ARGS="--json"
 	$(BIN)/lockgate demo $(ARGS)
 
 check: $(READY) ## form, types, floors and the quick tests: under a minute
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
 	$(MAKE) --no-print-directory --jobs types quick
 
 types: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 # In tests/live nothing is quick, and the plugin of schemathesis is for its slow test: what is not read takes no time.
-# Of every property a sample is tried; `make test` tries all of it.
+# tests/abreast.py collects once for all processors. Of every property a sample is tried; `make test` tries all of it.
 quick: $(READY)
-	$(BIN)/pytest -q -n 2 --dist worksteal -m "not live and not slow" --ignore tests/live -p no:schemathesis \
-		--hypothesis-profile=sample $(ARGS)
+	$(BIN)/python -m pytest -q -p tests.abreast -p no:xdist -p no:schemathesis -p no:logging -o console_output_style=classic \
+		-m "not live and not slow" --ignore tests/live --hypothesis-profile=sample $(ARGS)
 
 format: $(READY) ## put the form right
 	$(BIN)/ruff check --fix .

@@ -6,6 +6,8 @@ needs what no registry has.
 """
 
 import gc
+import io
+import logging
 import os
 import sys
 from pathlib import Path
@@ -15,7 +17,7 @@ from hypothesis import settings
 
 settings.register_profile("quick", deadline=None)
 settings.register_profile(
-    "sample", deadline=None, max_examples=20
+    "sample", deadline=None, max_examples=10
 )  # `make check`; `make test` tries each as often again
 settings.register_profile("soak", deadline=None, max_examples=5000)
 settings.load_profile("soak" if os.environ.get("LOCKGATE_SOAK") else "quick")
@@ -67,6 +69,16 @@ def _refuse_skip(report, name):
     if not reason.removeprefix("Skipped: ").startswith("elsewhere:"):
         report.outcome = "failed"
         report.longrepr = f"{name} was skipped, and LOCKGATE_REQUIRE_ALL is set: {reason}"
+
+
+@pytest.fixture
+def logged():
+    """Give what was written to the log of the program, as lines: `caplog` and its plugin cost every test a little."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    logging.getLogger().addHandler(handler)
+    yield lambda: stream.getvalue().splitlines()
+    logging.getLogger().removeHandler(handler)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_what_is_good_passes():
     assert passes(GOOD, [TRIAL]) and SCANS.also == ("second",)
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 @given(CASES, RUNS | LOOKS, st.integers(0, 9))
 def test_one_statement_more_opens_nothing_but_by_a_newer_success(case, new, place):
     runs, trials = told(case)
@@ -82,7 +82,7 @@ def test_one_statement_more_opens_nothing_but_by_a_newer_success(case, new, plac
         assert is_newer_success(new, runs)
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 @given(CASES, TRIALS)
 def test_one_trial_more_opens_nothing_by_itself(case, new):
     runs, trials = told(case)
@@ -92,7 +92,7 @@ def test_one_trial_more_opens_nothing_by_itself(case, new):
         assert not opened or any(run.trial == new.number and run.result is Verdict.PASSED for run in runs)
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 @given(CASES, st.integers(0, 9))
 def test_a_success_that_is_lost_opens_nothing_unless_it_was_one_too_many(case, place):
     runs, trials = told(case)
@@ -106,7 +106,7 @@ def test_a_success_that_is_lost_opens_nothing_unless_it_was_one_too_many(case, p
         assert any(run.trial == lost.trial or run.finished_at <= lost.finished_at for run in same)
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 @given(CASES, st.randoms(use_true_random=False))
 def test_the_order_says_nothing(case, random):
     runs, trials = told(case)
@@ -118,7 +118,7 @@ def test_the_order_says_nothing(case, random):
     assert passes(runs, trials) == passes(shuffled, mixed)
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 @given(CASES)
 def test_what_passes_has_one_passed_result_of_the_newest_trial_and_no_more_trials_than_allowed(case):
     runs, trials = told(case)

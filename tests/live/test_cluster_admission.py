@@ -36,7 +36,7 @@ def porter(company, url, files):
     address = free_address()
     answer = Porter(company.home(url), TERMS, lambda: datetime.now(UTC)).answer
     with ReviewDoor((address.host, address.port), answer, server_context(files.shown(files.server()))) as door:
-        threading.Thread(target=door.serve_forever, daemon=True).start()
+        threading.Thread(target=door.serve_forever, args=(0.05,), daemon=True).start()
         yield address
         door.shutdown()
 

@@ -86,7 +86,7 @@ def test_a_server_that_does_not_answer_is_a_no(company):
 def door(answer, tls=None):
     address = free_address()
     with ReviewDoor((address.host, address.port), answer, tls) as found:
-        thread = threading.Thread(target=found.serve_forever, daemon=True)
+        thread = threading.Thread(target=found.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         yield address
         found.shutdown()

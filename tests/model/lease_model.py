@@ -21,8 +21,9 @@ share nothing, so one is enough; server and database are one, so `start` is also
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
 
 LIFETIME = 3  # T, in ticks: what the server grants
 CHUNK = 1  # ε: what was begun before the deadline may take one tick to end
@@ -63,7 +64,7 @@ class Rules:
         return LIFETIME - 1 if self.drift_budget else LIFETIME
 
 
-class Response(Enum):
+class Response(IntEnum):
     """What the model server sends."""
 
     NONE = 0
@@ -71,8 +72,7 @@ class Response(Enum):
     LAST_CHUNK = 2
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """All that the future depends on. `True` for an endpoint means: active, as opposed to suspended."""
 
     up: bool = True  # the server
@@ -158,14 +158,13 @@ def _way(state: State, came_from: Mapping[State, tuple[str, State] | None]) -> S
 def _time(state: State, rules: Rules) -> Iterator[Step]:
     """Let a tick pass. The host's clock loses at most one of any `LIFETIME` ticks."""
     stands = state.suspended and not rules.boot_clock
-    yield "tick", _older(replace(state, steady=max(0, state.steady - 1)), rules, 0 if stands else 1)
+    yield "tick", _older(state._replace(steady=max(0, state.steady - 1)), rules, 0 if stands else 1)
     if state.steady == 0 and not stands:
-        yield "slow tick", _older(replace(state, steady=LIFETIME - 1), rules, 0)
+        yield "slow tick", _older(state._replace(steady=LIFETIME - 1), rules, 0)
 
 
 def _older(state: State, rules: Rules, on_the_host: int) -> State:
-    aged = replace(
-        state,
+    aged = state._replace(
         acknowledged=_age(state.acknowledged, 1, LIMIT),
         asked=_age(state.asked, on_the_host, LIFETIME),
         lease=_age(state.lease, on_the_host, LIFETIME),
@@ -173,7 +172,7 @@ def _older(state: State, rules: Rules, on_the_host: int) -> State:
     if state.suspended:
         return aged
     response = Response.NONE if state.response is Response.LAST_CHUNK else state.response
-    return _held_to_its_lease(replace(aged, response=response), rules, Response.LAST_CHUNK)
+    return _held_to_its_lease(aged._replace(response=response), rules, Response.LAST_CHUNK)
 
 
 def _age(age: int | None, ticks: int, most: int) -> int | None:
@@ -185,61 +184,61 @@ def _held_to_its_lease(state: State, rules: Rules, then: Response) -> State:
     if state.lease is None or state.lease < rules.deadline:
         return state
     running = state.response is Response.RUNNING and rules.cut_off
-    return replace(state, lease=None, response=then if running else state.response, finishing=False)
+    return state._replace(lease=None, response=then if running else state.response, finishing=False)
 
 
 def _shutdown(state: State, rules: Rules) -> Iterator[Step]:
-    yield "crash", replace(state, up=False, memory=state.disk, replaced=state.replaced and not state.disk)
+    yield "crash", state._replace(up=False, memory=state.disk, replaced=state.replaced and not state.disk)
     if state.memory:
         if state.acknowledged is None:
-            yield "order", replace(state, memory=False)
-            yield "replace", replace(state, memory=False, replaced=True)
+            yield "order", state._replace(memory=False)
+            yield "replace", state._replace(memory=False, replaced=True)
         return
     if state.disk:
-        yield "write", replace(state, disk=False)
+        yield "write", state._replace(disk=False)
     elif not state.anchored and rules.anchor:
-        yield "anchor", replace(state, anchored=True)
+        yield "anchor", state._replace(anchored=True)
     recorded = not state.disk and (state.anchored or not rules.anchor)
     if state.acknowledged is None and (recorded or not rules.durable_first):
-        yield "acknowledge", replace(state, acknowledged=0)
+        yield "acknowledge", state._replace(acknowledged=0)
 
 
 def _recovery(state: State, rules: Rules) -> Iterator[Step]:
     if not state.disk:
-        yield "restore", replace(state, disk=True, memory=True, replaced=False)
+        yield "restore", state._replace(disk=True, memory=True, replaced=False)
     if not (rules.anchor and state.anchored and state.disk):
-        yield "start", replace(state, up=True, memory=state.disk)
+        yield "start", state._replace(up=True, memory=state.disk)
 
 
 def _grants(state: State, rules: Rules) -> Iterator[Step]:
     if not rules.primary_only and state.standby != state.disk:
-        yield "replicate", replace(state, standby=state.disk)
+        yield "replicate", state._replace(standby=state.disk)
     if state.asked is None or state.granted:
         return
     if state.up and state.memory:
-        yield "grant", replace(state, granted=True)
+        yield "grant", state._replace(granted=True)
     if state.up and state.replaced:
-        yield "say superseded", replace(state, granted=True, word=True)
+        yield "say superseded", state._replace(granted=True, word=True)
     if not rules.primary_only and state.standby:
-        yield "grant from standby", replace(state, granted=True)
+        yield "grant from standby", state._replace(granted=True)
 
 
 def _host(state: State, rules: Rules) -> Iterator[Step]:
     if state.suspended:
         yield "resume", _held_to_its_lease(_awake(state), rules, Response.NONE)
         return
-    yield "suspend", replace(state, suspended=True)
-    yield "ask", replace(state, asked=0, granted=False, word=False, old_grant=_kept(state))
+    yield "suspend", state._replace(suspended=True)
+    yield "ask", state._replace(asked=0, granted=False, word=False, old_grant=_kept(state))
     yield from _accepts(state, rules)
     if state.response is not Response.NONE:
-        yield "end response", replace(state, response=Response.NONE)
+        yield "end response", state._replace(response=Response.NONE)
     elif state.lease is not None and not (state.finishing and rules.nothing_begins):
-        yield "begin response", replace(state, response=Response.RUNNING, begun_late=state.finishing)
+        yield "begin response", state._replace(response=Response.RUNNING, begun_late=state.finishing)
 
 
 def _awake(state: State) -> State:
     response = Response.NONE if state.response is Response.LAST_CHUNK else state.response
-    return replace(state, suspended=False, response=response)
+    return state._replace(suspended=False, response=response)
 
 
 def _kept(state: State) -> bool:
@@ -251,8 +250,8 @@ def _accepts(state: State, rules: Rules) -> Iterator[Step]:
     if state.asked is None:
         return
     if state.granted and state.word:
-        told = replace(state, asked=None, granted=False, word=False, finishing=state.lease is not None)
-        renewed = told if rules.never_renewed or state.lease is None else replace(told, lease=0)
+        told = state._replace(asked=None, granted=False, word=False, finishing=state.lease is not None)
+        renewed = told if rules.never_renewed or state.lease is None else told._replace(lease=0)
         yield "hear superseded", renewed
         return
     if state.finishing and rules.never_renewed:
@@ -261,7 +260,7 @@ def _accepts(state: State, rules: Rules) -> Iterator[Step]:
     if age >= rules.deadline:
         return
     lease = age if state.lease is None else min(age, state.lease)
-    after = replace(state, asked=None, granted=False, lease=lease, old_grant=_kept(state))
+    after = state._replace(asked=None, granted=False, lease=lease, old_grant=_kept(state))
     if state.granted:
         yield "accept", after
     if state.old_grant and not rules.nonce:

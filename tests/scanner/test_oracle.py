@@ -65,7 +65,7 @@ def is_touched(kind, content):
 @example(b"N.N.cos\nsystem\n)R.")
 @example(b"csys\npath\nS'x'\na.")
 @example(b"csys\nmodules\n(S'x'\nNu.")
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 def test_what_a_real_unpickler_calls_is_seen(content):
     if is_touched(Quick, content) or is_touched(Slow, content):
         assert would_call(memoryview(content)) is not None

@@ -1,6 +1,5 @@
 """Asked twice, done once; refused, and that is known; and when the database is not there, nothing is done at all."""
 
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -177,16 +176,15 @@ def test_a_log_that_takes_no_entry_stops_every_change(served):
 
 
 @pytest.mark.parametrize(("who", "status"), [("bob", 403), ("dave", 409)])
-def test_a_denial_that_cannot_be_recorded_stays_a_denial(served, caplog, who, status):
+def test_a_denial_that_cannot_be_recorded_stays_a_denial(served, logged, who, status):
     said = served.world.say(who, "endpoint.roll-back", PROD)
     served.database.full = True
 
-    with caplog.at_level(logging.ERROR):
-        answer = served.post(who, "endpoints/prod/magika/rollback", said)
+    answer = served.post(who, "endpoints/prod/magika/rollback", said)
 
     assert answer.status_code == status
     assert denials(served) == []
-    assert "could not be recorded" in caplog.text
+    assert "could not be recorded" in str(logged())
 
 
 def test_a_log_that_moved_says_read_again(served, monkeypatch):
@@ -200,7 +198,7 @@ def test_a_log_that_moved_says_read_again(served, monkeypatch):
     assert served.post("ann", "rules", said, documents={"trust": "", "root": "", "targets": ""}).status_code == 412
 
 
-def test_a_bug_of_ours_tells_nothing_and_is_written_down(served, monkeypatch, caplog):
+def test_a_bug_of_ours_tells_nothing_and_is_written_down(served, monkeypatch, logged):
     def broken(*_, **__):
         raise RuntimeError("secret of the house")
 
@@ -217,4 +215,4 @@ def test_a_bug_of_ours_tells_nothing_and_is_written_down(served, monkeypatch, ca
         "status": 500,
         "reasons": [],
     }
-    assert "secret of the house" in caplog.text
+    assert "secret of the house" in str(logged())

@@ -118,7 +118,7 @@ def test_there_is_nothing_else(served, place):
     assert fetched(served, place).status_code in (404, 422)
 
 
-def test_what_cannot_be_published_is_recorded_all_the_same_and_said(served, caplog):
+def test_what_cannot_be_published_is_recorded_all_the_same_and_said(served, logged):
     release = served.world.register()
 
     class Full:
@@ -130,7 +130,7 @@ def test_what_cannot_be_published_is_recorded_all_the_same_and_said(served, capl
     answer = revoked(served)
 
     assert answer.status_code == 200 and answer.json()["published"] is None
-    assert "hosts do not learn of entry" in caplog.text
+    assert "hosts do not learn of entry" in str(logged())
     assert served.world.installation.revocations([release.digest]).entries
 
 

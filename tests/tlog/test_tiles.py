@@ -74,7 +74,7 @@ def test_small_trees_give_the_proofs_of_rfc_6962():
 
 
 @given(st.data())
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 def test_any_proof_out_of_tiles_is_that_of_rfc_6962(data):
     size = data.draw(st.integers(1, 1000))
     index = data.draw(st.integers(0, size - 1))
@@ -103,7 +103,7 @@ def test_a_proof_reads_no_tile_twice(large):
 
 
 @given(st.lists(st.integers(0, 600), max_size=8))
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 def test_appending_in_any_steps_completes_the_tiles_of_the_tree(steps):
     store, at = Store(), 0
     for step in steps:

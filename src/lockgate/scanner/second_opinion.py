@@ -23,6 +23,7 @@ from lockgate.scanner.json_text import Value, read_json
 from lockgate.scanner.scanned import Finding, Scan
 
 PATIENCE = 600.0
+_TO_END = 5.0  # seconds, once it has closed its output
 _MOST_OUTPUT = 16 << 20
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -78,7 +79,7 @@ def _run(command: list[str], seconds: float) -> bytes:
         raise VerificationError(f"cannot be started: {e}") from e
     try:
         output = _collect(started, time.monotonic() + seconds)
-        code = started.wait(timeout=5)
+        code = started.wait(timeout=min(_TO_END, seconds))
     except subprocess.TimeoutExpired as e:
         raise VerificationError("closed its output and did not end") from e
     finally:
