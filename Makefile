@@ -37,7 +37,7 @@ lock: $(UV) ## write versions and hashes down, none younger than seven days; ARG
 demo: $(READY) ## the whole story on a real model; ARGS="--json"
 	$(BIN)/lockgate demo $(ARGS)
 
-check: $(READY) ## form, types, floors and the quick tests: under a minute
+check: $(READY) ## form, types, floors and the quick tests: a minute or two
 	$(MAKE) --no-print-directory --jobs types quick
 
 types: $(READY)

@@ -1,3 +1,4 @@
+import os
 import random
 import threading
 from contextlib import nullcontext
@@ -17,7 +18,8 @@ from lockgate.formats import dsse, plain
 from lockgate.formats.names import Name
 from tests.world import PROD, World, key, trust
 
-ROUNDS = 200
+ROUNDS = 1000 if os.environ.get("LOCKGATE_SOAK") else 80
+TRIES = 200  # until the race is lost where nothing is checked
 
 
 class Forgetful(Act):
@@ -117,7 +119,7 @@ def test_without_the_check_of_what_was_read_the_same_race_is_lost(postgres_datab
     world = World(log=postgres)
     release, lead = world.serve("1.0.0"), Lead()
 
-    for _ in range(ROUNDS):
+    for _ in range(TRIES):
         change = world.open(release)
         world.approve(change)
         race(world, change, lead)
