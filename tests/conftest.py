@@ -75,10 +75,13 @@ def _refuse_skip(report, name):
 def logged():
     """Give what was written to the log of the program, as lines: `caplog` and its plugin cost every test a little."""
     stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    logging.getLogger().addHandler(handler)
+    handler, root = logging.StreamHandler(stream), logging.getLogger()
+    level = root.level  # which a library that was tried may have changed
+    root.setLevel(logging.WARNING)
+    root.addHandler(handler)
     yield lambda: stream.getvalue().splitlines()
-    logging.getLogger().removeHandler(handler)
+    root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ SILENT |= {
     "suite.added/v1",
     "provider.observed/v1",
     "endpoint.flagged/v1",
+    "target.examined/v1",
 }
 SILENT |= {"delegate.named/v1", "delegate.recalled/v1", "concession.made/v1", "override.lapsed/v1", "review.overdue/v1"}
 SILENT |= {"rollout.paused/v1", "rollout.resumed/v1", "rollback.restored/v1", "rollback.overdue/v1"}
