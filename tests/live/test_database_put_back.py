@@ -127,7 +127,7 @@ def test_started_on_a_database_from_before_a_shutdown(site, capfd):
         assert shut_down(url)["anchored"] is True
 
 
-def test_put_back_underneath_a_server_that_runs(site):
+def test_put_back_underneath(site):
     with running(site.home) as (url, process):
         adopt_policy(url)
         site.copy("before")

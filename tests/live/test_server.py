@@ -214,7 +214,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path):
     assert state.suspended
 
 
-def test_a_database_that_stops_answers_503_and_changes_nothing(tmp_path):
+def test_without_a_database(tmp_path):
     home = tmp_path / "home"
     found_installation(home)
     with running(home) as (url, process):
