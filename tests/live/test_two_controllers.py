@@ -37,7 +37,7 @@ def control(conninfo, holder):
     log = Postgres(conninfo, trust().origin, connections=2)
     keys = Keys(*(key(f"prod-{purpose}") for purpose in PURPOSES))
     heads = MemoryHeads(trust().origin, key("prod-checkpoint"))
-    more = {"heads": heads, "reads": log, "reports": log, "controllers": log}
+    more = {"heads": heads, "reads": log, "reports": log, "presences": log, "controllers": log}
     installation = Installation(
         Name("prod"), log, log, log, log, MemoryBlobs(), keys, vault=MemoryVault(), updates=MemoryUpdates(), **more
     )
