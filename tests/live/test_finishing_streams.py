@@ -62,8 +62,8 @@ def weigh(stage, at_least):
 def test_a_promotion_cuts_nothing_and_gives_the_former_release_nothing_new(gated):
     with gated.cast():
         former = gated.release.digest
+        stream = gated.stream()  # before a candidate has a share, which a controller may give it at once
         new = candidate(gated, "1.1.0")
-        stream = gated.stream()
         gated.world.now = datetime.now(UTC)
         order(gated.world, "promote")
         promoted_at = time.monotonic()
@@ -81,8 +81,8 @@ def test_a_promotion_cuts_nothing_and_gives_the_former_release_nothing_new(gated
 def test_a_shutdown_cuts_what_is_finishing_at_once(gated):
     with gated.cast():
         former = gated.world.endpoint().stable.release
-        candidate(gated, "1.2.0")
         stream = gated.stream()
+        candidate(gated, "1.2.0")
         gated.world.now = datetime.now(UTC)
         order(gated.world, "promote")
         promoted_at = time.monotonic()

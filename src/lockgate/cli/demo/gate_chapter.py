@@ -14,6 +14,7 @@ from lockgate.cli.demo.stage import Stage, free_port, lockgate_command, promise
 from lockgate.cli.demo.story import ENDPOINT, Story
 
 VERSIONS = ("0.9.0", "1.0.0", "1.1.0", "1.0.1")
+LOOKED_AT = ("hosts", "wayBack")  # what `endpoint show` adds to what the log says
 
 
 def play(stage: Stage) -> None:
@@ -139,7 +140,8 @@ def _replace_and_roll_back(story: Story) -> None:
         took = stage.until("host-1 serves 1.1.0", lambda: story.model() == "standard_v3_3")
         promise(story.right_answers("1.1.0") == len(SAMPLES), "1.1.0 does not classify as it should")
         told.detail = f"served {took:.1f} s after the activation (lease {LEASE_SECONDS} s, renewed at a third)"
-    story.served_before_rollback = story.prod_lockgate("endpoint", "show", ENDPOINT, who="dave")
+    served = story.prod_lockgate("endpoint", "show", ENDPOINT, who="dave")
+    story.served_before_rollback = {name: value for name, value in served.items() if name not in LOOKED_AT}
     time.sleep(0.01)
     story.before_rollback = datetime.now(UTC).isoformat()
     time.sleep(0.01)
