@@ -145,8 +145,7 @@ def _clusters(traffic: Traffic) -> Iterator[tuple[str, Message]]:
         inside: Json = {"envoy_internal_address": {"server_listener_name": name}}
         yield f"{name}/run", write(CLUSTER, _cluster(f"{name}/run", where))
         yield name, write(CLUSTER, _cluster(name, inside, route.release))
-        if not _is_previewed(traffic, route):
-            yield f"{name}/named", write(CLUSTER, _cluster(f"{name}/named", inside, route.release))
+        yield f"{name}/named", write(CLUSTER, _cluster(f"{name}/named", inside, route.release))
         if _steps_aside(traffic, route):
             tried = _cluster(f"{name}/try", inside, route.release)
             yield f"{name}/try", write(CLUSTER, {**tried, "outlier_detection": _BREAKER})
